@@ -1,0 +1,93 @@
+package hub
+
+import (
+	"context"
+	"sync"
+
+	"github.com/tutti-rt/tutti/packet"
+)
+
+// A Call is a message's question: it counts the members that were asked and
+// collects their answers. A member that can answer says so when the message is
+// delivered to it (Asked), and later either answers or is lost. It is safe for
+// concurrent use.
+type Call struct {
+	// ID names the call among those of its space. Publish sets it.
+	ID uint64
+
+	mu      sync.Mutex
+	asked   int
+	settled int // answered or lost
+	answers []packet.Args
+	news    chan struct{} // holds a token when there is something to look at
+}
+
+// NewCall returns a call to put into a message.
+func NewCall() *Call {
+	return &Call{news: make(chan struct{}, 1)}
+}
+
+// Asked counts one member more that will answer or be lost.
+func (c *Call) Asked() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked++
+}
+
+// Answer hands in one member's answer.
+func (c *Call) Answer(args packet.Args) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settled++
+	c.answers = append(c.answers, args)
+	c.tell()
+}
+
+// Lost says that one of the members asked will not answer: it is gone.
+func (c *Call) Lost() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settled++
+	c.tell()
+}
+
+func (c *Call) tell() {
+	select {
+	case c.news <- struct{}{}:
+	default:
+	}
+}
+
+// Counts returns how many members were asked so far and how many of them
+// answered or are lost.
+func (c *Call) Counts() (asked, settled int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asked, c.settled
+}
+
+// Next waits for an answer that it has not returned before. It returns false
+// without error when everyone asked has answered or is lost, and the context's
+// error when that ends first. It must be called after the message was
+// published, by one goroutine.
+func (c *Call) Next(ctx context.Context) (packet.Args, bool, error) {
+	for {
+		c.mu.Lock()
+		if len(c.answers) > 0 {
+			a := c.answers[0]
+			c.answers = c.answers[1:]
+			c.mu.Unlock()
+			return a, true, nil
+		}
+		done := c.settled == c.asked
+		c.mu.Unlock()
+		if done {
+			return packet.Args{}, false, nil
+		}
+		select {
+		case <-c.news:
+		case <-ctx.Done():
+			return packet.Args{}, false, ctx.Err()
+		}
+	}
+}

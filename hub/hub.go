@@ -1,0 +1,115 @@
+package hub
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"iter"
+	"strings"
+	"sync"
+)
+
+// Config sets up a [Hub]. Zero values mean the defaults.
+type Config struct {
+	// MaxRooms is how many rooms one seat may be in. Default 1,000; negative
+	// means no limit. A peer that may join rooms of its choice could otherwise
+	// grow the server without end.
+	MaxRooms int
+	// MaxRoomName is the longest name of a room, in bytes. Default 256;
+	// negative means no limit.
+	MaxRoomName int
+	// Trace is told what happens. Its functions are called in the space's
+	// order and must not wait or call the space.
+	Trace Trace
+}
+
+// Trace observes a hub. Any of its functions may be nil.
+type Trace struct {
+	RoomCreated func(namespace, room string)           // the first member joined
+	RoomDeleted func(namespace, room string)           // the last member left
+	Joined      func(namespace, room string, m Member) // m joined room
+	Left        func(namespace, room string, m Member) // m left room
+	Published   func(m *Message, members int)          // m was handed to that many members
+	LimitHit    func(limit string)                     // "rooms" or "room name" refused a join
+}
+
+const (
+	defaultMaxRooms    = 1000
+	defaultMaxRoomName = 256
+)
+
+// A Hub holds the spaces of a server. It is safe for concurrent use, starts no
+// goroutine and needs no closing.
+type Hub struct {
+	cfg   Config
+	epoch string
+
+	mu     sync.RWMutex
+	spaces map[string]*Space
+}
+
+// New returns a hub without spaces.
+func New(cfg Config) *Hub {
+	if cfg.MaxRooms == 0 {
+		cfg.MaxRooms = defaultMaxRooms
+	}
+	if cfg.MaxRoomName == 0 {
+		cfg.MaxRoomName = defaultMaxRoomName
+	}
+	return &Hub{cfg: cfg, epoch: newEpoch(), spaces: make(map[string]*Space)}
+}
+
+// newEpoch names this life of the hub, so that an offset of an earlier life is
+// never taken for one of this.
+func newEpoch() string {
+	var b [5]byte
+	rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+}
+
+// Space returns the space of a namespace and makes it at the first call.
+func (h *Hub) Space(namespace string) *Space {
+	h.mu.RLock()
+	sp := h.spaces[namespace]
+	h.mu.RUnlock()
+	if sp != nil {
+		return sp
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if sp = h.spaces[namespace]; sp == nil {
+		sp = &Space{hub: h, namespace: namespace, rooms: make(map[string]*room)}
+		h.spaces[namespace] = sp
+	}
+	return sp
+}
+
+// Forget drops the space of a namespace that nobody will use again. Seats in
+// it keep working among themselves; a later call of Space makes a new one.
+func (h *Hub) Forget(namespace string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.spaces, namespace)
+}
+
+// Spaces yields the spaces there are, in no order.
+func (h *Hub) Spaces() iter.Seq[*Space] {
+	h.mu.RLock()
+	spaces := make([]*Space, 0, len(h.spaces))
+	for _, sp := range h.spaces {
+		spaces = append(spaces, sp)
+	}
+	h.mu.RUnlock()
+	return func(yield func(*Space) bool) {
+		for _, sp := range spaces {
+			if !yield(sp) {
+				return
+			}
+		}
+	}
+}
+
+func (h *Hub) limitHit(limit string) {
+	if h.cfg.Trace.LimitHit != nil {
+		h.cfg.Trace.LimitHit(limit)
+	}
+}

@@ -1,0 +1,233 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Errors of joining a room.
+var (
+	// ErrTooManyRooms means that the seat is in as many rooms as
+	// [Config.MaxRooms] allows.
+	ErrTooManyRooms = errors.New("hub: too many rooms")
+	// ErrRoomName means that a room cannot have that name: it is empty, longer
+	// than [Config.MaxRoomName], not UTF-8, or has control characters.
+	ErrRoomName = errors.New("hub: bad room name")
+	// ErrLeft means that the seat is closed.
+	ErrLeft = errors.New("hub: member has left")
+)
+
+// A Seat is a member's place in a space: the rooms it is in. It is safe for
+// concurrent use.
+type Seat struct {
+	space  *Space
+	member Member
+
+	// Touched by the operations of the space's order only.
+	index  int     // in space.seats; -1 once closed
+	places []place // the rooms it is in; mostly one or two
+	pass   uint64  // the last walk that met this seat, see Space.each
+}
+
+// A place is where a seat is in a room's list.
+type place struct {
+	room  *room
+	index int
+}
+
+// Enter gives m a seat in the space, in the given rooms. If welcome is not
+// nil it is called when m's turn has come and before any message can reach m:
+// what it sends comes first. It must not wait.
+func (sp *Space) Enter(m Member, welcome func(), rooms ...string) (*Seat, error) {
+	if err := sp.hub.checkRooms(rooms); err != nil {
+		return nil, err
+	}
+	s := &Seat{space: sp, member: m}
+	var err error
+	sp.order.do(func() {
+		if err = s.fits(len(rooms)); err != nil {
+			return
+		}
+		if welcome != nil {
+			welcome()
+		}
+		s.index = len(sp.seats)
+		sp.seats = append(sp.seats, s)
+		err = s.join(rooms)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Join adds the seat to rooms, all or none. A room it is in already is no
+// error.
+func (s *Seat) Join(rooms ...string) error {
+	if err := s.space.hub.checkRooms(rooms); err != nil {
+		return err
+	}
+	var err error
+	s.space.order.do(func() { err = s.join(rooms) })
+	return err
+}
+
+// Leave takes the seat out of rooms. A room it is not in is no error.
+func (s *Seat) Leave(rooms ...string) {
+	s.space.order.do(func() { s.leave(rooms) })
+}
+
+// Rooms returns the rooms the seat is in, in the order of joining unless it
+// left some. A closed seat is in none.
+func (s *Seat) Rooms() []string {
+	var rooms []string
+	s.space.order.do(func() {
+		rooms = make([]string, len(s.places))
+		for i, p := range s.places {
+			rooms[i] = p.room.name
+		}
+	})
+	return rooms
+}
+
+// Close leaves every room and the space. It does not wait for its turn, so a
+// message that is being delivered may still reach the member; it may be called
+// from Deliver, and more than once.
+func (s *Seat) Close() {
+	s.space.order.post(func() {
+		if s.index < 0 {
+			return
+		}
+		for len(s.places) > 0 {
+			s.remove(len(s.places) - 1)
+		}
+		seats := s.space.seats
+		last := len(seats) - 1
+		seats[s.index] = seats[last]
+		seats[s.index].index = s.index
+		seats[last] = nil
+		s.space.seats = seats[:last]
+		s.index = -1
+	})
+}
+
+// fits says whether the seat may join n rooms more.
+func (s *Seat) fits(n int) error {
+	limit := s.space.hub.cfg.MaxRooms
+	if limit >= 0 && len(s.places)+n > limit {
+		s.space.hub.limitHit("rooms")
+		return fmt.Errorf("%w: the limit is %d", ErrTooManyRooms, limit)
+	}
+	return nil
+}
+
+func (s *Seat) join(rooms []string) error {
+	if s.index < 0 {
+		return ErrLeft
+	}
+	var more int
+	for _, name := range rooms {
+		if s.find(name) < 0 {
+			more++
+		}
+	}
+	if err := s.fits(more); err != nil {
+		return err
+	}
+	for _, name := range rooms {
+		if s.find(name) < 0 {
+			s.add(name)
+		}
+	}
+	return nil
+}
+
+func (s *Seat) leave(rooms []string) {
+	for _, name := range rooms {
+		if i := s.find(name); i >= 0 {
+			s.remove(i)
+		}
+	}
+}
+
+func (s *Seat) find(name string) int {
+	for i := range s.places {
+		if s.places[i].room.name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+func (s *Seat) add(name string) {
+	sp, trace := s.space, &s.space.hub.cfg.Trace
+	r := sp.rooms[name]
+	if r == nil {
+		r = &room{name: name}
+		sp.rooms[name] = r
+		if trace.RoomCreated != nil {
+			trace.RoomCreated(sp.namespace, name)
+		}
+	}
+	s.places = append(s.places, place{room: r, index: len(r.seats)})
+	r.seats = append(r.seats, s)
+	if trace.Joined != nil {
+		trace.Joined(sp.namespace, name, s.member)
+	}
+}
+
+// remove takes the seat out of the room of its i-th place. The last seat of
+// the room takes the free place in the room's list, so the cost does not grow
+// with the room.
+func (s *Seat) remove(i int) {
+	sp, trace := s.space, &s.space.hub.cfg.Trace
+	p := s.places[i]
+	r := p.room
+	last := len(r.seats) - 1
+	moved := r.seats[last]
+	r.seats[p.index] = moved
+	r.seats[last] = nil
+	r.seats = r.seats[:last]
+	if moved != s {
+		moved.places[moved.find(r.name)].index = p.index
+	}
+	s.places = append(s.places[:i], s.places[i+1:]...)
+	if trace.Left != nil {
+		trace.Left(sp.namespace, r.name, s.member)
+	}
+	if last == 0 {
+		delete(sp.rooms, r.name)
+		if trace.RoomDeleted != nil {
+			trace.RoomDeleted(sp.namespace, r.name)
+		}
+	}
+}
+
+func (h *Hub) checkRooms(rooms []string) error {
+	for _, name := range rooms {
+		if err := h.checkRoom(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Hub) checkRoom(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%w: empty", ErrRoomName)
+	case h.cfg.MaxRoomName >= 0 && len(name) > h.cfg.MaxRoomName:
+		h.limitHit("room name")
+		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrRoomName, len(name), h.cfg.MaxRoomName)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("%w: not UTF-8", ErrRoomName)
+	}
+	for _, c := range name {
+		if unicode.IsControl(c) {
+			return fmt.Errorf("%w: control character in %q", ErrRoomName, name)
+		}
+	}
+	return nil
+}
