@@ -94,10 +94,10 @@ func (m *Mailbox) Put(size int, f func()) error {
 	return nil
 }
 
-// Close drops what is waiting and, when the function that is running has
-// returned, runs last (which may be nil) on the mailbox's goroutine. After
-// Close no other function starts, and Put returns ErrClosed. Close does not
-// wait, so the mailbox's own functions may call it. Only the first Close
+// Close refuses what comes from now on: Put returns ErrClosed. What is waiting
+// still runs, and after it last (which may be nil), on the mailbox's goroutine.
+// A peer that says something and leaves at once has still said it. Close does
+// not wait, so the mailbox's own functions may call it. Only the first Close
 // counts: the last of a later one never runs.
 func (m *Mailbox) Close(last func()) {
 	m.mu.Lock()
@@ -111,8 +111,6 @@ func (m *Mailbox) Close(last func()) {
 	}
 	w := m.wakeLocked()
 	w.last = last
-	clear(w.tasks)
-	w.tasks, w.head = w.tasks[:0], 0
 }
 
 // Wait returns when the mailbox has no goroutine: everything put in has run

@@ -153,7 +153,7 @@ func TestRunningCounts(t *testing.T) {
 	})
 }
 
-func TestCloseDropsWhatWaits(t *testing.T) {
+func TestCloseRunsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m serial.Mailbox
 		var got []string
@@ -169,7 +169,7 @@ func TestCloseDropsWhatWaits(t *testing.T) {
 			t.Errorf("Put after Close: %v, want ErrClosed", err)
 		}
 		m.Wait()
-		if want := []string{"running", "last"}; !slices.Equal(got, want) {
+		if want := []string{"running", "waiting", "last"}; !slices.Equal(got, want) {
 			t.Errorf("ran %q, want %q", got, want)
 		}
 		m.Wait() // returns at once
@@ -212,7 +212,7 @@ func TestCloseFromWithin(t *testing.T) {
 	put(t, &m, 0, func() { got = append(got, "waiting") })
 	close(block)
 	m.Wait()
-	if want := []string{"closing", "last"}; !slices.Equal(got, want) {
+	if want := []string{"closing", "waiting", "last"}; !slices.Equal(got, want) {
 		t.Errorf("ran %q, want %q", got, want)
 	}
 }
