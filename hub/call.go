@@ -7,19 +7,27 @@ import (
 	"github.com/tutti-rt/tutti/packet"
 )
 
+// An Answerer is a member that can answer calls.
+type Answerer interface {
+	// Forget says that nobody waits for the answer to c any more. It must not
+	// wait.
+	Forget(c *Call)
+}
+
 // A Call is a message's question: it counts the members that were asked and
 // collects their answers. A member that can answer says so when the message is
-// delivered to it (Asked), and later either answers or is lost. It is safe for
+// delivered to it (Ask), and later either answers or is lost. It is safe for
 // concurrent use.
 type Call struct {
 	// ID names the call among those of its space. Publish sets it.
 	ID uint64
 
-	mu      sync.Mutex
-	asked   int
-	settled int // answered or lost
-	answers []packet.Args
-	news    chan struct{} // holds a token when there is something to look at
+	mu       sync.Mutex
+	asked    []Answerer
+	answered int
+	lost     int
+	answers  []packet.Args // not yet taken by Next
+	news     chan struct{} // holds a token when there is something to look at
 }
 
 // NewCall returns a call to put into a message.
@@ -27,18 +35,18 @@ func NewCall() *Call {
 	return &Call{news: make(chan struct{}, 1)}
 }
 
-// Asked counts one member more that will answer or be lost.
-func (c *Call) Asked() {
+// Ask counts one member more that will answer or be lost.
+func (c *Call) Ask(a Answerer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asked++
+	c.asked = append(c.asked, a)
 }
 
 // Answer hands in one member's answer.
 func (c *Call) Answer(args packet.Args) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.settled++
+	c.answered++
 	c.answers = append(c.answers, args)
 	c.tell()
 }
@@ -47,7 +55,7 @@ func (c *Call) Answer(args packet.Args) {
 func (c *Call) Lost() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.settled++
+	c.lost++
 	c.tell()
 }
 
@@ -59,11 +67,11 @@ func (c *Call) tell() {
 }
 
 // Counts returns how many members were asked so far and how many of them
-// answered or are lost.
-func (c *Call) Counts() (asked, settled int) {
+// answered.
+func (c *Call) Counts() (asked, answered int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.asked, c.settled
+	return len(c.asked), c.answered
 }
 
 // Next waits for an answer that it has not returned before. It returns false
@@ -79,7 +87,7 @@ func (c *Call) Next(ctx context.Context) (packet.Args, bool, error) {
 			c.mu.Unlock()
 			return a, true, nil
 		}
-		done := c.settled == c.asked
+		done := c.answered+c.lost == len(c.asked)
 		c.mu.Unlock()
 		if done {
 			return packet.Args{}, false, nil
@@ -89,5 +97,16 @@ func (c *Call) Next(ctx context.Context) (packet.Args, bool, error) {
 		case <-ctx.Done():
 			return packet.Args{}, false, ctx.Err()
 		}
+	}
+}
+
+// Close has everyone who was asked forget the call. Whoever made the call
+// closes it, also when all have answered.
+func (c *Call) Close() {
+	c.mu.Lock()
+	asked := c.asked
+	c.mu.Unlock()
+	for _, a := range asked {
+		a.Forget(c)
 	}
 }

@@ -26,9 +26,10 @@ type Seat struct {
 	member Member
 
 	// Touched by the operations of the space's order only.
-	index  int     // in space.seats; -1 once closed
-	places []place // the rooms it is in; mostly one or two
-	pass   uint64  // the last walk that met this seat, see Space.each
+	index  int      // in space.seats; -1 once closed
+	places []place  // the rooms it is in; mostly one or two
+	last   []string // the rooms it was in when it was closed
+	pass   uint64   // the last walk that met this seat, see Space.each
 }
 
 // A place is where a seat is in a room's list.
@@ -80,16 +81,23 @@ func (s *Seat) Leave(rooms ...string) {
 }
 
 // Rooms returns the rooms the seat is in, in the order of joining unless it
-// left some. A closed seat is in none.
+// left some. For a closed seat it returns those that it was in at the end.
 func (s *Seat) Rooms() []string {
 	var rooms []string
 	s.space.order.do(func() {
-		rooms = make([]string, len(s.places))
-		for i, p := range s.places {
-			rooms[i] = p.room.name
+		if rooms = s.last; s.index >= 0 {
+			rooms = s.names()
 		}
 	})
 	return rooms
+}
+
+func (s *Seat) names() []string {
+	names := make([]string, len(s.places))
+	for i, p := range s.places {
+		names[i] = p.room.name
+	}
+	return names
 }
 
 // Close leaves every room and the space. It does not wait for its turn, so a
@@ -100,6 +108,7 @@ func (s *Seat) Close() {
 		if s.index < 0 {
 			return
 		}
+		s.last = s.names()
 		for len(s.places) > 0 {
 			s.remove(len(s.places) - 1)
 		}
