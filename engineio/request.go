@@ -1,0 +1,57 @@
+package engineio
+
+import (
+	"bufio"
+	"crypto/tls"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+)
+
+// RequestInfo is what is kept of the request that opened a session: a compact copy, immutable.
+type RequestInfo struct {
+	// RequestURI is the target of the request as the client wrote it, for example "/socket.io/?EIO=4&token=x".
+	RequestURI string
+	// Host is the host that the client asked for.
+	Host string
+	// RemoteAddr is the address of the peer, or of the last proxy.
+	RemoteAddr string
+	// TLS is the state of the TLS connection; nil without TLS.
+	TLS *tls.ConnectionState
+
+	header string // as it is written on the wire: parsed maps cost five times the memory, and few sessions are asked
+}
+
+// newRequestInfo copies what is kept of r.
+func newRequestInfo(r *http.Request) *RequestInfo {
+	uri := r.RequestURI
+	if uri == "" {
+		uri = r.URL.RequestURI()
+	}
+	var b strings.Builder
+	_ = r.Header.Write(&b) // a strings.Builder does not fail
+	return &RequestInfo{RequestURI: uri, Host: r.Host, RemoteAddr: r.RemoteAddr, TLS: r.TLS, header: b.String()}
+}
+
+// Header returns the headers of the request. The map is the caller's own, and made by every call.
+func (i *RequestInfo) Header() http.Header {
+	tr := textproto.NewReader(bufio.NewReader(strings.NewReader(i.header + "\r\n")))
+	h, err := tr.ReadMIMEHeader()
+	if err != nil { // cannot be: net/http wrote it
+		return http.Header{}
+	}
+	return http.Header(h)
+}
+
+// URL returns the target of the request, parsed.
+func (i *RequestInfo) URL() *url.URL {
+	u, err := url.ParseRequestURI(i.RequestURI)
+	if err != nil { // cannot be: net/http parsed it before
+		return &url.URL{}
+	}
+	return u
+}
+
+// Query returns the parameters of the request's URL.
+func (i *RequestInfo) Query() url.Values { return i.URL().Query() }

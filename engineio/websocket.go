@@ -1,0 +1,3 @@
+package engineio
+
+type wsFrame struct{}
