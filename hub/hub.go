@@ -17,9 +17,9 @@ type Config struct {
 	// MaxRoomName is the longest name of a room, in bytes. Default 256;
 	// negative means no limit.
 	MaxRoomName int
-	// Trace is told what happens. Its functions are called in the space's
-	// order and must not wait or call the space.
-	Trace Trace
+	// Trace, if set, is told what happens. Its functions are called in the
+	// space's order and must not wait or call the space.
+	Trace *Trace
 }
 
 // Trace observes a hub. Any of its functions may be nil.
@@ -54,6 +54,9 @@ func New(cfg Config) *Hub {
 	}
 	if cfg.MaxRoomName == 0 {
 		cfg.MaxRoomName = defaultMaxRoomName
+	}
+	if cfg.Trace == nil {
+		cfg.Trace = &Trace{}
 	}
 	return &Hub{cfg: cfg, epoch: newEpoch(), spaces: make(map[string]*Space)}
 }

@@ -171,7 +171,7 @@ func (s *Seat) find(name string) int {
 }
 
 func (s *Seat) add(name string) {
-	sp, trace := s.space, &s.space.hub.cfg.Trace
+	sp, trace := s.space, s.space.hub.cfg.Trace
 	r := sp.rooms[name]
 	if r == nil {
 		r = &room{name: name}
@@ -191,7 +191,7 @@ func (s *Seat) add(name string) {
 // the room takes the free place in the room's list, so the cost does not grow
 // with the room.
 func (s *Seat) remove(i int) {
-	sp, trace := s.space, &s.space.hub.cfg.Trace
+	sp, trace := s.space, s.space.hub.cfg.Trace
 	p := s.places[i]
 	r := p.room
 	last := len(r.seats) - 1
