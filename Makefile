@@ -1,0 +1,63 @@
+# Tutti. "make help" lists what there is; each target installs what it needs.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# The tools, at fixed versions and apart from go.mod: who uses the library
+# doesn't inherit what its developers check it with.
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+T ?= 30s
+ADDR ?= 127.0.0.1:3000
+
+.PHONY: help run build client test unit lint vuln conformance screenshots fuzz bench docs clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: build ## build, then serve the chat demo on http://localhost:3000 (ADDR=host:port)
+	bin/tutti serve --demo chat --listen $(ADDR)
+
+build: client ## build bin/tutti
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/tutti ./cmd/tutti
+
+client: ## install the official Socket.IO client files, which bin/tutti carries
+	@scripts/client.sh
+
+test: lint unit conformance ## all that CI checks: lint, unit tests with the race detector, conformance
+
+unit: client ## the Go tests alone
+	go test -race -shuffle=on -timeout 10m ./...
+
+lint: client ## formatting, go vet, staticcheck
+	@scripts/format.sh
+	go vet ./...
+	$(STATICCHECK) ./...
+
+vuln: ## known vulnerabilities; needs the Go vulnerability database online, so it is not a part of "make test"
+	$(GOVULNCHECK) ./...
+
+conformance: build ## stock clients, raw frames and a browser against bin/tutti
+	@scripts/debian.sh chromium python3-socketio python3-aiohttp python3-requests python3-websocket
+	conformance/run.sh
+
+screenshots: build ## pictures of the demo, into .cache/screenshots
+	@scripts/debian.sh chromium
+	scripts/screenshots.sh
+
+fuzz: ## run every fuzzer for T (T=30s)
+	@scripts/fuzz.sh $(T)
+
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+docs: ## write docs/configuration.md anew from the settings
+	go test ./internal/config -run '^TestDocs$$' -update
+
+clean: ## remove what was built
+	rm -rf bin .cache
