@@ -1,0 +1,6 @@
+//go:build !unix
+
+package websocket
+
+// readRaw does without readiness where sockets are not file descriptors.
+func (c *Conn) readRaw(r *reader) error { return c.readPlain(r) }
