@@ -1,0 +1,107 @@
+package tutti
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/tutti-rt/tutti/engineio"
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/packet"
+)
+
+// Config sets up a [Server]. The zero value is ready to use: every field that
+// is zero has the default its comment names, and a negative limit means none.
+type Config struct {
+	// Engine is how sessions are carried: heartbeat, transports, payload and
+	// queue limits, allowed origins, cookie, compression. Its ConfirmTimeout is
+	// Socket.IO's connectTimeout: a session that has joined no namespace in
+	// that time is closed.
+	Engine engineio.Config
+	// Packets limits what a single Socket.IO packet may be.
+	Packets packet.Limits
+	// Hub limits rooms.
+	Hub hub.Config
+
+	// MaxNamespaces is how many namespaces one session may be in. Default 100.
+	MaxNamespaces int
+	// MaxInbox is how many bytes of events may wait for a socket's handlers.
+	// A socket that sends faster than its handlers work is disconnected when
+	// they are exceeded. Default 4 MiB.
+	MaxInbox int
+	// MaxPendingCalls is how many calls may wait for one socket's answers; a
+	// call beyond that fails with [ErrTooManyCalls]. Default 10,000.
+	MaxPendingCalls int
+	// MaxDynamic is how many namespaces made by [Server.Dynamic] may exist at a
+	// time. A peer chooses their names, so they must end somewhere. Default
+	// 10,000.
+	MaxDynamic int
+
+	// ClientFiles holds socket.io.js and its siblings, from the client-dist
+	// folder of the npm package "socket.io". Nil: they are not served.
+	ClientFiles fs.FS
+
+	// Log is where the server writes what went wrong. Default slog.Default().
+	Log *slog.Logger
+	// Trace, if set, is told what happens.
+	Trace *Trace
+}
+
+// Trace observes a server. Any of its functions may be nil. They are called on
+// the goroutine that does the work and must not wait.
+type Trace struct {
+	SocketConnected    func(s *Socket)
+	SocketDisconnected func(s *Socket, reason Reason)
+	SocketRefused      func(namespace string, err error) // a guard, or no such namespace
+	EventReceived      func(s *Socket, m *Message)
+	EventSent          func(s *Socket, m *hub.Message) // to one socket, a broadcast once for each
+	NamespaceCreated   func(ns *Namespace)
+	// LimitHit names the limit that a peer ran into: "namespaces", "inbox",
+	// "pending calls", "dynamic namespaces".
+	LimitHit func(limit string)
+}
+
+const (
+	defaultMaxNamespaces   = 100
+	defaultMaxInbox        = 4 << 20
+	defaultMaxPendingCalls = 10_000
+	defaultMaxDynamic      = 10_000
+)
+
+// withDefaults returns c with the defaults filled in, or all that is wrong
+// with it. The engine checks its own part.
+func (c Config) withDefaults() (Config, error) {
+	var errs []error
+	limit := func(name string, v *int, def int) {
+		if *v == 0 {
+			*v = def
+		}
+		if *v < 0 {
+			*v = int(^uint(0) >> 1)
+		}
+		if *v < 1 {
+			errs = append(errs, fmt.Errorf("tutti: Config.%s must not be %d", name, *v))
+		}
+	}
+	limit("MaxNamespaces", &c.MaxNamespaces, defaultMaxNamespaces)
+	limit("MaxInbox", &c.MaxInbox, defaultMaxInbox)
+	limit("MaxPendingCalls", &c.MaxPendingCalls, defaultMaxPendingCalls)
+	limit("MaxDynamic", &c.MaxDynamic, defaultMaxDynamic)
+	if c.Trace == nil {
+		c.Trace = &Trace{}
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Engine.Log == nil {
+		c.Engine.Log = c.Log
+	}
+	return c, errors.Join(errs...)
+}
+
+func (t *Trace) limitHit(limit string) {
+	if t.LimitHit != nil {
+		t.LimitHit(limit)
+	}
+}

@@ -1,0 +1,125 @@
+package tutti
+
+import (
+	"sync"
+
+	"github.com/tutti-rt/tutti/engineio"
+	"github.com/tutti-rt/tutti/packet"
+)
+
+// A link is a session with the sockets that it carries, one per namespace. It
+// takes the session's messages apart into packets and hands each to the socket
+// it is for.
+type link struct {
+	server  *Server
+	session *engineio.Session
+	decoder *packet.Decoder // used by Receive only, which is never called twice at a time
+
+	mu      sync.Mutex
+	sockets []*Socket // mostly one
+	closed  Reason    // why the session ended, "" while it lives
+}
+
+// Accept implements [engineio.Acceptor].
+func (srv *Server) Accept(s *engineio.Session) engineio.Receiver {
+	l := &link{server: srv, session: s, decoder: packet.NewDecoder(srv.cfg.Packets)}
+	if s.Protocol() == 3 {
+		// "/" is joined without being asked for, as Socket.IO 2 clients expect.
+		l.join(&packet.Packet{Type: packet.Connect, Namespace: "/"})
+	}
+	return l
+}
+
+// Receive implements [engineio.Receiver].
+func (l *link) Receive(m engineio.Message) {
+	p, err := l.decoder.Add(packet.Frame(m))
+	if err != nil {
+		l.violation("decode packet", err)
+		return
+	}
+	if p == nil {
+		return // attachments follow
+	}
+	s := l.socket(p.Namespace)
+	switch {
+	case p.Type == packet.Connect && s == nil:
+		l.join(p)
+	case p.Type == packet.Event && s != nil:
+		s.receive(p)
+	case p.Type == packet.Ack && s != nil:
+		s.resolve(p.ID, p.Args)
+	case p.Type == packet.Disconnect && s != nil:
+		s.leave(ReasonClientDisconnect)
+	case p.Type == packet.Connect && l.session.Protocol() == 3 && p.Namespace == "/":
+		// Some Socket.IO 2 clients do ask for "/" besides.
+	case p.Type == packet.Disconnect:
+		// It crossed a disconnect of ours.
+	default:
+		l.violation("unexpected packet", errUnexpected)
+	}
+}
+
+// violation ends a session whose client breaks the protocol.
+func (l *link) violation(what string, err error) {
+	l.server.log.Debug(what, keySession, l.session.ID(), keyErr, err)
+	l.session.Close(engineio.ReasonParseError)
+}
+
+// Closed implements [engineio.Receiver].
+func (l *link) Closed(reason engineio.Reason, err error) {
+	l.mu.Lock()
+	l.closed = reason
+	sockets := l.sockets
+	l.sockets = nil
+	l.mu.Unlock()
+	for _, s := range sockets {
+		s.leave(reason)
+	}
+}
+
+// join begins to connect a socket: in its mailbox, since guards may wait.
+func (l *link) join(p *packet.Packet) {
+	cfg := &l.server.cfg
+	s := newSocket(l, p)
+	l.mu.Lock()
+	full := len(l.sockets) >= cfg.MaxNamespaces
+	closed := l.closed != ""
+	if !full && !closed {
+		l.sockets = append(l.sockets, s)
+		l.server.running.Add(1) // until its last function has run, see Socket.leave
+	}
+	l.mu.Unlock()
+	switch {
+	case closed:
+	case full:
+		cfg.Trace.limitHit("namespaces")
+		l.violation("too many namespaces", errUnexpected)
+	default:
+		l.session.Confirm()
+		if err := s.mailbox.Put(packetSize(p), s.connect); err != nil {
+			s.leave(engineio.ReasonParseError) // one CONNECT larger than the inbox
+		}
+	}
+}
+
+func (l *link) socket(namespace string) *Socket {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.sockets {
+		if s.name == namespace {
+			return s
+		}
+	}
+	return nil
+}
+
+func (l *link) remove(s *Socket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, other := range l.sockets {
+		if other == s {
+			l.sockets = append(l.sockets[:i:i], l.sockets[i+1:]...)
+			return
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package tutti
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tutti-rt/tutti/packet"
+)
+
+// rules is what an application registered for a namespace, or for a family of
+// them. It changes rarely and is read for every event: readers load a table
+// that never changes, and a change makes another.
+type rules struct {
+	mu    sync.Mutex // held while a change is made
+	table atomic.Pointer[table]
+}
+
+type table struct {
+	guards     []Guard
+	middleware []Middleware
+	handlers   map[string]Handler
+	other      Handler // of events that have no handler of their own
+	connect    []func(context.Context, *Socket)
+	disconnect []func(context.Context, *Socket, Reason)
+
+	serve Handler // middleware around dispatch, made by change
+}
+
+func newRules() *rules {
+	r := new(rules)
+	r.table.Store(&table{serve: (&table{}).dispatch})
+	return r
+}
+
+func (r *rules) load() *table { return r.table.Load() }
+
+// change lets f alter a copy of the table, whose slices and map it may write,
+// and puts that in place.
+func (r *rules) change(f func(t *table)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := *r.table.Load()
+	t.guards = slices.Clip(t.guards)
+	t.middleware = slices.Clip(t.middleware)
+	t.connect = slices.Clip(t.connect)
+	t.disconnect = slices.Clip(t.disconnect)
+	t.handlers = maps.Clone(t.handlers)
+	f(&t)
+	t.serve = t.dispatch
+	for _, wrap := range slices.Backward(t.middleware) {
+		t.serve = wrap(t.serve)
+	}
+	r.table.Store(&t)
+}
+
+func (r *rules) handle(event string, h Handler) {
+	if packet.Reserved(event) {
+		panic(fmt.Sprintf("tutti: event name %q is reserved", event))
+	}
+	r.change(func(t *table) {
+		if t.handlers[event] != nil {
+			panic(fmt.Sprintf("tutti: event %q has a handler already", event))
+		}
+		if t.handlers == nil {
+			t.handlers = make(map[string]Handler)
+		}
+		t.handlers[event] = h
+	})
+}
+
+// dispatch finds the handler of an event.
+func (t *table) dispatch(ctx context.Context, s *Socket, m *Message) error {
+	if h := t.handlers[m.Event]; h != nil {
+		return h(ctx, s, m)
+	}
+	if t.other != nil {
+		return t.other(ctx, s, m)
+	}
+	return errNoHandler
+}

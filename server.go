@@ -1,0 +1,124 @@
+package tutti
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/tutti-rt/tutti/engineio"
+	"github.com/tutti-rt/tutti/hub"
+)
+
+// A Server speaks Socket.IO with clients. It is an [http.Handler] to be
+// mounted at "/socket.io/", and listens to nothing itself. All methods may be
+// called by any goroutine.
+type Server struct {
+	cfg    Config
+	log    *slog.Logger
+	engine *engineio.Server
+	hub    *hub.Hub
+	files  *clientFiles
+
+	ctx     context.Context // parent of every socket's; ends with Shutdown
+	cancel  context.CancelFunc
+	running sync.WaitGroup // sockets whose last function has not run
+
+	mu         sync.RWMutex
+	namespaces map[string]*Namespace // by name, those of families included
+	families   []*Namespace          // in the order of Dynamic
+	dynamic    int                   // how many of namespaces are of families
+}
+
+// Names of attributes in the log.
+const (
+	keySession   = "sid"
+	keySocket    = "socket"
+	keyNamespace = "nsp"
+	keyEvent     = "event"
+	keyErr       = "err"
+)
+
+var (
+	errUnexpected = errors.New("tutti: packet out of turn")
+	errNoHandler  = errors.New("tutti: no handler")
+	errPanic      = errors.New("tutti: handler panicked")
+	errFamily     = errors.New("tutti: a family of namespaces cannot be asked")
+)
+
+// New returns a server with the namespace "/". Its error lists all that is
+// wrong with cfg.
+func New(cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	srv := &Server{
+		cfg:        cfg,
+		log:        cfg.Log,
+		hub:        hub.New(cfg.Hub),
+		namespaces: make(map[string]*Namespace),
+	}
+	if srv.engine, err = engineio.New(cfg.Engine, srv); err != nil {
+		return nil, err
+	}
+	if cfg.ClientFiles != nil {
+		srv.files = &clientFiles{source: cfg.ClientFiles}
+	}
+	srv.ctx, srv.cancel = context.WithCancel(context.Background())
+	srv.Namespace("/")
+	return srv, nil
+}
+
+// Hub returns the heart of the server, where doors of other protocols join in.
+func (srv *Server) Hub() *hub.Hub { return srv.hub }
+
+// Engine returns the Engine.IO server that carries the sessions.
+func (srv *Server) Engine() *engineio.Server { return srv.engine }
+
+// ServeHTTP serves the client files, if there are any, and everything else as
+// Engine.IO.
+func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if srv.files != nil && srv.files.serve(w, r) {
+		return
+	}
+	srv.engine.ServeHTTP(w, r)
+}
+
+// Namespace returns the namespace of that name and makes it at the first call.
+// A missing "/" at the front is added.
+func (srv *Server) Namespace(name string) *Namespace {
+	if !strings.HasPrefix(name, "/") {
+		name = "/" + name
+	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	ns := srv.namespaces[name]
+	if ns == nil {
+		ns = &Namespace{server: srv, name: name, space: srv.hub.Space(name), rules: newRules()}
+		srv.namespaces[name] = ns
+	}
+	ns.kept = true
+	return ns
+}
+
+// Shutdown ends every session with the reason "server shutting down" and waits
+// until all handlers have returned, or the context ends.
+func (srv *Server) Shutdown(ctx context.Context) error {
+	err := srv.engine.Shutdown(ctx)
+	done := make(chan struct{})
+	// Ends when the last socket has; if ctx ends first it stays until then.
+	go func() {
+		srv.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+	}
+	srv.cancel()
+	return err
+}

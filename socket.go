@@ -1,0 +1,273 @@
+package tutti
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/tutti-rt/tutti/engineio"
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/serial"
+	"github.com/tutti-rt/tutti/packet"
+)
+
+// leaveGrace is how long handlers of a socket that has left may go on before
+// their context ends: time for what came before the peer left, and no more
+// than that for a handler that waits for the context's end.
+const leaveGrace = 5 * time.Second
+
+// A Socket is a peer in one namespace. All its methods may be called by any
+// goroutine, also after it has left.
+type Socket struct {
+	id       string
+	name     string // of the namespace
+	link     *link
+	format   packet.Format
+	greeting greeting
+	mailbox  serial.Mailbox
+
+	// A socket lives as long as a request may, and its handlers get this
+	// context from it: the exception to not storing one.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	// Set by connect, in the mailbox, and only read there.
+	greeted bool // the connect handlers ran, so the disconnect handlers will
+
+	mu    sync.Mutex
+	ns    *Namespace // nil until it is found
+	seat  *hub.Seat  // nil until it is connected
+	early []string   // rooms joined before
+	left  Reason     // why it left; "" while it has not
+	calls map[uint64]*hub.Call
+}
+
+func newSocket(l *link, p *packet.Packet) *Socket {
+	s := &Socket{
+		name:     p.Namespace,
+		link:     l,
+		format:   l.decoder.Format(),
+		greeting: greeting{auth: p.Data, query: p.Query, time: time.Now()},
+	}
+	s.mailbox.Limit = l.server.cfg.MaxInbox
+	s.ctx, s.cancel = context.WithCancel(l.server.ctx)
+	switch {
+	case l.session.Protocol() != 3:
+		// Not the session's id, which is a secret: who knows it can post in
+		// the session's name.
+		s.id = newID()
+	case s.name == "/":
+		s.id = l.session.ID() // a Socket.IO 2 client takes it for granted
+	default:
+		s.id = s.name + "#" + l.session.ID()
+	}
+	return s
+}
+
+// newID returns 20 characters that nobody can guess.
+func newID() string {
+	var b [15]byte
+	rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// ID returns the socket's id, which is also the name of a room of its own. It
+// is no secret.
+func (s *Socket) ID() string { return s.id }
+
+// Handshake returns what is known of the peer since it connected. It is put
+// together anew by every call and the caller's own.
+func (s *Socket) Handshake() Handshake { return s.greeting.handshake(s.link.session.Request()) }
+
+// Session returns the Engine.IO session that carries the socket.
+func (s *Socket) Session() *engineio.Session { return s.link.session }
+
+// Namespace returns the namespace that the socket is in, or nil while that is
+// not found yet: never in a guard, handler or callback.
+func (s *Socket) Namespace() *Namespace {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ns
+}
+
+// Connected says whether the socket is in its namespace: guards have let it in
+// and it has not left.
+func (s *Socket) Connected() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seat != nil && s.left == ""
+}
+
+// Disconnect makes the socket leave its namespace. Its session goes on, and a
+// client does not come back by itself. It does not wait: the disconnect
+// handlers run after the events that came before.
+func (s *Socket) Disconnect() {
+	s.sendPacket(&packet.Packet{Type: packet.Disconnect}) // an error means that it is gone already
+	s.leave(ReasonServerDisconnect)
+}
+
+// DisconnectSession ends the socket's session and with it every socket that it
+// carries, after what was sent before has been written.
+func (s *Socket) DisconnectSession() {
+	s.Disconnect()
+	s.link.session.Close(engineio.ReasonForcedServerClose)
+}
+
+// LogValue implements [slog.LogValuer].
+func (s *Socket) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("id", s.id), slog.String(keyNamespace, s.name))
+}
+
+// connect is the first thing that a socket's mailbox does: find the namespace,
+// ask its guards, enter.
+func (s *Socket) connect() {
+	err := s.enter()
+	if err == nil {
+		s.greeted = true
+		ns := s.Namespace()
+		if trace := s.link.server.cfg.Trace.SocketConnected; trace != nil {
+			trace(s)
+		}
+		for _, f := range ns.rules.load().connect {
+			s.protect("connect", func() error { f(s.ctx, s); return nil })
+		}
+		return
+	}
+	if errors.Is(err, ErrDisconnected) {
+		return
+	}
+	if trace := s.link.server.cfg.Trace.SocketRefused; trace != nil {
+		trace(s.name, err)
+	}
+	refusal := refusalOf(err)
+	if refusal.Message == internalError {
+		s.link.server.log.Error("connect socket", keySocket, s, keyErr, err)
+	}
+	s.sendPacket(connectError(s.link.session.Protocol(), refusal))
+	s.leave(ReasonServerDisconnect)
+}
+
+func (s *Socket) enter() error {
+	ns, err := s.link.server.find(s)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.left != "" { // while it was looked for: nobody will release it for us
+		s.mu.Unlock()
+		s.link.server.release(ns)
+		return ErrDisconnected
+	}
+	s.ns = ns
+	s.mu.Unlock()
+	for _, guard := range ns.rules.load().guards {
+		err := s.protect("guard", func() error {
+			ctx, err := guard(s.ctx, s)
+			if err == nil && ctx != nil {
+				s.ctx = ctx
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return s.sit()
+}
+
+// sit takes the seat. The reply to CONNECT is sent when the socket's turn has
+// come: before it any broadcast, after it all.
+func (s *Socket) sit() error {
+	s.mu.Lock()
+	rooms := append([]string{s.id}, s.early...)
+	s.mu.Unlock()
+	welcome := func() { s.sendPacket(connectReply(s.link.session.Protocol(), s.id)) }
+	seat, err := s.ns.space.Enter(s, welcome, rooms...)
+	if err != nil {
+		return fmt.Errorf("take a seat: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left != "" {
+		seat.Close()
+		return ErrDisconnected
+	}
+	s.seat = seat
+	return nil
+}
+
+func connectReply(protocol int, id string) *packet.Packet {
+	p := &packet.Packet{Type: packet.Connect}
+	if protocol != 3 {
+		p.Data = []byte(`{"sid":"` + id + `"}`)
+	}
+	return p
+}
+
+// leave takes the socket out of its namespace, once: the first reason counts.
+// It never waits. What came before still runs in the mailbox, then the
+// disconnect handlers.
+func (s *Socket) leave(reason Reason) {
+	s.mu.Lock()
+	if s.left != "" {
+		s.mu.Unlock()
+		return
+	}
+	s.left = reason
+	calls, seat := s.calls, s.seat
+	s.calls = nil
+	s.mu.Unlock()
+
+	s.link.remove(s)
+	for _, c := range calls {
+		c.Lost()
+	}
+	if seat == nil {
+		s.cancel() // guards are running, for nobody
+	} else {
+		seat.Close()
+	}
+	grace := time.AfterFunc(leaveGrace, s.cancel)
+	s.mailbox.Close(func() {
+		defer s.link.server.running.Done()
+		grace.Stop()
+		s.cancel()
+		s.farewell(reason)
+	})
+}
+
+// farewell is the last thing that a socket's mailbox does.
+func (s *Socket) farewell(reason Reason) {
+	ns := s.Namespace()
+	if ns == nil {
+		return
+	}
+	defer s.link.server.release(ns)
+	if !s.greeted {
+		return
+	}
+	if trace := s.link.server.cfg.Trace.SocketDisconnected; trace != nil {
+		trace(s, reason)
+	}
+	for _, f := range ns.rules.load().disconnect {
+		s.protect("disconnect", func() error { f(s.ctx, s, reason); return nil })
+	}
+}
+
+// protect runs a function of the application's: a panic in it ends that
+// function and nothing else.
+func (s *Socket) protect(what string, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.link.server.log.Error("panic in "+what, keySocket, s, "panic", v, "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
+	return f()
+}

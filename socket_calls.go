@@ -1,0 +1,73 @@
+package tutti
+
+import (
+	"context"
+
+	"github.com/tutti-rt/tutti/hub"
+)
+
+// Call sends an event to the socket's peer and waits for its answer. It may be
+// called from a handler of the same socket. The error is the context's if that
+// ends first, and [ErrDisconnected] if the socket leaves.
+func (s *Socket) Call(ctx context.Context, event string, args ...any) (Args, error) {
+	m, err := newMessage(event, args)
+	if err != nil {
+		return Args{}, err
+	}
+	ns := s.Namespace()
+	if ns == nil {
+		return Args{}, ErrDisconnected
+	}
+	m.Call = hub.NewCall()
+	m.Call.ID = ns.space.NextCall()
+	defer m.Call.Close()
+	if err := s.expect(m.Call); err != nil {
+		return Args{}, err
+	}
+	if err := s.deliver(m); err != nil {
+		return Args{}, err
+	}
+	answer, ok, err := m.Call.Next(ctx)
+	if err == nil && !ok {
+		err = ErrDisconnected
+	}
+	return answer, err
+}
+
+// expect notes that the peer owes an answer.
+func (s *Socket) expect(c *hub.Call) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.left != "":
+		return ErrDisconnected
+	case len(s.calls) >= s.link.server.cfg.MaxPendingCalls:
+		s.link.server.cfg.Trace.limitHit("pending calls")
+		return ErrTooManyCalls
+	}
+	if s.calls == nil {
+		s.calls = make(map[uint64]*hub.Call)
+	}
+	s.calls[c.ID] = c
+	c.Ask(s)
+	return nil
+}
+
+// resolve hands in an answer. One to no call of ours, or a second one, is
+// nothing.
+func (s *Socket) resolve(id uint64, args Args) {
+	s.mu.Lock()
+	c := s.calls[id]
+	delete(s.calls, id)
+	s.mu.Unlock()
+	if c != nil {
+		c.Answer(args)
+	}
+}
+
+// Forget implements [hub.Answerer].
+func (s *Socket) Forget(c *hub.Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.calls, c.ID)
+}

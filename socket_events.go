@@ -1,0 +1,167 @@
+package tutti
+
+import (
+	"encoding/json"
+
+	"github.com/tutti-rt/tutti/engineio"
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/packet"
+)
+
+// Emit sends an event to the socket's peer and to nobody else. It queues and
+// does not wait. A []byte among or within args travels as binary. The offset
+// is empty: the message is not one of the namespace's.
+func (s *Socket) Emit(event string, args ...any) (Offset, error) {
+	m, err := newMessage(event, args)
+	if err != nil {
+		return "", err
+	}
+	return "", s.deliver(m)
+}
+
+// EmitVolatile sends an event that is dropped if the peer cannot be written to
+// at once.
+func (s *Socket) EmitVolatile(event string, args ...any) error {
+	m, err := newMessage(event, args)
+	if err != nil {
+		return err
+	}
+	m.Volatile = true
+	return s.deliver(m)
+}
+
+// newMessage checks and encodes what an application emits.
+func newMessage(event string, args []any) (*hub.Message, error) {
+	if packet.Reserved(event) {
+		return nil, ErrReserved
+	}
+	encoded, err := packet.Marshal(args...)
+	if err != nil {
+		return nil, err
+	}
+	return &hub.Message{Event: event, Args: encoded}, nil
+}
+
+// deliver sends m to this socket alone.
+func (s *Socket) deliver(m *hub.Message) error {
+	s.mu.Lock()
+	left := s.left != ""
+	s.mu.Unlock()
+	if left {
+		return ErrDisconnected
+	}
+	m.Namespace = s.name
+	return s.write(m)
+}
+
+// Deliver implements [hub.Member].
+func (s *Socket) Deliver(m *hub.Message) {
+	if m.Call != nil && s.expect(m.Call) != nil {
+		return
+	}
+	// A session that cannot take more closes itself, and says why.
+	s.write(m)
+}
+
+func (s *Socket) write(m *hub.Message) error {
+	if trace := s.link.server.cfg.Trace.EventSent; trace != nil {
+		trace(s, m)
+	}
+	frames := framesOf(s.format, m)
+	if m.Volatile {
+		s.link.session.SendVolatile(frames...)
+		return nil
+	}
+	return sendError(s.link.session.Send(frames...))
+}
+
+// sendPacket sends a packet that is not an event. The namespace is filled in.
+func (s *Socket) sendPacket(p *packet.Packet) error {
+	p.Namespace = s.name
+	return sendError(s.link.session.Send(prepare(s.format, p, false)...))
+}
+
+// sendError hides which way a session ended: to whoever sends, the socket is
+// gone.
+func sendError(err error) error {
+	if err != nil {
+		return ErrDisconnected
+	}
+	return nil
+}
+
+// receive puts an event into the mailbox. A socket whose handlers don't keep
+// up is ended: its peer would otherwise decide how much memory it costs.
+func (s *Socket) receive(p *packet.Packet) {
+	m := &Message{Event: p.Event, Args: p.Args, socket: s, id: p.ID, asks: p.HasID}
+	err := s.mailbox.Put(packetSize(p), func() { s.handle(m) })
+	if err != nil && !s.hasLeft() {
+		s.link.server.cfg.Trace.limitHit("inbox")
+		s.link.server.log.Warn("handlers too slow: inbox full", keySocket, s, keyEvent, m.Event)
+		s.link.session.Close(engineio.ReasonForcedServerClose)
+	}
+}
+
+// packetSize is what a packet that waits keeps in memory.
+func packetSize(p *packet.Packet) int {
+	return p.Args.Size() + len(p.Data) + len(p.Event) + len(p.Namespace)
+}
+
+func (s *Socket) hasLeft() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left != ""
+}
+
+// handle runs the handler of an event and sees to it that the peer is
+// answered if it asked.
+func (s *Socket) handle(m *Message) {
+	if !s.greeted {
+		return // it was refused while this event was on its way
+	}
+	ns := s.Namespace()
+	if trace := s.link.server.cfg.Trace.EventReceived; trace != nil {
+		trace(s, m)
+	}
+	err := s.protect("handler", func() error { return ns.rules.load().serve(s.ctx, s, m) })
+	switch {
+	case err == errNoHandler:
+		return
+	case err == nil:
+		m.reply(Args{}) // unless the handler has
+		return
+	}
+	refusal := refusalOf(err)
+	if refusal.Message == internalError && err != errPanic {
+		s.link.server.log.Error("handle event", keySocket, s, keyEvent, m.Event, keyErr, err)
+	}
+	answer := map[string]any{"error": refusal.Message}
+	if refusal.Data != nil {
+		answer["data"] = refusal.Data
+	}
+	if m.Reply(answer) != nil {
+		m.Reply(map[string]string{"error": refusal.Message})
+	}
+}
+
+// connectError refuses a CONNECT. A Socket.IO 2 client gets the message bare,
+// or the data instead of it, which is all that it hands on.
+func connectError(protocol int, r *Refusal) *packet.Packet {
+	p := &packet.Packet{Type: packet.ConnectError}
+	body := map[string]any{"message": r.Message}
+	if r.Data != nil {
+		body["data"] = r.Data
+	}
+	var v any = body
+	if protocol == 3 {
+		if v = r.Data; v == nil {
+			v = r.Message
+		}
+	}
+	data, err := json.Marshal(v)
+	if err != nil { // the application's data is not JSON
+		data, _ = json.Marshal(map[string]string{"message": r.Message})
+	}
+	p.Data = data
+	return p
+}

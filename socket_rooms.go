@@ -1,0 +1,53 @@
+package tutti
+
+// Join adds the socket to rooms, all or none. From then on it receives what is
+// sent to them. In a guard, rooms are joined when the socket is let in.
+func (s *Socket) Join(rooms ...string) error {
+	s.mu.Lock()
+	seat := s.seat
+	if s.left != "" {
+		s.mu.Unlock()
+		return ErrDisconnected
+	}
+	if seat == nil {
+		s.early = append(s.early, rooms...)
+		s.mu.Unlock()
+		return nil
+	}
+	s.mu.Unlock()
+	return seat.Join(rooms...)
+}
+
+// Leave takes the socket out of rooms.
+func (s *Socket) Leave(rooms ...string) {
+	s.mu.Lock()
+	seat := s.seat
+	s.mu.Unlock()
+	if seat != nil {
+		seat.Leave(rooms...)
+	}
+}
+
+// Rooms returns the rooms that the socket is in, its own among them; for a
+// socket that has left, those that it was in.
+func (s *Socket) Rooms() []string {
+	s.mu.Lock()
+	seat, early := s.seat, s.early
+	s.mu.Unlock()
+	if seat == nil {
+		return append([]string(nil), early...)
+	}
+	return seat.Rooms()
+}
+
+// Broadcast returns everyone in the namespace but this socket.
+func (s *Socket) Broadcast() Audience {
+	return Audience{ns: s.Namespace(), except: []string{s.id}}
+}
+
+// To returns the members of any of the rooms, but not this socket.
+func (s *Socket) To(rooms ...string) Audience { return s.Broadcast().To(rooms...) }
+
+// Except returns everyone in the namespace but this socket and the members of
+// any of the rooms.
+func (s *Socket) Except(rooms ...string) Audience { return s.Broadcast().Except(rooms...) }
