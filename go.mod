@@ -15,3 +15,5 @@ require (
 	golang.org/x/mod v0.18.0 // indirect
 	golang.org/x/tools v0.22.0 // indirect
 )
+
+ignore node_modules
