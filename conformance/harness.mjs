@@ -1,0 +1,116 @@
+// Starts, stops and restarts the server under test, and waits for things with a deadline.
+import { spawn } from "node:child_process";
+import { after, before } from "node:test";
+import { fileURLToPath } from "node:url";
+
+// True when the tests check themselves against Node's own server instead of Tutti.
+export const reference = process.env.TUTTI_REFERENCE === "1";
+
+const DEADLINE = 10_000;
+
+/** within settles as promise does, or fails with what we were waiting for when the deadline passes. */
+export function within(promise, waitingFor, ms = DEADLINE) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${ms} ms passed, still waiting for ${waitingFor}`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** event resolves with the arguments of the next event of that name. */
+export function event(emitter, name, ms = DEADLINE) {
+  return within(new Promise((resolve) => emitter.once(name, (...args) => resolve(args))), `the event "${name}"`, ms);
+}
+
+/** events resolves with the arguments of the next n events of that name, in the order of their arrival. */
+export function events(emitter, name, n, ms = DEADLINE) {
+  const got = [];
+  const all = new Promise((resolve) => {
+    const listener = (...args) => {
+      got.push(args);
+      if (got.length < n) return;
+      emitter.off(name, listener);
+      resolve(got);
+    };
+    emitter.on(name, listener);
+  });
+  return within(all, `${n} events "${name}"`, ms).catch((cause) => {
+    throw new Error(`${cause.message}; ${got.length} came`);
+  });
+}
+
+/** ask emits an event and resolves with the values of its acknowledgement. */
+export function ask(socket, name, ...args) {
+  return within(new Promise((resolve) => socket.emit(name, ...args, (...reply) => resolve(reply))), `the ack of "${name}"`);
+}
+
+/** plain makes values comparable: every kind of binary becomes {bytes: hex}. */
+export function plain(value) {
+  if (value instanceof ArrayBuffer) value = new Uint8Array(value);
+  if (ArrayBuffer.isView(value)) return { bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("hex") };
+  if (Array.isArray(value)) return value.map(plain);
+  if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plain(v)]));
+  return value;
+}
+
+/** The command line of the server under test. */
+function command() {
+  if (reference) return [process.execPath, fileURLToPath(new URL("reference/server.mjs", import.meta.url))];
+  if (!process.env.TUTTI_SERVER) throw new Error("TUTTI_SERVER names no binary: start the tests with ./run.sh");
+  return [process.env.TUTTI_SERVER];
+}
+
+/** Program is one child process that prints the address it listens on. */
+export class Program {
+  #command;
+  #child;
+  #exited;
+  output = "";
+  url = "";
+
+  constructor(commandLine) {
+    this.#command = commandLine;
+  }
+
+  /** start runs the program until it has printed its address; again after stop: on the same port. */
+  async start() {
+    const listen = this.url ? new URL(this.url).host : "127.0.0.1:0";
+    const [file, ...args] = this.#command;
+    this.#child = spawn(file, [...args, "--listen", listen], { stdio: ["ignore", "pipe", "pipe"] });
+    this.#exited = new Promise((resolve) => this.#child.once("exit", (code, signal) => resolve(signal ?? code)));
+    const printed = new Promise((resolve, reject) => {
+      const read = (chunk) => {
+        this.output += chunk;
+        const address = /http:\/\/[\d.]+:\d+/.exec(this.output.slice(from));
+        if (address) resolve(address[0]);
+      };
+      const from = this.output.length;
+      this.#child.stdout.on("data", read);
+      this.#child.stderr.on("data", read);
+      this.#child.once("error", reject);
+      this.#exited.then((how) => reject(new Error(`the server ended (${how}) before it listened:\n${this.output}`)));
+    });
+    this.url = await within(printed, `the address that ${file} prints`);
+    return this;
+  }
+
+  /** stop ends the program with a signal and resolves with how it ended. */
+  async stop(signal = "SIGKILL") {
+    this.#child.kill(signal);
+    return within(this.#exited, `the server to end after ${signal}`);
+  }
+
+  /** restart ends the program and starts it on the same port. */
+  async restart(signal) {
+    await this.stop(signal);
+    return this.start();
+  }
+}
+
+/** serve runs the server under test with the given flags during the tests of the scope it is called in. */
+export function serve(...flags) {
+  const server = new Program([...command(), ...flags]);
+  before(() => server.start());
+  after(() => server.stop());
+  return server;
+}

@@ -1,0 +1,153 @@
+// The server under test, written on Node's own socket.io. It exists to check the tests: what passes here and fails on
+// Tutti is a difference between the servers. conformance/server/main.go is the same application on package tutti; the
+// two take the same flags and print the same line.
+//
+//   TUTTI_REFERENCE=1 ./run.sh
+import { createServer } from "node:http";
+import { parseArgs } from "node:util";
+import { Server as Engine } from "engine.io";
+import { Server } from "socket.io";
+import msgpack from "socket.io-msgpack-parser";
+
+const { values: flags } = parseArgs({
+  options: {
+    listen: { type: "string", default: "127.0.0.1:0" },
+    "ping-interval": { type: "string", default: "25000" },
+    "ping-timeout": { type: "string", default: "20000" },
+    "connect-timeout": { type: "string", default: "45000" },
+    "max-payload": { type: "string", default: "1000000" },
+    origin: { type: "string" }, // another origin that may connect, with credentials
+    cookie: { type: "string" }, // the name of the session cookie
+    parser: { type: "string", default: "json" }, // "msgpack": Node speaks one parser at a time
+    compress: { type: "boolean", default: false }, // permessage-deflate
+    eio3: { type: "boolean", default: false }, // Socket.IO 1 and 2 clients
+  },
+});
+const [host, port] = flags.listen.split(":");
+const heartbeat = {
+  pingInterval: Number(flags["ping-interval"]),
+  pingTimeout: Number(flags["ping-timeout"]),
+  maxHttpBufferSize: Number(flags["max-payload"]),
+};
+
+const http = createServer((request, response) => {
+  response.writeHead(404).end();
+});
+
+const io = new Server(http, {
+  ...heartbeat,
+  connectTimeout: Number(flags["connect-timeout"]),
+  allowEIO3: flags.eio3,
+  perMessageDeflate: flags.compress ? { threshold: 1024 } : false,
+  cookie: flags.cookie,
+  cors: flags.origin && { origin: [flags.origin], credentials: true },
+  parser: flags.parser === "msgpack" ? msgpack : undefined,
+});
+
+for (const [path, allowEIO3] of [["/engine.io", false], ["/engine.io-3", true]]) {
+  const engine = new Engine({ ...heartbeat, allowEIO3 });
+  engine.on("connection", (session) => {
+    session.on("message", (data) => session.send(data));
+  });
+  engine.attach(http, { path });
+}
+
+for (const nsp of [io.of("/"), io.of("/custom"), io.of(/^\/dynamic-\d{1,3}$/), guarded()]) {
+  nsp.on("connection", (socket) => application(io.of(socket.nsp.name), socket));
+}
+
+function guarded() {
+  return io.of("/guarded").use((socket, next) => {
+    const token = socket.handshake.auth.token ?? null;
+    if (token === "secret") return next();
+    next(Object.assign(new Error("who are you?"), { data: { code: 401, token } }));
+  });
+}
+
+function application(nsp, socket) {
+  const handshake = socket.handshake;
+  socket.emit("auth", handshake.auth);
+
+  socket.on("message", (...args) => socket.emit("message-back", ...args));
+  socket.on("message-with-ack", (...args) => {
+    const ack = args.pop();
+    ack(...args);
+  });
+  socket.on("silent", () => {}); // takes an ack and never answers
+  socket.on("size", (data, ack) => ack(data.length));
+  socket.on("make-binary", (n) => {
+    const bytes = Buffer.from(Array.from({ length: n }, (_, i) => i % 256));
+    socket.emit("binary-made", bytes, { deep: [{ bytes }, "text"] });
+  });
+  socket.on("count", (i) => socket.emit("tick", i));
+  socket.on("burst", async (n) => {
+    for (let i = 0; i < n; i++) {
+      socket.emit("burst", i);
+      if (i % 20 === 19) await new Promise(setImmediate);
+    }
+  });
+  socket.on("volatile", () => {
+    socket.volatile.emit("maybe", "volatile");
+    socket.emit("surely", "not volatile");
+  });
+  socket.onAny((event, ...args) => {
+    if (event.startsWith("any:")) socket.emit("any-back", event, ...args);
+  });
+
+  socket.on("handshake", (ack) => {
+    ack({
+      query: handshake.query.who ?? null,
+      header: handshake.headers["x-conformance"] ?? null,
+      auth: handshake.auth,
+      address: handshake.address,
+      secure: handshake.secure,
+      url: handshake.url,
+    });
+  });
+
+  // {ms}, ...args: asks this client "question" with args and acks {timedOut, reply}.
+  socket.on("ask", ({ ms }, ...rest) => {
+    const ack = rest.pop();
+    socket.timeout(ms).emit("question", ...rest, (err, ...reply) => ack({ timedOut: !!err, reply }));
+  });
+  // {ms, rooms}, ...args: asks everyone in the rooms and acks {timedOut, replies} with each one's first value.
+  socket.on("ask-all", ({ ms, rooms }, ...rest) => {
+    const ack = rest.pop();
+    nsp.to(rooms).timeout(ms).emit("question", ...rest, (err, replies) => ack({ timedOut: !!err, replies }));
+  });
+
+  socket.on("join", async (room, ack) => {
+    await socket.join(room);
+    ack([...socket.rooms].filter((r) => r !== socket.id).sort());
+  });
+  socket.on("leave", async (room, ack) => {
+    await socket.leave(room);
+    ack([...socket.rooms].filter((r) => r !== socket.id).sort());
+  });
+  // {rooms, except, others, volatile}, event, ...args: publishes, and acks when it is done.
+  socket.on("publish", ({ rooms = [], except = [], others = false, volatile = false }, event, ...rest) => {
+    const ack = rest.pop();
+    let audience = others ? socket.broadcast : nsp;
+    if (rooms.length > 0) audience = audience.to(rooms);
+    if (except.length > 0) audience = audience.except(except);
+    if (volatile) audience = audience.volatile;
+    audience.emit(event, ...rest);
+    ack(null);
+  });
+  // {rooms}: the ids of who is there.
+  socket.on("members", async (rooms, ack) => {
+    ack((await nsp.in(rooms).fetchSockets()).map((s) => s.id).sort());
+  });
+  // The four verbs for other sockets.
+  socket.on("sockets-join", (from, to, ack) => (nsp.in(from).socketsJoin(to), ack(null)));
+  socket.on("sockets-leave", (from, room, ack) => (nsp.in(from).socketsLeave(room), ack(null)));
+  socket.on("sockets-disconnect", (room, close, ack) => (nsp.in(room).disconnectSockets(close), ack(null)));
+
+  socket.on("leave-me", (close) => socket.disconnect(close));
+  socket.on("disconnect", (reason) => nsp.to("observers").emit("gone", socket.id, reason));
+}
+
+http.listen(Number(port), host, () => {
+  console.log(`listening on http://${host}:${http.address().port}`);
+});
+process.on("SIGTERM", () => io.close(() => process.exit(0)));
