@@ -1,0 +1,56 @@
+package hub
+
+import "fmt"
+
+// Order is the order of a space alone, for its own tests.
+type Order struct{ o order }
+
+func (o *Order) Do(f func())   { o.o.do(f) }
+func (o *Order) Post(f func()) { o.o.post(f) }
+
+// Waiting returns how many operations wait for their turn.
+func (o *Order) Waiting() int {
+	o.o.mu.Lock()
+	defer o.o.mu.Unlock()
+	return len(o.o.waiting)
+}
+
+// Check says whether every seat knows where it is, and every place the seat
+// that is there. The swap-removal of seats rests on this.
+func (sp *Space) Check() error {
+	var err error
+	sp.order.do(func() { err = sp.check() })
+	return err
+}
+
+func (sp *Space) check() error {
+	for i, s := range sp.seats {
+		if s.index != i {
+			return fmt.Errorf("seat %d of the space believes to be %d", i, s.index)
+		}
+		for _, p := range s.places {
+			if p.index >= len(p.room.seats) || p.room.seats[p.index] != s {
+				return fmt.Errorf("seat %d is not at its place %d of room %q", i, p.index, p.room.name)
+			}
+		}
+	}
+	places := 0
+	for name, r := range sp.rooms {
+		if len(r.seats) == 0 {
+			return fmt.Errorf("room %q is empty and not deleted", name)
+		}
+		for i, s := range r.seats {
+			if j := s.find(name); j < 0 || s.places[j].index != i || s.places[j].room != r {
+				return fmt.Errorf("seat %d of room %q does not know it", i, name)
+			}
+		}
+		places += len(r.seats)
+	}
+	for _, s := range sp.seats {
+		places -= len(s.places)
+	}
+	if places != 0 {
+		return fmt.Errorf("%d places more in the rooms than in the seats", places)
+	}
+	return nil
+}
