@@ -101,14 +101,14 @@ func (p *Packet) sizeHint() int {
 func (p *Packet) fullNamespace() string {
 	switch {
 	case p.Type == Connect && p.Query != "":
-		return cmpOr(p.Namespace) + "?" + p.Query
+		return orMain(p.Namespace) + "?" + p.Query
 	case p.Namespace == "/":
 		return ""
 	}
 	return p.Namespace
 }
 
-func cmpOr(namespace string) string {
+func orMain(namespace string) string {
 	if namespace == "" {
 		return "/"
 	}

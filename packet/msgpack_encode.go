@@ -21,7 +21,7 @@ func appendMessagePack(dst []byte, p *Packet) []byte {
 	dst = msgp.AppendString(dst, "type")
 	dst = msgp.AppendUint64(dst, uint64(p.Type))
 	dst = msgp.AppendString(dst, "nsp")
-	dst = msgp.AppendString(dst, cmpOr(p.fullNamespace()))
+	dst = msgp.AppendString(dst, orMain(p.fullNamespace()))
 	switch {
 	case p.Type == Event:
 		dst = msgp.AppendString(dst, "data")
