@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"time"
 
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
@@ -38,6 +39,10 @@ type Config struct {
 	// 10,000.
 	MaxDynamic int
 
+	// AttachmentTimeout is how long a packet may wait for its attachments
+	// before its session is closed. Default 30 s.
+	AttachmentTimeout time.Duration
+
 	// ClientFiles holds socket.io.js and its siblings, from the client-dist
 	// folder of the npm package "socket.io". Nil: they are not served.
 	ClientFiles fs.FS
@@ -58,7 +63,7 @@ type Trace struct {
 	EventSent          func(s *Socket, m *hub.Message) // to one socket, a broadcast once for each
 	NamespaceCreated   func(ns *Namespace)
 	// LimitHit names the limit that a peer ran into: "namespaces", "inbox",
-	// "pending calls", "dynamic namespaces".
+	// "pending calls", "dynamic namespaces", "attachment timeout".
 	LimitHit func(limit string)
 }
 
@@ -67,6 +72,8 @@ const (
 	defaultMaxInbox        = 4 << 20
 	defaultMaxPendingCalls = 10_000
 	defaultMaxDynamic      = 10_000
+
+	defaultAttachmentTimeout = 30 * time.Second
 )
 
 // withDefaults returns c with the defaults filled in, or all that is wrong
@@ -88,6 +95,12 @@ func (c Config) withDefaults() (Config, error) {
 	limit("MaxInbox", &c.MaxInbox, defaultMaxInbox)
 	limit("MaxPendingCalls", &c.MaxPendingCalls, defaultMaxPendingCalls)
 	limit("MaxDynamic", &c.MaxDynamic, defaultMaxDynamic)
+	if c.AttachmentTimeout == 0 {
+		c.AttachmentTimeout = defaultAttachmentTimeout
+	}
+	if c.AttachmentTimeout < 0 {
+		errs = append(errs, fmt.Errorf("tutti: Config.AttachmentTimeout must not be %v", c.AttachmentTimeout))
+	}
 	if c.Trace == nil {
 		c.Trace = &Trace{}
 	}

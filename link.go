@@ -2,6 +2,7 @@ package tutti
 
 import (
 	"sync"
+	"time"
 
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/packet"
@@ -13,7 +14,10 @@ import (
 type link struct {
 	server  *Server
 	session *engineio.Session
-	decoder *packet.Decoder // used by Receive only, which is never called twice at a time
+
+	// Used by Receive, which is never called twice at a time, and Closed.
+	decoder *packet.Decoder
+	overdue *time.Timer // runs while attachments are due
 
 	mu      sync.Mutex
 	sockets []*Socket // mostly one
@@ -33,6 +37,7 @@ func (srv *Server) Accept(s *engineio.Session) engineio.Receiver {
 // Receive implements [engineio.Receiver].
 func (l *link) Receive(m engineio.Message) {
 	p, err := l.decoder.Add(packet.Frame(m))
+	l.awaitAttachments()
 	if err != nil {
 		l.violation("decode packet", err)
 		return
@@ -59,6 +64,22 @@ func (l *link) Receive(m engineio.Message) {
 	}
 }
 
+// awaitAttachments gives a packet whose attachments are still to come a time to
+// be complete: a peer that announces some and never sends them would keep what
+// has arrived in memory as long as it likes.
+func (l *link) awaitAttachments() {
+	switch pending := l.decoder.Pending(); {
+	case pending && l.overdue == nil:
+		l.overdue = time.AfterFunc(l.server.cfg.AttachmentTimeout, func() {
+			l.server.cfg.Trace.limitHit("attachment timeout")
+			l.session.Close(engineio.ReasonParseError)
+		})
+	case !pending && l.overdue != nil:
+		l.overdue.Stop()
+		l.overdue = nil
+	}
+}
+
 // violation ends a session whose client breaks the protocol.
 func (l *link) violation(what string, err error) {
 	l.server.log.Debug(what, keySession, l.session.ID(), keyErr, err)
@@ -67,6 +88,9 @@ func (l *link) violation(what string, err error) {
 
 // Closed implements [engineio.Receiver].
 func (l *link) Closed(reason engineio.Reason, err error) {
+	if l.overdue != nil {
+		l.overdue.Stop()
+	}
 	l.mu.Lock()
 	l.closed = reason
 	sockets := l.sockets
