@@ -1,0 +1,40 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tutti-rt/tutti/hub"
+)
+
+// messages counts what the hub does.
+type messages struct {
+	published  prometheus.Counter
+	deliveries prometheus.Counter
+	rooms      prometheus.Gauge
+}
+
+func newMessages() messages {
+	return messages{
+		published:  counter("messages_published_total", "Messages published, to whatever audience and by whatever door."),
+		deliveries: counter("deliveries_total", "Members that published messages were handed to: a message to 10 members counts 10."),
+		rooms:      gauge("rooms", "Rooms that hold a member, the one of every socket's own included."),
+	}
+}
+
+func (s *messages) collectors() []prometheus.Collector {
+	return []prometheus.Collector{s.published, s.deliveries, s.rooms}
+}
+
+// Hub returns the trace for [hub.Config].
+func (m *Metrics) Hub() *hub.Trace {
+	s := &m.messages
+	return &hub.Trace{
+		Published: func(_ *hub.Message, members int) {
+			s.published.Inc()
+			s.deliveries.Add(float64(members))
+		},
+		RoomCreated: func(string, string) { s.rooms.Inc() },
+		RoomDeleted: func(string, string) { s.rooms.Dec() },
+		LimitHit:    m.limits.hit("hub"),
+	}
+}

@@ -1,0 +1,57 @@
+package metrics
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics counts what one server does. Its traces may be given to several
+// servers, whose numbers then add up. All methods may be called by any
+// goroutine.
+type Metrics struct {
+	sessions sessions
+	sockets  sockets
+	messages messages
+	limits   *limits
+
+	all []prometheus.Collector
+}
+
+// New returns metrics that are all zero. It registers them nowhere.
+func New() *Metrics {
+	m := &Metrics{
+		sessions: newSessions(),
+		sockets:  newSockets(),
+		messages: newMessages(),
+		limits:   newLimits(),
+	}
+	m.all = slices.Concat(m.sessions.collectors(), m.sockets.collectors(), m.messages.collectors(), m.limits.collectors())
+	return m
+}
+
+// Describe implements [prometheus.Collector].
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range m.all {
+		c.Describe(ch)
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range m.all {
+		c.Collect(ch)
+	}
+}
+
+// Handler returns the page that Prometheus reads: these metrics, and those of
+// the Go runtime and of the process, from a registry of its own. What the page
+// says is for operators; mount it where peers cannot reach it.
+func (m *Metrics) Handler() http.Handler {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
+}

@@ -1,0 +1,76 @@
+package metrics
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/hub"
+)
+
+// sockets counts what the Socket.IO server does.
+type sockets struct {
+	connected    prometheus.Gauge
+	opened       prometheus.Counter
+	disconnected *family // by reason
+	refused      *family // by cause
+	received     prometheus.Counter
+	sent         prometheus.Counter
+	namespaces   prometheus.Counter
+}
+
+// Why a socket was refused.
+const (
+	causeRefusal = "refusal" // a guard's, or no such namespace
+	causeError   = "error"   // ours: the log says what
+)
+
+func newSockets() sockets {
+	reasons := slices.Concat(sessionReasons, []string{
+		string(tutti.ReasonClientDisconnect),
+		string(tutti.ReasonServerDisconnect),
+	})
+	return sockets{
+		connected:    gauge("sockets", "Sockets that are connected to a namespace."),
+		opened:       counter("sockets_connected_total", "Sockets let into a namespace."),
+		disconnected: newFamily("sockets_disconnected_total", "Sockets that left their namespace, by reason.", "reason", reasons...),
+		refused:      newFamily("sockets_refused_total", "Sockets not let into a namespace, by cause.", "cause", causeRefusal, causeError),
+		received:     counter("events_received_total", "Events that came from sockets and were handled."),
+		sent:         counter("events_sent_total", "Events written to sockets; a broadcast counts once for each."),
+		namespaces:   counter("namespaces_created_total", "Namespaces made because a peer asked for one of a family."),
+	}
+}
+
+func (s *sockets) collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		s.connected, s.opened, s.disconnected.vec, s.refused.vec, s.received, s.sent, s.namespaces,
+	}
+}
+
+// Server returns the trace for [tutti.Config].
+func (m *Metrics) Server() *tutti.Trace {
+	s := &m.sockets
+	return &tutti.Trace{
+		SocketConnected: func(*tutti.Socket) {
+			s.connected.Inc()
+			s.opened.Inc()
+		},
+		SocketDisconnected: func(_ *tutti.Socket, reason tutti.Reason) {
+			s.connected.Dec()
+			s.disconnected.of(string(reason)).Inc()
+		},
+		SocketRefused: func(_ string, err error) {
+			cause := causeError
+			if _, ok := errors.AsType[*tutti.Refusal](err); ok {
+				cause = causeRefusal
+			}
+			s.refused.of(cause).Inc()
+		},
+		EventReceived:    func(*tutti.Socket, *tutti.Message) { s.received.Inc() },
+		EventSent:        func(*tutti.Socket, *hub.Message) { s.sent.Inc() },
+		NamespaceCreated: func(*tutti.Namespace) { s.namespaces.Inc() },
+		LimitHit:         m.limits.hit("server"),
+	}
+}
