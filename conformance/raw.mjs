@@ -18,8 +18,7 @@ export class Wire {
     });
     this.opened = within(new Promise((resolve, reject) => {
       this.ws.once("open", resolve);
-      this.ws.once("unexpected-response", (_, response) => reject(Object.assign(new Error(`status ${response.statusCode}`), { response })));
-      this.ws.once("error", reject);
+      this.ws.once("error", reject); // a refusal: "Unexpected server response: 400"
     }), "the WebSocket to open");
     this.opened.catch(() => {});
     this.ws.on("error", () => {}); // a refusal or a reset: "closed" tells
