@@ -166,3 +166,49 @@ func (c *Conn) stopLocked() (over bool) {
 	c.writing = false
 	return c.shut
 }
+
+// afterClose is what the writer does when the close frame has left: it leaves
+// the rest to Run if that is reading, else it waits for the peer itself.
+func (c *Conn) afterClose() {
+	c.mu.Lock()
+	c.said = true
+	heard, reading, started := c.heard, c.reading, c.started
+	c.mu.Unlock()
+	if !heard {
+		if err := c.nc.SetReadDeadline(time.Now().Add(c.limits.closeTimeout)); err != nil {
+			c.end(err, false)
+			return
+		}
+		switch {
+		case reading:
+			return // Run meets the peer's close frame, the end or the deadline
+		case started:
+			c.drain(nil)
+		default: // Run was not in time
+			r := &reader{conn: c}
+			if r.feed(c.early) == nil {
+				c.drain(r)
+			}
+		}
+	}
+	c.end(ErrClosed, true)
+}
+
+// drain reads until the connection ends, or r meets the peer's close frame. With
+// no r the peer has failed and is told that nothing more will come. Its bytes are
+// read all the same: closing a TCP socket with unread bytes resets it, and our
+// close frame would be lost on its way.
+func (c *Conn) drain(r *reader) {
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && r == nil {
+		if err := half.CloseWrite(); err != nil {
+			return
+		}
+	}
+	buf := make([]byte, smallSize)
+	for {
+		n, err := c.nc.Read(buf)
+		if r != nil && r.feed(buf[:n]) != nil || err != nil {
+			return
+		}
+	}
+}

@@ -307,39 +307,3 @@ func (c *Conn) late() bool {
 	defer c.mu.Unlock()
 	return !c.closeBy.IsZero() && !time.Now().Before(c.closeBy)
 }
-
-// afterClose is what the writer does when the close frame has left: it leaves
-// the rest to Run if that is still reading, else it ends the connection.
-func (c *Conn) afterClose() {
-	c.mu.Lock()
-	c.said = true
-	heard, reading := c.heard, c.reading
-	c.mu.Unlock()
-	if !heard {
-		if err := c.nc.SetReadDeadline(time.Now().Add(c.limits.closeTimeout)); err != nil {
-			c.end(err, false)
-			return
-		}
-		if reading {
-			return // Run meets the peer's close frame, the end or the deadline
-		}
-		c.drain()
-	}
-	c.end(ErrClosed, true)
-}
-
-// drain reads the connection to its end, unseen: closing a TCP socket with
-// unread bytes resets it, and our close frame would be lost on its way.
-func (c *Conn) drain() {
-	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
-		if err := half.CloseWrite(); err != nil {
-			return
-		}
-	}
-	buf := make([]byte, smallSize)
-	for {
-		if _, err := c.nc.Read(buf); err != nil {
-			return
-		}
-	}
-}

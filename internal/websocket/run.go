@@ -42,19 +42,17 @@ func (c *Conn) Run(receive func(data []byte, binary bool) error) error {
 	r := &reader{conn: c, receive: receive}
 	err := r.feed(c.early)
 	c.early = nil
-	for err == nil {
-		if c.raw != nil {
-			err = c.readRaw(r)
-		} else {
-			err = c.readPlain(r)
-		}
+	if err == nil && c.raw != nil {
+		err = c.readRaw(r)
+	} else if err == nil {
+		err = c.readPlain(r)
 	}
 	normal = true
 	return c.leave(err, r.reply, r.heard)
 }
 
-// startReading reports whether Run is to read; if not, the connection is
-// closing already and its socket belongs to the writer.
+// startReading reports whether Run is to read; if not, our close frame has left
+// already and the writer reads what still comes.
 func (c *Conn) startReading() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,7 +60,7 @@ func (c *Conn) startReading() bool {
 		panic("websocket: Run called twice")
 	}
 	c.started = true
-	c.reading = !c.closing
+	c.reading = !c.said && !c.ended
 	return c.reading
 }
 
