@@ -1,0 +1,305 @@
+package config_test
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tutti-rt/tutti/internal/config"
+)
+
+var update = flag.Bool("update", false, "write the golden files and docs/configuration.md anew")
+
+var facts = config.Facts{
+	Demos:    []string{"chat"},
+	Reserved: func(event string) bool { return event == "connect" || event == "disconnect" },
+}
+
+// inFolder makes the files given and the test run beside them, so that places
+// in messages are short and the same everywhere.
+func inFolder(t *testing.T, files map[string]string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func load(t *testing.T, args, environ []string) *config.Loaded {
+	t.Helper()
+	l, err := config.Load(args, environ, facts)
+	if err != nil {
+		t.Fatalf("Load(%q, %q):\n%v", args, environ, err)
+	}
+	return l
+}
+
+func TestDefaults(t *testing.T) {
+	l := load(t, nil, []string{"HOME=/", "PATH=/bin"})
+	if !reflect.DeepEqual(l.Settings, config.Default()) {
+		t.Errorf("got %+v, want the defaults", l.Settings)
+	}
+}
+
+func TestSources(t *testing.T) {
+	inFolder(t, map[string]string{
+		"tutti.yaml": `
+# all of them
+listen: :4000
+log:
+  level: debug
+  format: json
+relay: [one, two, "three, four"]
+origin: https://a.example
+allow-eio3: TRUE
+ping:
+  interval: 5s
+limit:
+  payload: 64KiB
+  sessions: 100
+static: public
+`,
+		"public/index.html": "hello",
+		"etc/sub.yaml":      "static: ../public\n",
+	})
+	environ := []string{"TUTTI_PING_INTERVAL=6s", "TUTTI_ORIGIN=https://b.example, https://c.example", "TUTTI_LOG_LEVEL=warn", "TUTTI_CONFIG=tutti.yaml"}
+	args := []string{"--log-level", "error", "--relay=five", "--relay", "six", "-credentials"}
+	l := load(t, args, environ)
+	want := config.Default()
+	want.Listen = ":4000"
+	want.Log = config.Log{Format: "json", Level: config.Level(slog.LevelError)}
+	want.Relay = []string{"five", "six"}
+	want.Origin = []string{"https://b.example", "https://c.example"}
+	want.AllowEIO3, want.Credentials = true, true
+	want.Ping.Interval = 6 * time.Second
+	want.Limit.Payload, want.Limit.Sessions = 64<<10, 100
+	want.Static = "public"
+	if !reflect.DeepEqual(l.Settings, want) {
+		t.Errorf("got  %+v\nwant %+v", l.Settings, want)
+	}
+
+	l = load(t, nil, []string{"TUTTI_CONFIG=tutti.yaml"})
+	if want := []string{"one", "two", "three, four"}; !slices.Equal(l.Relay, want) {
+		t.Errorf("relay is %q, want %q", l.Relay, want)
+	}
+	l = load(t, []string{"--config=etc/sub.yaml"}, []string{"TUTTI_CONFIG=gone.yaml"})
+	if l.Static != "public" {
+		t.Errorf("static is %q, want it relative to its file", l.Static)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"-h"}, {"--help"}, {"--lisen", "x", "--help"}} {
+		if l := load(t, args, nil); !l.Help {
+			t.Errorf("%q: Help is not set", args)
+		}
+	}
+	usage := config.Usage()
+	for _, want := range []string{"--listen HOST:PORT", "--limit-payload SIZE", "Default: 1MB.", "--config FILE", "--print-config"} {
+		if !strings.Contains(usage, want) {
+			t.Errorf("the help text lacks %q", want)
+		}
+	}
+}
+
+func TestServiceLinks(t *testing.T) {
+	load(t, nil, []string{"TUTTI_PORT=tcp://10.0.0.1:80", "TUTTI_PORT_80_TCP_ADDR=10.0.0.1", "TUTTI_SERVICE_HOST=10.0.0.1"})
+}
+
+func TestEmptyFiles(t *testing.T) {
+	inFolder(t, map[string]string{"empty.yaml": "", "comments.yaml": "# listen: x\n", "group.yaml": "log:\n  # level: debug\n", "marker.yaml": "---\n"})
+	for _, name := range []string{"empty.yaml", "comments.yaml", "group.yaml", "marker.yaml"} {
+		if l := load(t, []string{"--config", name}, nil); !reflect.DeepEqual(l.Settings, config.Default()) {
+			t.Errorf("%s: got %+v, want the defaults", name, l.Settings)
+		}
+	}
+}
+
+// golden compares got with a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s is not up to date (go test -update):\n%s", name, got)
+	}
+}
+
+func testdata(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestMistakes has a file with all the mistakes we can think of.
+func TestMistakes(t *testing.T) {
+	want := testdata(t, "mistakes.txt")
+	text, err := os.ReadFile(testdata(t, "mistakes.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inFolder(t, map[string]string{"mistakes.yaml": string(text), "a-file": ""})
+	_, err = config.Load(
+		[]string{"--config", "mistakes.yaml", "stray", "--lissten", ":1", "--relay", "own", "--ping-timeout", "soon", "--log-format=xml", "--allow-eio3=maybe", "--origin"},
+		[]string{"TUTTI_LOG_LEVL=debug", "TUTTI_TIMEOUT_WRITE=forever", "TUTTI_TRANSPORT=polling,pigeon", "TUTTI_WHATEVER=1"},
+		facts)
+	mistakes, ok := errors.AsType[config.Mistakes](err)
+	if !ok {
+		t.Fatalf("got %v, want Mistakes", err)
+	}
+	golden(t, want, mistakes.Error()+"\n")
+}
+
+func TestBadFiles(t *testing.T) {
+	inFolder(t, map[string]string{
+		"syntax.yaml": "listen: :1\nlog: [\n",
+		"tab.yaml":    "log:\n\tlevel: debug\n",
+		"list.yaml":   "- listen\n",
+		"word.yaml":   "hello\n",
+		"two.yaml":    "listen: :1\n---\nlisten: :2\n",
+		"large.yaml":  strings.Repeat("# comment\n", 200_000),
+	})
+	tests := []struct{ file, want string }{
+		{"syntax.yaml", "syntax.yaml:2: not YAML"},
+		{"tab.yaml", "tab.yaml:2: not YAML"},
+		{"list.yaml", `list.yaml:1: a settings file is a list: want keys, such as "listen: 127.0.0.1:3000"`},
+		{"word.yaml", `word.yaml:1: a settings file is "hello"`},
+		{"two.yaml", "two.yaml:2: a second document"},
+		{"large.yaml", "is it the right one?"},
+		{"gone.yaml", "--config: settings file: open gone.yaml"},
+		{".", "--config: settings file"},
+	}
+	for _, tt := range tests {
+		_, err := config.Load([]string{"--config", tt.file}, nil, facts)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: got %v, want one line with %q", tt.file, err, tt.want)
+		}
+	}
+}
+
+func TestConflicts(t *testing.T) {
+	inFolder(t, map[string]string{"a.yaml": "credentials: true\nlimit:\n  payload: 8MB\n", "public/x": ""})
+	tests := []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--demo", "chat", "--static", "public"}, "--static: static and demo both serve /: choose one (demo: --demo)"},
+		{[]string{"--demo", "chat", "--relay", "x"}, "--relay: relay and demo can't go together"},
+		{[]string{"--config", "a.yaml", "--limit-payload", "1KB", "--origin", "*"}, "--origin: origin * can't go with credentials"},
+		{[]string{"--config", "a.yaml", "--limit-inbox", "none"}, "a.yaml:3: limit.queue is 1MiB, less than the 8MB that one message may have: want at least that (limit.queue: default)"},
+		{[]string{"--config", "a.yaml", "--limit-inbox", "none", "--limit-queue", "1MB"}, "--limit-queue: limit.queue is 1MB, less than the 8MB that one message may have: want at least that (limit.payload: a.yaml:3)"},
+	}
+	for _, tt := range tests {
+		_, err := config.Load(tt.args, nil, facts)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q:\ngot  %v\nwant %s", tt.args, err, tt.want)
+		}
+	}
+}
+
+// TestPrint is the golden test of --print-config; what it prints is read back
+// as the same settings.
+func TestPrint(t *testing.T) {
+	want := testdata(t, "print.yaml")
+	inFolder(t, map[string]string{"tutti.yaml": "listen: :4000\nlog:\n  level: debug\n"})
+	l := load(t, []string{"--config", "tutti.yaml", "--print-config", "--relay", "chat message", "--relay", "yes", "--limit-queue", "2MiB", "--credentials"},
+		[]string{"TUTTI_COOKIE=io", "TUTTI_TIMEOUT_CONNECT=1m"})
+	if !l.Print {
+		t.Error("Print is not set")
+	}
+	var b strings.Builder
+	if _, err := l.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, want, b.String())
+	if err := os.WriteFile("printed.yaml", []byte(b.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	back := load(t, []string{"--config", "printed.yaml"}, nil)
+	if !reflect.DeepEqual(back.Settings, l.Settings) {
+		t.Errorf("read back as %+v\nwant %+v", back.Settings, l.Settings)
+	}
+}
+
+// TestDocs keeps docs/configuration.md as the settings are.
+func TestDocs(t *testing.T) {
+	golden(t, filepath.Join("..", "..", "docs", "configuration.md"), config.Markdown())
+}
+
+func TestBytes(t *testing.T) {
+	tests := []struct {
+		text string
+		want config.Bytes
+		back string // "" if the same
+	}{
+		{"none", config.None, ""}, {"NONE", config.None, "none"}, {"0", 0, ""}, {"1000", 1000, "1KB"}, {"999", 999, ""},
+		{"1KiB", 1024, ""}, {"1 kb", 1000, "1KB"}, {"64kib", 64 << 10, "64KiB"}, {"1MB", 1e6, ""}, {"12B", 12, "12"}, {"2GiB", 2 << 30, ""},
+	}
+	for _, tt := range tests {
+		var b config.Bytes
+		if err := b.UnmarshalText([]byte(tt.text)); err != nil || b != tt.want {
+			t.Errorf("%q: got %d, %v, want %d", tt.text, b, err, tt.want)
+		}
+		back, err := b.MarshalText()
+		if want := cmp.Or(tt.back, tt.text); err != nil || string(back) != want {
+			t.Errorf("%d: got %q, %v, want %q", b, back, err, want)
+		}
+	}
+	for _, text := range []string{"", "-1", "1.5MB", "MB", "1TB", "lots", "9999999999GB", "99999999999999999999"} {
+		var b config.Bytes
+		if err := b.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q: got %d, want an error", text, b)
+		}
+	}
+}
+
+// FuzzFile: no file makes Load panic, and every mistake has a place.
+func FuzzFile(f *testing.F) {
+	for _, name := range []string{"mistakes.yaml", "print.yaml"} {
+		text, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
+	f.Add("a: &a [*a]\nrelay: *a\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		path := filepath.Join(t.TempDir(), "f.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := config.Load([]string{"--config", path}, nil, facts)
+		mistakes, _ := errors.AsType[config.Mistakes](err)
+		if err != nil && len(mistakes) == 0 {
+			t.Errorf("got %v, want Mistakes", err)
+		}
+		for _, m := range mistakes {
+			if m.Text == "" || m.Place.String() == "" {
+				t.Errorf("a mistake says nothing: %+v", m)
+			}
+		}
+	})
+}

@@ -1,0 +1,216 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// validate checks what each value on its own can't know: ranges, names, and
+// settings that contradict each other.
+func (l *loader) validate(facts Facts) {
+	l.checkWhere()
+	l.checkContent(facts)
+	l.checkEvents(facts)
+	l.checkOrigins()
+	l.checkTransports()
+	l.checkTimes()
+	l.checkLimits()
+	if f := l.Log.Format; f != "text" && f != "json" {
+		l.not("log.format", "is %q: want text or json", f)
+	}
+}
+
+// place is where the last value of a setting came from.
+func (l *loader) place(name string) Place { return l.placeOf(name, len(l.places[name])-1) }
+
+// placeOf is where the i-th value of a list came from.
+func (l *loader) placeOf(name string, i int) Place {
+	if places := l.places[name]; i >= 0 && i < len(places) {
+		return places[i]
+	}
+	return Place{}
+}
+
+// not reports a setting whose value can't be.
+func (l *loader) not(name, format string, args ...any) {
+	l.wrong(l.place(name), "%s "+format, append([]any{name}, args...)...)
+}
+
+// conflict reports two settings that exclude each other, at the one that
+// overrides more.
+func (l *loader) conflict(a, b, format string, args ...any) {
+	at, other := l.place(a), l.place(b)
+	if other.rank() > at.rank() || at == (Place{}) {
+		at, other = other, at
+		b = a
+	}
+	l.wrong(at, "%s (%s: %s)", fmt.Sprintf(format, args...), b, other)
+}
+
+func (l *loader) checkWhere() {
+	_, port, err := net.SplitHostPort(l.Listen)
+	if n, convErr := strconv.Atoi(port); err != nil || convErr != nil || n < 0 || n > 65535 {
+		l.not("listen", "is %q: want HOST:PORT, such as 127.0.0.1:3000 or :3000", l.Listen)
+	}
+	p := l.Path
+	if len(p) < 3 || p[0] != '/' || p[len(p)-1] != '/' || strings.ContainsAny(p, "?#{} ") || strings.Contains(p, "//") {
+		l.not("path", "is %q: want a path with / at both ends, such as /socket.io/", p)
+	}
+	if c := l.Cookie; c != "" && strings.ContainsFunc(c, notToken) {
+		l.not("cookie", "is %q: want letters, digits, - and _", c)
+	}
+}
+
+func notToken(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+}
+
+func (l *loader) checkContent(facts Facts) {
+	if d := l.Demo; d != "" && !slices.Contains(facts.Demos, d) {
+		l.not("demo", "is %q: want %s", d, alternatives(facts.Demos))
+	}
+	if l.Static != "" {
+		info, err := os.Stat(string(l.Static))
+		switch {
+		case err != nil:
+			l.not("static", "is %q, which can't be opened (%v): want a folder", l.Static, err)
+		case !info.IsDir():
+			l.not("static", "is %q, which is a file: want a folder", l.Static)
+		}
+	}
+	if l.Demo != "" && l.Static != "" {
+		l.conflict("static", "demo", "static and demo both serve /: choose one")
+	}
+	if l.Demo != "" && len(l.Relay) > 0 {
+		l.conflict("relay", "demo", "relay and demo can't go together: a demo handles its events itself")
+	}
+}
+
+func (l *loader) checkEvents(facts Facts) {
+	for i, event := range l.Relay {
+		at := l.placeOf("relay", i)
+		switch {
+		case event == "":
+			l.wrong(at, `relay is "": want the name of an event`)
+		case facts.Reserved != nil && facts.Reserved(event):
+			l.wrong(at, "relay is %q, which belongs to the protocol: want a name of your own", event)
+		case slices.Index(l.Relay, event) < i:
+			l.wrong(at, "relay names %q twice", event)
+		}
+	}
+	for i, name := range l.Namespaces {
+		if len(name) < 2 || name[0] != '/' || strings.ContainsAny(name, "?,") {
+			l.wrong(l.placeOf("namespace", i), "namespace is %q: want a name that starts with /, without ? and comma, such as /chat", name)
+		}
+	}
+}
+
+func (l *loader) checkOrigins() {
+	for i, origin := range l.Origin {
+		at := l.placeOf("origin", i)
+		if origin == "*" {
+			if l.Credentials {
+				l.wrong(at, "origin * can't go with credentials, it would let every site act as its visitors: name the origins (credentials: %s)", l.place("credentials"))
+			}
+			continue
+		}
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || strings.TrimSuffix(origin, "/") != u.Scheme+"://"+u.Host {
+			l.wrong(at, "origin is %q: want a scheme and a host, such as https://app.example.com, or *", origin)
+			continue
+		}
+		l.Origin[i] = strings.TrimSuffix(origin, "/")
+	}
+}
+
+func (l *loader) checkTransports() {
+	known := []string{"polling", "websocket"}
+	if len(l.Transport) == 0 {
+		l.not("transport", "is empty: want polling, websocket or both")
+	}
+	for i, t := range l.Transport {
+		switch {
+		case !slices.Contains(known, t):
+			l.wrong(l.placeOf("transport", i), "transport is %q: want polling or websocket", t)
+		case slices.Index(l.Transport, t) < i:
+			l.wrong(l.placeOf("transport", i), "transport names %s twice", t)
+		}
+	}
+}
+
+func (l *loader) checkTimes() {
+	const least = 100 * time.Millisecond
+	for _, t := range []struct {
+		name      string
+		value     time.Duration
+		low, high time.Duration
+	}{
+		{"ping.interval", l.Ping.Interval, least, time.Hour},
+		{"ping.timeout", l.Ping.Timeout, least, time.Hour},
+		{"timeout.upgrade", l.Timeout.Upgrade, least, 10 * time.Minute},
+		{"timeout.connect", l.Timeout.Connect, least, time.Hour},
+		{"timeout.write", l.Timeout.Write, least, 10 * time.Minute},
+		{"timeout.drain", l.Timeout.Drain, 0, time.Hour},
+	} {
+		if t.value < t.low || t.value > t.high {
+			l.not(t.name, "is %v: want %s to %s", t.value, shortDuration(t.low), shortDuration(t.high))
+		}
+	}
+}
+
+func (l *loader) checkLimits() {
+	if p := l.Limit.Payload; p < 100 || p > 1<<30 {
+		l.not("limit.payload", "is %s: want 100 to 1GiB", mustText(p))
+	}
+	for _, b := range []struct {
+		name  string
+		value Bytes
+	}{
+		{"limit.queue", l.Limit.Queue},
+		{"limit.inbox", l.Limit.Inbox},
+	} {
+		if b.value >= 0 && b.value < l.Limit.Payload {
+			l.conflict(b.name, "limit.payload", "%s is %s, less than the %s that one message may have: want at least that", b.name, mustText(b.value), mustText(l.Limit.Payload))
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		value Count
+	}{
+		{"limit.sessions", l.Limit.Sessions},
+		{"limit.namespaces", l.Limit.Namespaces},
+		{"limit.rooms", l.Limit.Rooms},
+		{"limit.calls", l.Limit.Calls},
+		{"limit.attachments", l.Limit.Attachments},
+	} {
+		if c.value == 0 {
+			l.not(c.name, "is 0: want 1 or more, or none")
+		}
+	}
+}
+
+func mustText(b Bytes) string {
+	text, err := b.MarshalText()
+	if err != nil {
+		panic(err) // it never does
+	}
+	return string(text)
+}
+
+// alternatives is "a", "a or b", "a, b or c".
+func alternatives(names []string) string {
+	if len(names) == 0 {
+		return "none, this program has none"
+	}
+	last := len(names) - 1
+	if last == 0 {
+		return names[0]
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
