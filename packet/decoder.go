@@ -253,16 +253,17 @@ func readID(p *Packet, t []byte) (rest []byte, fault string) {
 }
 
 func (d *Decoder) readPayload(p *Packet, t []byte) (fault string) {
+	if len(t) == 0 {
+		if p.carriesArgs() {
+			return faultPayload
+		}
+		return ""
+	}
 	s := scanner{text: t, limit: d.limits.MaxDepth}
 	switch p.Type {
 	case Disconnect:
-		if len(t) > 0 {
-			return faultPayload
-		}
+		return faultPayload
 	case Connect, ConnectError:
-		if len(t) == 0 {
-			return ""
-		}
 		if !s.one() {
 			return s.fault
 		}

@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,14 +70,15 @@ type marshaler struct {
 	attachments [][]byte
 }
 
-// check finds objects that pose as attachments: with them there are more
-// placeholders than attachments, or not in the order of the text.
+// check finds objects that pose as attachments. Without any, the text has one
+// placeholder for each attachment, in order, and in the one form: reading it as
+// a peer's text changes nothing.
 func (m *marshaler) check() error {
 	if len(m.attachments) == 0 {
 		return nil
 	}
-	_, nums, fault := bindPlaceholders(m.elements, len(m.attachments))
-	if fault != "" || len(nums) != len(m.attachments) || !slices.IsSorted(nums) {
+	text, nums, fault := bindPlaceholders(m.elements, len(m.attachments))
+	if fault != "" || len(nums) != len(m.attachments) || !bytes.Equal(text, m.elements) {
 		return ErrForged
 	}
 	return nil
@@ -151,7 +153,9 @@ func (m *marshaler) arg(dst []byte, a Arg) []byte {
 
 func (m *marshaler) args(dst []byte, a Args) []byte {
 	dst = append(dst, '[')
-	dst = m.arg(dst, Arg{json: a.elements, attachments: a.attachments})
+	if a.count > 0 {
+		dst = m.arg(dst, Arg{json: a.elements, attachments: a.attachments})
+	}
 	return append(dst, ']')
 }
 
