@@ -8,8 +8,6 @@ var (
 	// ErrTooSlow is returned by [Session.Send], and given to [Receiver.Closed], when more than [Config.MaxQueue] bytes
 	// would wait for the peer. The session is closed: a peer that misses a message must not believe it missed none.
 	ErrTooSlow = errors.New("engineio: peer too slow, queue full")
-	// ErrServerClosed is returned by [Server.Shutdown] when the server was shut down before.
-	ErrServerClosed = errors.New("engineio: server closed")
 )
 
 // Code is the number of an answer that refuses a request, as the protocol's clients know it.

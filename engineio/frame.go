@@ -3,6 +3,8 @@ package engineio
 import (
 	"encoding/base64"
 	"sync/atomic"
+
+	"github.com/tutti-rt/tutti/internal/websocket"
 )
 
 // Message is what a session carries: a text or bytes.
@@ -19,8 +21,8 @@ type Frame struct {
 	packet     []byte
 	binary     bool
 	compress   bool
-	base64     [2]atomic.Pointer[[]byte]  // binary only: the packet as text, for revisions 4 and 3
-	webSockets [4]atomic.Pointer[wsFrame] // by form
+	base64     [2]atomic.Pointer[[]byte]          // binary only: the packet as text, for revisions 4 and 3
+	webSockets [4]atomic.Pointer[websocket.Frame] // by form: see webSocket
 }
 
 // Prepare makes m ready to be sent. It copies m.Data.
@@ -85,6 +87,30 @@ func (f *Frame) textLen(protocol int) int {
 	}
 }
 
+// webSocket returns the packet as a WebSocket frame, for a peer that takes binary frames or only text.
+func (f *Frame) webSocket(protocol int, onlyText bool) *websocket.Frame {
+	form := 0
+	if f.binary && protocol == 3 {
+		form++
+	}
+	if f.binary && onlyText {
+		form += 2
+	}
+	return lazy(&f.webSockets[form], func() *websocket.Frame {
+		payload, binary := f.packet, f.binary
+		switch {
+		case onlyText && binary:
+			payload, binary = f.text(protocol), false
+		case binary && protocol == 4:
+			payload = f.packet[1:] // "binary frames are bare message payloads"
+		}
+		if f.compress {
+			return websocket.Prepare(payload, binary)
+		}
+		return websocket.PrepareUncompressed(payload, binary)
+	})
+}
+
 // lazy returns what p points to and makes it first if nobody has. Two goroutines may both make it; one result stays.
 func lazy[T any](p *atomic.Pointer[T], mk func() *T) *T {
 	if v := p.Load(); v != nil {
@@ -115,3 +141,6 @@ var (
 	frameProbe = control("3probe")
 	frameNoop  = control("6")
 )
+
+func (f *Frame) isBinary() bool    { return f.binary }
+func (f *Frame) mayCompress() bool { return f.compress }

@@ -4,13 +4,37 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
+	"time"
+
+	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/internal/websocket"
+	"github.com/tutti-rt/tutti/internal/wheel"
 )
 
 // Server is an [http.Handler] that serves sessions on whatever path it is mounted.
 type Server struct {
-	cfg      Config
-	acceptor Acceptor
+	cfg       Config
+	acceptor  Acceptor
+	trace     *Trace
+	origins   *origin.Policy
+	wsOptions websocket.Options
+	wheel     *wheel.Wheel
+	tasks     tasks
+
+	mu       sync.Mutex // nothing else is locked while it is held
+	sessions map[string]*Session
+	conns    map[*websocket.Conn]struct{} // WebSockets whose reader has not ended
+	closing  bool
 }
+
+var (
+	errIDTaken = errors.New("engineio: session id taken")
+	errFull    = errors.New("engineio: too many sessions")
+)
+
+// shutdownTime is how long Shutdown gives a peer between two polls to come back for what was sent to it.
+const shutdownTime = time.Second
 
 // New returns a server whose sessions are announced to a. The error lists every mistake in cfg.
 func New(cfg Config, a Acceptor) (*Server, error) {
@@ -18,18 +42,181 @@ func New(cfg Config, a Acceptor) (*Server, error) {
 	if a == nil {
 		err = errors.Join(err, errors.New("engineio: no acceptor"))
 	}
-	if err != nil {
+	origins, badOrigins := origin.New(cfg.Origins, cfg.Credentials)
+	if err = errors.Join(err, badOrigins); err != nil {
 		return nil, err
 	}
-	return &Server{cfg: cfg, acceptor: a}, nil
+	srv := &Server{
+		cfg:      cfg,
+		acceptor: a,
+		trace:    cfg.Trace,
+		origins:  origins,
+		wsOptions: websocket.Options{
+			MaxMessage:   cfg.MaxPayload,
+			MaxQueue:     cfg.MaxQueue,
+			WriteTimeout: cfg.WriteTimeout,
+		},
+		wheel:    wheel.New(tickFor(min(cfg.PingInterval, cfg.PingTimeout))),
+		sessions: make(map[string]*Session),
+		conns:    make(map[*websocket.Conn]struct{}),
+	}
+	if cfg.Deflate != nil {
+		srv.wsOptions.Deflate = &websocket.Deflate{Threshold: cfg.Deflate.Threshold}
+	}
+	return srv, nil
+}
+
+// tickFor returns how coarse timers may be: a hundredth of the shortest heartbeat, and never so coarse that the noops of
+// an upgrade suffer.
+func tickFor(shortest time.Duration) time.Duration {
+	return min(max(shortest/100, time.Millisecond), 10*time.Millisecond)
 }
 
 // ServeHTTP answers one request of the protocol.
-func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {}
+func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	srv.tasks.enter()
+	defer srv.tasks.leave()
+	if srv.origins.Preflight(w, r) {
+		return
+	}
+	q := parseQuery(r.URL.RawQuery)
+	upgrade := websocket.IsUpgrade(r)
+	if !upgrade {
+		srv.origins.SetHeader(w.Header(), r)
+	}
+	s, refused := srv.verify(r, &q, upgrade)
+	switch {
+	case refused != nil:
+	case s != nil && upgrade:
+		refused = srv.openUpgrade(w, r, s)
+	case s != nil:
+		refused = s.poll(w, r)
+	case upgrade:
+		refused = srv.openWebSocket(w, r, &q)
+	default:
+		refused = srv.openPolling(w, r, &q)
+	}
+	if refused != nil {
+		refused.write(srv, w, r, upgrade)
+	}
+}
 
-// Sessions returns how many sessions exist.
-func (srv *Server) Sessions() int { return 0 }
+// poll answers a polling request for the session.
+func (s *Session) poll(w http.ResponseWriter, r *http.Request) *refusal {
+	s.mu.Lock()
+	t, ok := s.transport.(*pollTransport)
+	s.mu.Unlock()
+	if !ok { // it has moved since the request was verified
+		return refuse(CodeBadRequest)
+	}
+	t.serve(w, r)
+	return nil
+}
+
+// Sessions returns how many sessions exist, those included that are closing.
+func (srv *Server) Sessions() int {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return len(srv.sessions)
+}
 
 // Shutdown closes every session with [ReasonShutdown], refuses new ones with 503, and returns when all goroutines of
-// the server have ended, or when ctx ends: then what remains is cut and the error is that of ctx.
-func (srv *Server) Shutdown(ctx context.Context) error { return nil }
+// the server have ended, or when ctx ends: then what remains is cut and the error is that of ctx. A peer that is just
+// between two polls gets a second to come back. It may be called again.
+func (srv *Server) Shutdown(ctx context.Context) error {
+	srv.mu.Lock()
+	srv.closing = true
+	sessions := make([]*Session, 0, len(srv.sessions))
+	for _, s := range srv.sessions {
+		sessions = append(sessions, s)
+	}
+	srv.mu.Unlock()
+	for _, s := range sessions {
+		s.closeWithin(ReasonShutdown, shutdownTime)
+	}
+	select {
+	case <-srv.tasks.done():
+		return nil
+	case <-ctx.Done():
+	}
+	srv.cut()
+	return ctx.Err()
+}
+
+// cut ends whatever is left, now.
+func (srv *Server) cut() {
+	srv.mu.Lock()
+	sessions := make([]*Session, 0, len(srv.sessions))
+	for _, s := range srv.sessions {
+		sessions = append(sessions, s)
+	}
+	conns := make([]*websocket.Conn, 0, len(srv.conns))
+	for c := range srv.conns {
+		conns = append(conns, c)
+	}
+	srv.mu.Unlock()
+	for _, s := range sessions {
+		s.Abort(ReasonShutdown)
+	}
+	for _, c := range conns {
+		c.Abort(nil)
+	}
+}
+
+// find returns the session with this id, unless nobody may know of it yet or any more.
+func (srv *Server) find(id string) *Session {
+	srv.mu.Lock()
+	s := srv.sessions[id]
+	srv.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == opening || s.state == closed {
+		return nil
+	}
+	return s
+}
+
+// remember makes room for s.
+func (srv *Server) remember(s *Session) error {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	switch {
+	case srv.closing:
+		return ErrClosed
+	case s.id == "" || srv.sessions[s.id] != nil:
+		return errIDTaken
+	case srv.cfg.MaxSessions > 0 && len(srv.sessions) >= srv.cfg.MaxSessions:
+		return errFull
+	}
+	srv.sessions[s.id] = s
+	return nil
+}
+
+// forget gives the place of s back.
+func (srv *Server) forget(s *Session) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.sessions[s.id] == s {
+		delete(srv.sessions, s.id)
+	}
+}
+
+// enterConn notes a WebSocket that Shutdown may have to cut.
+func (srv *Server) enterConn(c *websocket.Conn) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.closing {
+		return false
+	}
+	srv.conns[c] = struct{}{}
+	return true
+}
+
+func (srv *Server) leaveConn(c *websocket.Conn) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	delete(srv.conns, c)
+}

@@ -1,9 +1,16 @@
 package engineio
 
+import (
+	"sync"
+
+	"github.com/tutti-rt/tutti/internal/wheel"
+)
+
 // Acceptor is told about new sessions.
 type Acceptor interface {
-	// Accept is called once for every session, before its first message, and returns who receives its messages. What it
-	// sends follows the handshake. It must not wait. It may be called for several sessions at the same time.
+	// Accept is called once for every session, before its first message, and returns who receives its messages, which
+	// must not be nil. What it sends follows the handshake. It must not wait. It may be called for several sessions
+	// at the same time.
 	Accept(s *Session) Receiver
 }
 
@@ -14,42 +21,121 @@ type Receiver interface {
 	Receive(m Message)
 	// Closed says that the session takes no more messages in either direction. It is called exactly once, last, after
 	// the final Receive has returned, and never from within a method of the session. err is the cause where there is
-	// one to tell.
+	// one to tell. What was sent before [Session.Close] may still be on its way.
 	Closed(reason Reason, err error)
 }
 
 // Session is one peer's connection, whatever transport carries it. All methods are safe for concurrent use, also from
 // within the Receiver.
 type Session struct {
-	id string
+	srv      *Server
+	id       string
+	request  *RequestInfo
+	protocol int8
+	onlyText bool // the peer cannot take binary frames
+
+	// mu is never held while the Receiver is called. After it may be taken: Server.mu, and the locks of the wheel and of
+	// the WebSocket connection.
+	mu        sync.Mutex
+	receiver  Receiver // set when the session has been accepted
+	state     state
+	transport transport
+	upgrade   *upgrade     // while a WebSocket is probed
+	confirm   *wheel.Timer // until Confirm
+	heartbeat heartbeat
+	closing   closing
+	turn      turn
+}
+
+// state is where a session is in its life.
+type state uint8
+
+const (
+	opening state = iota // the acceptor has not returned yet
+	open
+	flushing // no more messages in either direction; what was sent may still leave
+	closed
+)
+
+// newSession returns a session that nobody can find yet.
+func newSession(srv *Server, id string, protocol int, request *RequestInfo) *Session {
+	s := &Session{srv: srv, id: id, protocol: int8(protocol), request: request}
+	srv.wheel.Init(&s.heartbeat.timer, s.onTimer)
+	return s
+}
+
+// start makes the session live: the peer is told of it by opened, then the acceptor.
+func (s *Session) start(t transport, opened *Frame) {
+	s.mu.Lock()
+	s.transport = t
+	if opened != nil {
+		_ = t.send(opened) // the connection may have ended already: its reader will tell
+	}
+	s.heartbeat.start(s)
+	if d := s.srv.cfg.ConfirmTimeout; d > 0 {
+		s.confirm = s.srv.wheel.After(d, s.unconfirmed)
+	}
+	s.mu.Unlock()
+
+	s.srv.trace.opened(s)
+	accepted := false
+	defer func() {
+		if !accepted { // the acceptor panicked: the request's goroutine reports it, nobody else needs this session
+			s.mu.Lock()
+			s.goneLocked()
+			s.mu.Unlock()
+			t.end(endCut)
+		}
+	}()
+	receiver := s.srv.acceptor.Accept(s)
+	accepted = true
+
+	s.mu.Lock()
+	s.receiver = receiver
+	if s.state == opening {
+		s.state = open
+	}
+	s.mu.Unlock()
+	s.tell()
 }
 
 // ID returns the id of the session. It is a secret: who knows it can act as the peer.
 func (s *Session) ID() string { return s.id }
 
 // Protocol returns the revision of the protocol that the peer speaks, 3 or 4.
-func (s *Session) Protocol() int { return 4 }
+func (s *Session) Protocol() int { return int(s.protocol) }
 
 // Transport returns the name of the transport in use, "polling" or "websocket".
-func (s *Session) Transport() string { return "" }
+func (s *Session) Transport() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.transport.name()
+}
 
 // Request returns what is known of the request that opened the session.
-func (s *Session) Request() *RequestInfo { return nil }
+func (s *Session) Request() *RequestInfo { return s.request }
 
 // Confirm tells that the layer above wants the session; without it the session ends after [Config.ConfirmTimeout].
-func (s *Session) Confirm() {}
+func (s *Session) Confirm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopConfirmLocked()
+}
 
-// Send sends frames, in order and with nothing between them. It never waits. It returns [ErrClosed] if the session is
-// closing or closed, and [ErrTooSlow] if the peer is too slow, in which case the session is now closed.
-func (s *Session) Send(frames ...*Frame) error { return nil }
+func (s *Session) stopConfirmLocked() {
+	if s.confirm != nil {
+		s.confirm.Stop()
+		s.confirm = nil
+	}
+}
 
-// SendVolatile sends frames if they can leave now, and reports whether it did. What is sent while the peer is not
-// ready to take it is dropped.
-func (s *Session) SendVolatile(frames ...*Frame) bool { return false }
-
-// Close ends the session for reason after what was sent before has left, or after 30 s. It returns at once. The peer
-// is not heard any more.
-func (s *Session) Close(reason Reason) {}
-
-// Abort ends the session for reason now. What has not left is dropped.
-func (s *Session) Abort(reason Reason) {}
+// unconfirmed runs when the time for Confirm is over.
+func (s *Session) unconfirmed() {
+	s.mu.Lock()
+	late := s.confirm != nil && s.confirm.Fired()
+	s.mu.Unlock()
+	if late {
+		s.srv.trace.limit("ConfirmTimeout")
+		s.Close(ReasonForcedServerClose)
+	}
+}

@@ -1,0 +1,111 @@
+package engineio
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/tutti-rt/tutti/internal/websocket"
+)
+
+// refusal is the answer to a request that is not served. Without a code it has no body.
+type refusal struct {
+	status int
+	code   Code
+	text   string
+}
+
+func refuse(code Code) *refusal {
+	return &refusal{status: http.StatusBadRequest, code: code, text: code.String()}
+}
+
+// forbid returns the answer to a request that err forbids.
+func forbid(err error) *refusal {
+	f := &refusal{status: http.StatusForbidden, code: CodeForbidden, text: CodeForbidden.String()}
+	var public *Refusal
+	if errors.As(err, &public) {
+		f.text = public.Message
+	}
+	return f
+}
+
+// write writes the refusal. To who asks for a WebSocket the answer is always 400 with the text: clients do not see
+// more of it than that it failed.
+func (f *refusal) write(srv *Server, w http.ResponseWriter, r *http.Request, upgrade bool) {
+	h := w.Header()
+	switch {
+	case f.text == "":
+		if f.status == http.StatusServiceUnavailable {
+			h.Set("Retry-After", strconv.Itoa(retryAfter))
+		}
+		w.WriteHeader(f.status)
+		return
+	case upgrade:
+		h.Set("Connection", "close")
+		h.Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, f.text) // nobody is left to tell
+	default:
+		h.Set("Content-Type", "application/json")
+		w.WriteHeader(f.status)
+		_, _ = w.Write(f.body()) // nobody is left to tell
+	}
+	srv.cfg.Log.Debug("request refused", "code", int(f.code), "err", f.text)
+	srv.trace.refused(r, f.code)
+}
+
+// retryAfter is how many seconds a client that was answered 503 should stay away; stock clients come back in one to
+// five of their own.
+const retryAfter = 5
+
+func (f *refusal) body() []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(struct {
+		Code    Code   `json:"code"`
+		Message string `json:"message"`
+	}{f.code, f.text})
+	if err != nil { // a number and a string cannot fail
+		return nil
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// header returns the headers of a successful answer to a polling request, which the caller completes.
+func (srv *Server) header(w http.ResponseWriter, r *http.Request, first bool) http.Header {
+	h := w.Header()
+	if ua := r.UserAgent(); strings.Contains(ua, ";MSIE") || strings.Contains(ua, "Trident/") {
+		h.Set("X-XSS-Protection", "0") // its filter takes answers for attacks
+	}
+	h.Set("Cache-Control", "no-store")
+	if srv.cfg.Headers != nil {
+		srv.cfg.Headers(h, r, first)
+	}
+	return h
+}
+
+// accept answers the handshake of a WebSocket.
+func (srv *Server) accept(w http.ResponseWriter, r *http.Request, first bool) (*websocket.Conn, error) {
+	o := srv.wsOptions
+	o.Header = http.Header{}
+	srv.origins.SetHeader(o.Header, r)
+	if srv.cfg.Headers != nil {
+		srv.cfg.Headers(o.Header, r, first)
+	}
+	conn, err := websocket.Accept(w, r, o)
+	if err != nil {
+		return nil, err
+	}
+	if !srv.enterConn(conn) {
+		conn.Abort(nil)
+		return nil, ErrClosed
+	}
+	return conn, nil
+}
+
+func isUnsupported(err error) bool { return errors.Is(err, http.ErrNotSupported) }

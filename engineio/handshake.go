@@ -1,0 +1,213 @@
+package engineio
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/internal/websocket"
+)
+
+// verify checks a request in the order that decides which answer clients see, and returns the session it is for, or nil
+// for a handshake.
+func (srv *Server) verify(r *http.Request, q *query, upgrade bool) (*Session, *refusal) {
+	switch {
+	case !slices.Contains(srv.cfg.Transports, q.transport):
+		return nil, refuse(CodeTransportUnknown)
+	case !origin.Valid(r):
+		return nil, refuse(CodeBadRequest)
+	case !srv.origins.Allowed(r):
+		return nil, forbid(nil)
+	case q.sid != "":
+		return srv.verifySession(q, upgrade)
+	case r.Method != http.MethodGet:
+		return nil, refuse(CodeBadMethod)
+	case (q.transport == webSocket) != upgrade:
+		return nil, refuse(CodeBadRequest)
+	}
+	if srv.cfg.Allow != nil {
+		if err := srv.cfg.Allow(r); err != nil {
+			srv.cfg.Log.Debug("handshake refused", "err", err)
+			return nil, forbid(err)
+		}
+	}
+	if q.protocol == 3 && !srv.cfg.AllowEIO3 {
+		return nil, refuse(CodeUnsupportedVersion)
+	}
+	return nil, nil
+}
+
+// verifySession checks a request that names a session.
+func (srv *Server) verifySession(q *query, upgrade bool) (*Session, *refusal) {
+	s := srv.find(q.sid)
+	switch {
+	case s == nil:
+		return nil, refuse(CodeSessionUnknown)
+	case upgrade && q.transport != webSocket, !upgrade && q.transport != s.Transport():
+		return nil, refuse(CodeBadRequest)
+	case q.protocol != s.Protocol():
+		return nil, refuse(CodeBadRequest)
+	}
+	return s, nil
+}
+
+// openPolling answers a handshake over polling.
+func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q *query) *refusal {
+	s, refused := srv.register(r, q)
+	if refused != nil {
+		return refused
+	}
+	t := &pollTransport{s: s}
+	if q.jsonp {
+		t.script = &script{callback: q.callback}
+	}
+	var upgrades []string
+	if srv.cfg.upgrades() {
+		upgrades = []string{webSocket}
+	}
+	s.start(t, nil)
+	if c := srv.cfg.Cookie; c != nil {
+		cookie := *c
+		cookie.Value = s.id
+		http.SetCookie(w, &cookie)
+	}
+	if err := t.write(w, r, []*Frame{srv.openPacket(s, upgrades)}, true); err != nil {
+		s.fail(&fault{ReasonTransportError, err})
+	}
+	return nil
+}
+
+// openWebSocket answers a handshake over WebSocket. The session reads on a goroutine of its own, so that the request's
+// can end and give its buffers back.
+func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q *query) *refusal {
+	if refused := checkHandshake(r, w.Header()); refused != nil {
+		return refused
+	}
+	s, refused := srv.register(r, q)
+	if refused != nil {
+		return refused
+	}
+	conn, err := srv.accept(w, r, true)
+	if err != nil {
+		srv.forget(s)
+		return notAccepted(err)
+	}
+	t := &wsTransport{s: s, conn: conn}
+	started := false
+	defer func() {
+		if !started { // the acceptor panicked
+			srv.leaveConn(conn)
+		}
+	}()
+	s.start(t, srv.openPacket(s, nil))
+	started = true
+	srv.tasks.Go(t.run)
+	return nil
+}
+
+// openUpgrade answers the handshake of a WebSocket for a session that exists. If the session cannot move to it, the
+// answer is still 101, and the WebSocket is closed: clients take a refusal for a broken session.
+func (srv *Server) openUpgrade(w http.ResponseWriter, r *http.Request, s *Session) *refusal {
+	if refused := checkHandshake(r, w.Header()); refused != nil {
+		return refused
+	}
+	u := s.beginUpgrade()
+	conn, err := srv.accept(w, r, false)
+	if err != nil {
+		if u != nil {
+			s.probeEnded(u)
+		}
+		return notAccepted(err)
+	}
+	if u == nil {
+		srv.tasks.Go(func() {
+			defer srv.leaveConn(conn)
+			conn.Close(websocket.CodeNormal, "")
+			<-conn.Done()
+		})
+		return nil
+	}
+	t := &wsTransport{s: s, conn: conn, probe: u}
+	s.probeOn(u, conn)
+	srv.tasks.Go(t.run)
+	return nil
+}
+
+// checkHandshake returns the refusal of a request that is no well-formed WebSocket handshake.
+func checkHandshake(r *http.Request, h http.Header) *refusal {
+	err := websocket.Check(r)
+	var wrong *websocket.HandshakeError
+	if !errors.As(err, &wrong) {
+		return nil
+	}
+	if wrong.Status == http.StatusUpgradeRequired {
+		h.Set("Sec-WebSocket-Version", "13")
+	}
+	return &refusal{status: wrong.Status}
+}
+
+// notAccepted returns what is left to say when a WebSocket could not be accepted: nothing, if the connection is gone.
+func notAccepted(err error) *refusal {
+	var wrong *websocket.HandshakeError
+	if errors.As(err, &wrong) {
+		return &refusal{status: wrong.Status}
+	}
+	return nil
+}
+
+// register makes a session and its id.
+func (srv *Server) register(r *http.Request, q *query) (*Session, *refusal) {
+	id := ""
+	if srv.cfg.NewID != nil {
+		id = srv.cfg.NewID(r)
+	} else {
+		id = newID()
+	}
+	s := newSession(srv, id, q.protocol, newRequestInfo(r))
+	s.onlyText = q.base64
+	switch err := srv.remember(s); {
+	case errors.Is(err, errIDTaken):
+		srv.cfg.Log.Error("session id is empty or not unique")
+		return nil, refuse(CodeBadRequest)
+	case errors.Is(err, errFull):
+		srv.trace.limit("MaxSessions")
+		return nil, &refusal{status: http.StatusServiceUnavailable}
+	case err != nil:
+		return nil, &refusal{status: http.StatusServiceUnavailable}
+	}
+	return s, nil
+}
+
+// newID returns 120 random bits: an id is all that a stranger would need to act as the peer (CVE-2017-16031).
+func newID() string {
+	var b [15]byte
+	if _, err := rand.Read(b[:]); err != nil { // documented never to fail
+		panic(err)
+	}
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// openPacket returns the packet that opens s. Clients that are old enough read it by position: the order of its keys
+// is that of the reference server.
+func (srv *Server) openPacket(s *Session, upgrades []string) *Frame {
+	id, err := json.Marshal(s.id)
+	if err != nil { // a string cannot fail
+		panic(err)
+	}
+	list := []byte("[")
+	for i, u := range upgrades {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = strconv.AppendQuote(list, u)
+	}
+	list = append(list, ']')
+	return control(fmt.Sprintf(`0{"sid":%s,"upgrades":%s,"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}`,
+		id, list, srv.cfg.PingInterval.Milliseconds(), srv.cfg.PingTimeout.Milliseconds(), srv.cfg.MaxPayload))
+}

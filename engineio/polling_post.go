@@ -1,0 +1,142 @@
+package engineio
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+)
+
+// bodies are buffers for the bodies of POSTs.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// keepBody is the size of the largest buffer that goes back to the pool.
+const keepBody = 64 << 10
+
+var errTooBig = errors.New("body too big")
+
+// post takes what the peer sends with a POST. The body is read and its packets are handled before it is answered:
+// the client sends the next POST, or completes an upgrade, only then, which keeps the order.
+func (t *pollTransport) post(w http.ResponseWriter, r *http.Request) {
+	if refused := t.beginPost(w); refused != nil {
+		t.s.tellHere()
+		refused.write(t.s.srv, w, r, false)
+		return
+	}
+	defer t.endPost()
+	binary := isBinary(r)
+	if binary && t.s.protocol == 4 {
+		t.s.fail(broken("binary body"))
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	body := bodies.Get().(*bytes.Buffer)
+	defer func() {
+		if body.Cap() <= keepBody {
+			body.Reset()
+			bodies.Put(body)
+		}
+	}()
+	err := readBody(body, r, t.s.srv.cfg.MaxPayload)
+	switch {
+	case errors.Is(err, errTooBig):
+		t.s.srv.trace.limit("MaxPayload")
+		w.WriteHeader(http.StatusRequestEntityTooLarge) // the session goes on
+		return
+	case err != nil:
+		t.s.fail(&fault{ReasonTransportError, err})
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	if err := t.decode(body.Bytes(), binary); err != nil {
+		if errors.Is(err, errTooManyPackets) {
+			t.s.srv.trace.limit("MaxPackets")
+		}
+		t.s.fail(err)
+	}
+	h := t.s.srv.header(w, r, false)
+	h.Set("Content-Type", "text/html") // "text/plain" makes some old browsers offer a download
+	_, _ = io.WriteString(w, "ok")     // if it does not arrive, the peer's next request tells
+}
+
+func (t *pollTransport) beginPost(w http.ResponseWriter) *refusal {
+	s := t.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case t.status == replaced:
+		return refuse(CodeBadRequest)
+	case t.status == ended:
+		return refuse(CodeSessionUnknown)
+	case t.posting:
+		s.failLocked(broken("two POSTs at the same time"), endTell)
+		return &refusal{status: http.StatusBadRequest}
+	}
+	t.posting = true
+	t.body = http.NewResponseController(w)
+	t.busy++
+	return nil
+}
+
+func (t *pollTransport) endPost() {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	t.posting, t.body = false, nil
+	t.leave()
+}
+
+// isBinary reports whether the body of r is binary. Revision 3 clients say so for binary payloads.
+func isBinary(r *http.Request) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && kind == "application/octet-stream"
+}
+
+// readBody reads the body of r. It does not believe the declared length except when that is too big already: what is
+// not there needs no memory.
+func readBody(b *bytes.Buffer, r *http.Request, limit int64) error {
+	if r.ContentLength > limit {
+		return errTooBig
+	}
+	n, err := b.ReadFrom(io.LimitReader(r.Body, limit+1))
+	switch {
+	case err != nil:
+		return err
+	case n > limit:
+		return errTooBig
+	}
+	return nil
+}
+
+// decode hands on the packets of a body.
+func (t *pollTransport) decode(body []byte, binary bool) error {
+	handle := func(p packet) error { return t.s.handle(t, p) }
+	limit := t.s.srv.cfg.MaxPackets
+	if t.script != nil {
+		form, err := url.ParseQuery(string(body))
+		if err != nil {
+			return unparsable(err)
+		}
+		if !form.Has("d") {
+			return nil
+		}
+		body = []byte(unescapeLines(form.Get("d")))
+	}
+	switch {
+	case t.s.protocol == 4:
+		return decodePayload(body, limit, handle)
+	case binary:
+		return decodeBinaryPayloadV3(body, limit, handle)
+	default:
+		return decodePayloadV3(body, limit, handle)
+	}
+}
+
+// unescapeLines undoes what JSONP clients do to line feeds, because browsers change those in form fields: a line feed
+// is sent as \n, and a backslash before an n as two.
+func unescapeLines(s string) string {
+	return strings.NewReplacer(`\\n`, `\n`, `\n`, "\n").Replace(s)
+}

@@ -1,0 +1,92 @@
+package engineio
+
+import (
+	"errors"
+	"time"
+)
+
+// closing says why a session ended. It does not change after the state has left open.
+type closing struct {
+	reason Reason
+	err    error
+}
+
+// Close ends the session for reason after what was sent before has left, or after 30 s. It returns at once. The peer
+// is not heard any more.
+func (s *Session) Close(reason Reason) { s.closeWithin(reason, closeTimeout) }
+
+// Abort ends the session for reason now. What has not left is dropped.
+func (s *Session) Abort(reason Reason) {
+	s.mu.Lock()
+	s.failLocked(&fault{reason, nil}, endCut)
+	s.mu.Unlock()
+	s.tell()
+}
+
+// closeWithin is Close with a limit on how long a peer that polls may take to come back.
+func (s *Session) closeWithin(reason Reason, limit time.Duration) {
+	s.mu.Lock()
+	if s.state <= open {
+		if _, polls := s.transport.(*pollTransport); !polls {
+			limit = closeTimeout // a WebSocket has limits of its own
+		}
+		s.endLocked(closing{reason: reason})
+		s.heartbeat.timer.Reset(limit)
+		s.transport.end(endFlush)
+	}
+	s.mu.Unlock()
+	s.tell()
+}
+
+// fail ends the session because of err, on a goroutine that belongs to it. Errors that are no *fault have been dealt
+// with before.
+func (s *Session) fail(err error) {
+	var f *fault
+	if !errors.As(err, &f) {
+		return
+	}
+	how := endTell
+	if f == errPeerClosed {
+		how = endAgree
+	}
+	s.mu.Lock()
+	s.failLocked(f, how)
+	s.mu.Unlock()
+	s.tellHere()
+}
+
+// failLocked ends the session now. The caller must unlock and call tell or tellHere.
+func (s *Session) failLocked(f *fault, how ending) {
+	if s.state == closed {
+		return
+	}
+	if s.state <= open {
+		s.endLocked(closing{f.reason, f.err})
+	}
+	s.transport.end(how)
+	s.goneLocked()
+}
+
+// endLocked stops everything but what is still to leave.
+func (s *Session) endLocked(why closing) {
+	s.state = flushing
+	s.closing = why
+	s.stopConfirmLocked()
+	s.heartbeat.timer.Stop()
+	s.cancelUpgradeLocked()
+}
+
+// flushedLocked says that nothing more is to leave.
+func (s *Session) flushedLocked() {
+	if s.state == flushing {
+		s.goneLocked()
+	}
+}
+
+// goneLocked makes the session unknown.
+func (s *Session) goneLocked() {
+	s.state = closed
+	s.heartbeat.timer.Stop()
+	s.stopConfirmLocked()
+	s.srv.forget(s)
+}

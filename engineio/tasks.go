@@ -1,0 +1,50 @@
+package engineio
+
+import "sync"
+
+// tasks counts what Shutdown waits for: the goroutines of the server and the requests it is answering.
+type tasks struct {
+	mu   sync.Mutex
+	n    int
+	idle chan struct{} // made by who waits, closed when n is 0
+}
+
+// Go runs f on a goroutine. It is the only place of the package where one starts. There are three kinds: the reader of
+// a WebSocket (started by the request that opened it, ends when the connection has), the reader of a WebSocket that is
+// not wanted (the same), and one call of Receiver.Closed (started by what ended the session). Shutdown waits for all.
+func (t *tasks) Go(f func()) {
+	t.enter()
+	go func() {
+		defer t.leave()
+		f()
+	}()
+}
+
+func (t *tasks) enter() {
+	t.mu.Lock()
+	t.n++
+	t.mu.Unlock()
+}
+
+func (t *tasks) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n--; t.n == 0 && t.idle != nil {
+		close(t.idle)
+		t.idle = nil
+	}
+}
+
+// done returns a channel that is closed as soon as nothing runs.
+func (t *tasks) done() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.idle == nil {
+		t.idle = make(chan struct{})
+		if t.n == 0 {
+			close(t.idle)
+			defer func() { t.idle = nil }()
+		}
+	}
+	return t.idle
+}

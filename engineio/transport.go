@@ -1,0 +1,33 @@
+package engineio
+
+// transport carries what a session sends. Its methods are called with the session's lock held and do not wait.
+type transport interface {
+	// name is what clients call it.
+	name() string
+	// send sends f after what was sent before. The error is ErrTooSlow or ErrClosed.
+	send(f *Frame) error
+	// ready reports whether a frame sent now would leave at once.
+	ready() bool
+	// end ends the connection. Nothing is sent afterwards.
+	end(how ending)
+}
+
+var (
+	_ transport = (*pollTransport)(nil)
+	_ transport = (*wsTransport)(nil)
+)
+
+// ending is a way to end a connection.
+type ending uint8
+
+const (
+	// endFlush lets what was sent leave, then tells the peer. A peer that polls has to come for it: the transport
+	// calls Session.flushed when it did.
+	endFlush ending = iota
+	// endTell tells the peer, if it waits; what was sent and has not left is dropped.
+	endTell
+	// endAgree is endTell as the answer to a close packet of the peer.
+	endAgree
+	// endCut ends the connection in the middle of whatever is being written.
+	endCut
+)
