@@ -268,6 +268,15 @@ func (c *Conn) writeItems(data []byte, items []item) error {
 // writeOut writes data, however long it takes, as long as some of it leaves
 // within each write timeout.
 func (c *Conn) writeOut(data []byte) error {
+	if c.raw != nil {
+		return c.writeRaw(data)
+	}
+	return c.writePlain(data)
+}
+
+// writePlain writes with deadlines. When within its time a partial write made
+// its progress cannot be known, so that a peer may get up to twice the timeout.
+func (c *Conn) writePlain(data []byte) error {
 	for len(data) > 0 {
 		if err := c.nc.SetWriteDeadline(c.writeBy()); err != nil {
 			return fmt.Errorf("write: %w", err)
