@@ -28,6 +28,8 @@ type Settings struct {
 	Transport   []string `set:"transport NAME: A transport to serve: polling or websocket. Repeatable."`
 	Cookie      string   `set:"cookie NAME: Set a cookie of this name to the session's id, for load balancers that need one."`
 
+	Metrics string `set:"metrics HOST:PORT: Serve /metrics for Prometheus, and /healthz, on an address of their own, such as 127.0.0.1:9090."`
+
 	Ping     Ping     `set:"ping"`
 	Timeout  Timeout  `set:"timeout"`
 	Limit    Limit    `set:"limit"`

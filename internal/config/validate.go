@@ -54,9 +54,14 @@ func (l *loader) conflict(a, b, format string, args ...any) {
 }
 
 func (l *loader) checkWhere() {
-	_, port, err := net.SplitHostPort(l.Listen)
-	if n, convErr := strconv.Atoi(port); err != nil || convErr != nil || n < 0 || n > 65535 {
+	if !isAddress(l.Listen) {
 		l.not("listen", "is %q: want HOST:PORT, such as 127.0.0.1:3000 or :3000", l.Listen)
+	}
+	if l.Metrics != "" && !isAddress(l.Metrics) {
+		l.not("metrics", "is %q: want HOST:PORT, such as 127.0.0.1:9090", l.Metrics)
+	}
+	if l.Metrics == l.Listen && !strings.HasSuffix(l.Listen, ":0") {
+		l.conflict("metrics", "listen", "metrics and listen are the same address: what operators read is not for clients")
 	}
 	p := l.Path
 	if len(p) < 3 || p[0] != '/' || p[len(p)-1] != '/' || strings.ContainsAny(p, "?#{} ") || strings.Contains(p, "//") {
@@ -65,6 +70,12 @@ func (l *loader) checkWhere() {
 	if c := l.Cookie; c != "" && strings.ContainsFunc(c, notToken) {
 		l.not("cookie", "is %q: want letters, digits, - and _", c)
 	}
+}
+
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	n, convErr := strconv.Atoi(port)
+	return err == nil && convErr == nil && n >= 0 && n <= 65535
 }
 
 func notToken(r rune) bool {

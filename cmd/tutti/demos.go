@@ -1,0 +1,31 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/demo/chat"
+)
+
+// A mounter puts a demo application on a server and returns what ends it, after
+// the server has ended its sessions.
+type mounter func(*tutti.Server, *http.ServeMux) (end func(context.Context) error, err error)
+
+var demos = map[string]mounter{"chat": mountChat}
+
+func demoNames() []string { return slices.Sorted(maps.Keys(demos)) }
+
+func mountChat(srv *tutti.Server, mux *http.ServeMux) (func(context.Context) error, error) {
+	c, err := chat.Mount(srv.Namespace("/"), mux)
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("GET /{$}", http.RedirectHandler("/chat/", http.StatusFound))
+	return func(context.Context) error {
+		c.Close()
+		return nil
+	}, nil
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/packet"
+)
+
+// What a peer may take up before it is anybody: net/http's own limits are none
+// and 1 MiB. There is no limit on reading and writing as a whole, because a
+// poll and a stream take as long as they take; the packages that serve them
+// have their own.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 32 << 10
+)
+
+// serve runs a server until it is told to end. On SIGTERM or SIGINT it stops
+// listening, tells its sessions, and ends when they are gone; on a second one
+// it ends at once.
+func serve(ctx context.Context, c call) int {
+	loaded, err := config.Load(c.args, c.environ, config.Facts{Demos: demoNames(), Reserved: packet.Reserved})
+	if err != nil {
+		printMistakes(c.errors, err)
+		return exitUsage
+	}
+	switch {
+	case loaded.Help:
+		fmt.Fprintf(c.output, "usage: tutti serve [flags]\n\nEach flag is also a setting in a file and an environment variable; see docs/configuration.md.\n\n%s", config.Usage())
+		return exitOK
+	case loaded.Print:
+		if _, err := loaded.WriteTo(c.output); err != nil {
+			fmt.Fprintf(c.errors, "tutti serve: %v\n", err)
+			return exitFailed
+		}
+		return exitOK
+	}
+	if err := listenAndServe(ctx, c, loaded.Settings); err != nil {
+		fmt.Fprintf(c.errors, "tutti serve: %v\n", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// printMistakes shows all that is wrong with the settings.
+func printMistakes(w io.Writer, err error) {
+	mistakes, _ := errors.AsType[config.Mistakes](err)
+	if len(mistakes) == 1 {
+		fmt.Fprintf(w, "tutti serve: %v\n", mistakes[0])
+		return
+	}
+	fmt.Fprintf(w, "tutti serve: %d mistakes in the settings\n", len(mistakes))
+	for _, m := range mistakes {
+		fmt.Fprintf(w, "  %v\n", m)
+	}
+}
+
+// listenAndServe serves until a signal, and then drains.
+func listenAndServe(ctx context.Context, c call, s config.Settings) error {
+	log := newLog(c.errors, s.Log)
+	a, err := newApp(s, log)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(s.Listen, "--listen")
+	if err != nil {
+		return errors.Join(err, a.close(ctx))
+	}
+	servers := []*httpServer{newHTTPServer(listener, a.public, log)}
+	if s.Metrics != "" {
+		private, err := listen(s.Metrics, "--metrics")
+		if err != nil {
+			return errors.Join(err, listener.Close(), a.close(ctx))
+		}
+		servers = append(servers, newHTTPServer(private, a.private, log))
+	}
+
+	// Each server has a goroutine, started here, ended by its shutdown or by
+	// its own failure, and waited for here.
+	var running sync.WaitGroup
+	failed := make(chan error, len(servers))
+	for _, server := range servers {
+		running.Go(func() { failed <- server.serve() })
+	}
+	fmt.Fprintf(c.output, "Tutti listening on %s\n", urlOf(listener.Addr()))
+
+	var problem error
+	select {
+	case signal := <-c.signals:
+		log.Info("stopping", "signal", signal.String(), "sessions", a.server.Engine().Sessions())
+	case problem = <-failed:
+	case <-ctx.Done():
+	}
+	err = drain(ctx, c, s.Timeout.Drain, a, servers)
+	running.Wait()
+	return errors.Join(problem, err)
+}
+
+// drain ends everything in order: no new connections; sessions and streams are
+// told; requests that go on end with them; what is left is cut off.
+func drain(ctx context.Context, c call, patience time.Duration, a *app, servers []*httpServer) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	aborted := false
+	done := make(chan struct{})
+	var running sync.WaitGroup
+	// Watches for a second signal until drain returns, which waits for it.
+	running.Go(func() {
+		select {
+		case <-c.signals:
+			aborted = true
+			cancel()
+		case <-done:
+		}
+	})
+	a.draining.Store(true)
+	// One for each server, because Shutdown waits for requests that only
+	// a.close ends. All return when ctx ends at the latest.
+	errs := make([]error, len(servers)+1)
+	var stopping sync.WaitGroup
+	for i, server := range servers {
+		stopping.Go(func() { errs[i] = server.Shutdown(ctx) })
+	}
+	errs[len(servers)] = a.close(ctx)
+	stopping.Wait()
+	for _, server := range servers {
+		server.Close()
+	}
+	close(done)
+	running.Wait()
+	switch {
+	case aborted:
+		return errors.New("aborted by a second signal")
+	case errors.Is(errors.Join(errs...), context.DeadlineExceeded):
+		return fmt.Errorf("not everything ended in %v; the rest was cut off", patience)
+	}
+	return errors.Join(errs...)
+}
+
+// An httpServer is a server with its listener.
+type httpServer struct {
+	*http.Server
+	listener net.Listener
+}
+
+func newHTTPServer(l net.Listener, h http.Handler, log *slog.Logger) *httpServer {
+	return &httpServer{
+		Server: &http.Server{
+			Handler:           h,
+			ReadHeaderTimeout: headerTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeader,
+			// What net/http complains of is what peers do wrong.
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		},
+		listener: l,
+	}
+}
+
+// serve returns when the server was shut down, nil, or can't accept any more.
+func (s *httpServer) serve() error {
+	if err := s.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", s.listener.Addr(), err)
+	}
+	return nil
+}
+
+// listen says what to do if it can't.
+func listen(address, flag string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is taken: is another server running there? Choose another with %s", address, flag)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("not allowed to listen on %s: ports below 1024 take a privilege; choose another with %s", address, flag)
+	case err != nil:
+		return nil, fmt.Errorf("%w; choose another address with %s", err, flag)
+	}
+	return l, nil
+}
+
+// urlOf is where a person on this machine reaches addr.
+func urlOf(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("http://localhost:%d", tcp.Port)
+	}
+	return "http://" + addr.String()
+}
+
+func newLog(w io.Writer, l config.Log) *slog.Logger {
+	options := &slog.HandlerOptions{Level: slog.Level(l.Level)}
+	if strings.EqualFold(l.Format, "json") {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
