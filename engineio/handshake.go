@@ -107,6 +107,7 @@ func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q *quer
 	}()
 	s.start(t, srv.openPacket(s, nil))
 	started = true
+	// The session's reader: ends with the connection; Shutdown waits.
 	srv.tasks.Go(t.run)
 	return nil
 }
@@ -126,6 +127,7 @@ func (srv *Server) openUpgrade(w http.ResponseWriter, r *http.Request, s *Sessio
 		return notAccepted(err)
 	}
 	if u == nil {
+		// Ends with the connection, which has seconds to live; Shutdown waits.
 		srv.tasks.Go(func() {
 			defer srv.leaveConn(conn)
 			conn.Close(websocket.CodeNormal, "")
@@ -135,6 +137,7 @@ func (srv *Server) openUpgrade(w http.ResponseWriter, r *http.Request, s *Sessio
 	}
 	t := &wsTransport{s: s, conn: conn, probe: u}
 	s.probeOn(u, conn)
+	// The reader of the probe and, if that succeeds, of the session: ends with the connection; Shutdown waits.
 	srv.tasks.Go(t.run)
 	return nil
 }

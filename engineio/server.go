@@ -22,7 +22,7 @@ type Server struct {
 	wheel     *wheel.Wheel
 	tasks     tasks
 
-	mu       sync.Mutex // nothing else is locked while it is held
+	mu       sync.Mutex // only that of tasks is taken after it
 	sessions map[string]*Session
 	conns    map[*websocket.Conn]struct{} // WebSockets whose reader has not ended
 	closing  bool
@@ -192,6 +192,7 @@ func (srv *Server) remember(s *Session) error {
 		return errFull
 	}
 	srv.sessions[s.id] = s
+	srv.tasks.enter()
 	return nil
 }
 
@@ -201,6 +202,7 @@ func (srv *Server) forget(s *Session) {
 	defer srv.mu.Unlock()
 	if srv.sessions[s.id] == s {
 		delete(srv.sessions, s.id)
+		srv.tasks.leave()
 	}
 }
 

@@ -78,9 +78,11 @@ func (s *Session) start(t transport, opened *Frame) {
 	s.mu.Unlock()
 
 	s.srv.trace.opened(s)
+	s.srv.tasks.enter() // until Closed has returned
 	accepted := false
 	defer func() {
 		if !accepted { // the acceptor panicked: the request's goroutine reports it, nobody else needs this session
+			s.srv.tasks.leave()
 			s.mu.Lock()
 			s.goneLocked()
 			s.mu.Unlock()

@@ -92,6 +92,7 @@ func (s *Session) leaveTurn() {
 // application, with locks of its own held.
 func (s *Session) tell() {
 	if s.mayTell() {
+		// Ends when Closed returns; Shutdown waits.
 		s.srv.tasks.Go(s.report)
 	}
 }
@@ -116,6 +117,7 @@ func (s *Session) mayTell() bool {
 }
 
 func (s *Session) report() {
+	defer s.srv.tasks.leave()
 	defer func() {
 		if v := recover(); v != nil {
 			s.srv.cfg.Log.Error("receiver panicked", "err", v, "stack", string(debug.Stack()))

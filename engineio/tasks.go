@@ -2,7 +2,8 @@ package engineio
 
 import "sync"
 
-// tasks counts what Shutdown waits for: the goroutines of the server and the requests it is answering.
+// tasks counts what Shutdown waits for: the goroutines of the server, the requests it is answering, the sessions that
+// can be found, and the receivers that have not been told that theirs is over.
 type tasks struct {
 	mu   sync.Mutex
 	n    int
@@ -14,6 +15,7 @@ type tasks struct {
 // not wanted (the same), and one call of Receiver.Closed (started by what ended the session). Shutdown waits for all.
 func (t *tasks) Go(f func()) {
 	t.enter()
+	// Owner, end and waiter: see above.
 	go func() {
 		defer t.leave()
 		f()

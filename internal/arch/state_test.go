@@ -10,6 +10,7 @@ import (
 // goOwners are the files outside of programs and tests that may say go. All
 // others use sync.WaitGroup.Go, which says who waits.
 var goOwners = map[string]string{
+	"engineio/tasks.go":          "Shutdown waits with a context and for requests too, and a WaitGroup must not grow from zero while somebody waits",
 	"internal/serial/mailbox.go": "a mailbox's goroutine: it comes and goes, and 16 bytes of WaitGroup per idle socket are too many",
 }
 
