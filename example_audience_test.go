@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/hub"
 )
 
 func ExampleAudience() {
@@ -234,4 +235,32 @@ func ExampleSocket_Disconnect() {
 	// connected: false
 	// 1["goodbye"]
 	// ""
+}
+
+// A diary is a member of a room that is no socket.
+type diary struct{ pages chan string }
+
+func (d diary) Deliver(m *hub.Message) {
+	select {
+	case d.pages <- fmt.Sprintf("%s(%s)", m.Event, m.Args.AppendText(nil)):
+	default: // it must not wait; what does not fit is lost to this diary
+	}
+}
+
+func ExampleNamespace_Space() {
+	srv, _ := tutti.New(tutti.Config{})
+	n := serve(srv)
+	defer n.close()
+	ns := srv.Namespace("/")
+	d := diary{pages: make(chan string, 100)}
+	seat, err := ns.Space().Enter(d, nil, "lobby")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer seat.Close()
+
+	ns.To("lobby").Emit("said", "hello", 7)
+	fmt.Println(<-d.pages)
+	// Output: said("hello",7)
 }

@@ -54,7 +54,7 @@ func (f Format) Encode(p *Packet) ([]Frame, error) {
 		return nil, err
 	}
 	if f == MessagePack {
-		return []Frame{{Data: appendMessagePack(nil, p), Binary: true}}, nil
+		return []Frame{{Data: appendMessagePack(make([]byte, 0, p.sizeHint()), p), Binary: true}}, nil
 	}
 	frames := make([]Frame, 1, 1+len(p.Args.attachments))
 	if p.carriesArgs() {

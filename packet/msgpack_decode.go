@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"strconv"
 	"unicode/utf8"
 
@@ -32,6 +33,9 @@ func (d *Decoder) messagePack(frame []byte) (p *Packet, fault string) {
 		return nil, u.fault
 	}
 	if !fields.hasType || fields.namespace == nil || fields.namespace[0] != '/' {
+		return nil, faultPayload
+	}
+	if bytes.IndexByte(fields.namespace, ',') >= 0 { // nobody can reach it in the JSON form
 		return nil, faultPayload
 	}
 	p = &Packet{Type: fields.kind, HasID: fields.hasID, ID: fields.id}
@@ -287,16 +291,17 @@ func (u *unpacker) object(depth int) bool {
 		if i > 0 {
 			u.out = append(u.out, ',')
 		}
-		name, ok := u.key()
-		if !ok {
+		from := len(u.out)
+		if !u.key() {
 			return false
 		}
+		poses := string(u.out[from:]) == `"_placeholder"`
+		value := len(u.out) + 1
 		u.out = append(u.out, ':')
-		from := len(u.out)
 		if !u.value(depth) {
 			return false
 		}
-		if name == "_placeholder" && string(u.out[from:]) == "true" {
+		if poses && string(u.out[value:]) == "true" {
 			u.forged = true
 		}
 	}
@@ -305,24 +310,19 @@ func (u *unpacker) object(depth int) bool {
 }
 
 // key reads the name of a member. A number is taken for its text.
-func (u *unpacker) key() (name string, ok bool) {
-	from := len(u.out)
+func (u *unpacker) key() bool {
 	switch msgp.NextType(u.in) {
 	case msgp.StrType:
-		if !u.str() {
-			return "", false
-		}
-		return unquote(u.out[from:]), true
+		return u.str()
 	case msgp.IntType, msgp.UintType:
+		u.out = append(u.out, '"')
 		if !u.number() {
-			return "", false
+			return false
 		}
-		name = string(u.out[from:])
-		u.out = append(u.out[:from], '"')
-		u.out = append(append(u.out, name...), '"')
-		return name, true
+		u.out = append(u.out, '"')
+		return true
 	}
-	return "", u.fail(faultMessagePack)
+	return u.fail(faultMessagePack)
 }
 
 func (u *unpacker) binary(data []byte) bool {

@@ -51,8 +51,10 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 	mux := http.NewServeMux()
 	mux.Handle(s.Path, a.server)
 	mux.HandleFunc("GET /healthz", a.health)
+	err = a.mountDoors(s, demos[s.Demo].rooms, mux, log)
 	a.closers = append(a.closers, a.server.Shutdown)
-	if err := a.mount(s, mux); err != nil {
+	err = errors.Join(err, a.mount(s, mux))
+	if err != nil {
 		return nil, errors.Join(err, a.close(context.Background()))
 	}
 	a.public = mux
@@ -64,12 +66,12 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 	return a, nil
 }
 
-// mount adds what is served besides Socket.IO.
+// mount adds the application: a demo, a folder, or a word to who looks.
 func (a *app) mount(s config.Settings, mux *http.ServeMux) error {
 	relay(a.server, append([]string{"/"}, s.Namespaces...), s.Relay)
 	switch {
 	case s.Demo != "":
-		end, err := demos[s.Demo](a.server, mux)
+		end, err := demos[s.Demo].mount(a.server, mux)
 		if err != nil {
 			return fmt.Errorf("demo %s: %w", s.Demo, err)
 		}

@@ -10,11 +10,18 @@ import (
 	"github.com/tutti-rt/tutti/demo/chat"
 )
 
-// A mounter puts a demo application on a server and returns what ends it, after
-// the server has ended its sessions.
-type mounter func(*tutti.Server, *http.ServeMux) (end func(context.Context) error, err error)
+// A demo is an application that the program carries.
+type demo struct {
+	// rooms are the patterns of those that its doors open to anyone.
+	rooms []string
+	// mount puts it on a server and returns what ends it, after the server has
+	// ended its sessions.
+	mount func(*tutti.Server, *http.ServeMux) (end func(context.Context) error, err error)
+}
 
-var demos = map[string]mounter{"chat": mountChat}
+var demos = map[string]demo{
+	"chat": {[]string{"chat:*"}, mountChat},
+}
 
 func demoNames() []string { return slices.Sorted(maps.Keys(demos)) }
 

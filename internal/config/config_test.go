@@ -200,6 +200,37 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
+func TestSingle(t *testing.T) {
+	tests := []struct{ flag, value, want string }{
+		{"--path", "/events/", "what begins with /events is served already"},
+		{"--path", "/a b/", "want a path with / at both ends"},
+		{"--path", "/", "want a path with / at both ends"},
+		{"--namespace", "/a/../b", "want a name of letters"},
+		{"--namespace", "/", "want a name of letters"},
+		{"--listen", "localhost", "want HOST:PORT"},
+		{"--listen", "localhost:65536", "want HOST:PORT"},
+		{"--metrics", "9090", "want HOST:PORT, such as 127.0.0.1:9090"},
+		{"--metrics", "127.0.0.1:3000", "the same address"},
+		{"--cookie", "a;b", "want letters"},
+		{"--door-listen", "", "want the pattern of a room"},
+		{"--relay", "", "want the name of an event"},
+		{"--static", "gone", "want a folder"},
+	}
+	t.Chdir(t.TempDir())
+	for _, tt := range tests {
+		_, err := config.Load([]string{tt.flag, tt.value}, nil, facts)
+		if err == nil || !strings.HasPrefix(err.Error(), tt.flag+": ") || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s %q:\ngot  %v\nwant %s", tt.flag, tt.value, err, tt.want)
+		}
+	}
+	for _, ok := range [][]string{
+		{"--path=/a/b/"}, {"--namespace", "/a/b.c"}, {"--listen", ":0", "--metrics", ":0"}, {"--listen", "[::1]:80"},
+		{"--relay-text"}, {"--relay-text", "--relay", "x"}, {"--demo", "chat", "--namespace=/x"}, {"--origin=https://a.example:8443/"},
+	} {
+		load(t, ok, nil)
+	}
+}
+
 func TestConflicts(t *testing.T) {
 	inFolder(t, map[string]string{"a.yaml": "credentials: true\nlimit:\n  payload: 8MB\n", "public/x": ""})
 	tests := []struct {
@@ -208,6 +239,7 @@ func TestConflicts(t *testing.T) {
 	}{
 		{[]string{"--demo", "chat", "--static", "public"}, "--static: static and demo both serve /: choose one (demo: --demo)"},
 		{[]string{"--demo", "chat", "--relay", "x"}, "--relay: relay and demo can't go together"},
+		{[]string{"--relay-text", "--demo", "chat"}, "--relay-text: relay-text opens /ws to everyone, demo opens it for some rooms: choose one (demo: --demo)"},
 		{[]string{"--config", "a.yaml", "--limit-payload", "1KB", "--origin", "*"}, "--origin: origin * can't go with credentials"},
 		{[]string{"--config", "a.yaml", "--limit-inbox", "none"}, "a.yaml:3: limit.queue is 1MiB, less than the 8MB that one message may have: want at least that (limit.queue: default)"},
 		{[]string{"--config", "a.yaml", "--limit-inbox", "none", "--limit-queue", "1MB"}, "--limit-queue: limit.queue is 1MB, less than the 8MB that one message may have: want at least that (limit.payload: a.yaml:3)"},
@@ -247,6 +279,43 @@ func TestPrint(t *testing.T) {
 // TestDocs keeps docs/configuration.md as the settings are.
 func TestDocs(t *testing.T) {
 	golden(t, filepath.Join("..", "..", "docs", "configuration.md"), config.Markdown())
+}
+
+// TestSecrets: a secret is neither printed nor repeated in a mistake.
+func TestSecrets(t *testing.T) {
+	const secret = "correct-horse-battery"
+	l := load(t, nil, []string{"TUTTI_DOOR_KEY=backend " + secret + " chat:* news, ops " + secret + "2 *"})
+	want := []config.Key{{Name: "backend", Secret: secret, Rooms: []string{"chat:*", "news"}}, {Name: "ops", Secret: secret + "2", Rooms: []string{"*"}}}
+	if !reflect.DeepEqual(l.Door.Key, want) {
+		t.Errorf("got %+v, want %+v", l.Door.Key, want)
+	}
+	var b strings.Builder
+	if _, err := l.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(b.String(), secret) || !strings.Contains(b.String(), "backend (hidden) chat:* news") {
+		t.Errorf("printed:\n%s", b.String())
+	}
+	inFolder(t, map[string]string{
+		"printed.yaml": b.String(),
+		"number.yaml":  "door:\n  key: 12345678901234567890\n",
+		"twice.yaml":   "door:\n  key: [a " + secret + " x, a " + secret + " y]\n",
+	})
+	tests := []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--config", "printed.yaml"}, `the secret of "backend" has 8 characters: want at least 16`},
+		{[]string{"--config", "number.yaml"}, "number.yaml:2: door.key is a number: want KEY, in quotes"},
+		{[]string{"--config", "twice.yaml"}, `twice.yaml:2: door.key: a second key has the name "a"`},
+		{[]string{"--door-key", secret}, "--door-key: door.key: want a name, a secret and patterns"},
+	}
+	for _, tt := range tests {
+		_, err := config.Load(tt.args, nil, facts)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "1234567890") {
+			t.Errorf("%q:\ngot  %v\nwant %s", tt.args, err, tt.want)
+		}
+	}
 }
 
 func TestBytes(t *testing.T) {

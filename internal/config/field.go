@@ -30,6 +30,9 @@ func (f field) isSwitch() bool { return f.typ.Kind() == reflect.Bool }
 
 func (f field) isList() bool { return f.typ.Kind() == reflect.Slice }
 
+// isSecret says whether a value must not be shown.
+func (f field) isSecret() bool { return f.typ == reflect.TypeFor[[]Key]() }
+
 // of is the field's value in s.
 func (f field) of(s *Settings) reflect.Value { return reflect.ValueOf(s).Elem().FieldByIndex(f.index) }
 

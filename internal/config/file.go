@@ -158,6 +158,8 @@ func (f *fileReader) scalar(field field, n *yaml.Node) (string, error) {
 		return "", fmt.Errorf("is %s: want one value", kindName(n))
 	case n.Tag == "!!null":
 		return "", errors.New("has no value: give one, or leave the line out")
+	case isText && n.Tag != "!!str" && field.isSecret():
+		return "", fmt.Errorf("is a %s: want %s, in quotes", tagName(n.Tag), field.placeholder)
 	case isText && n.Tag != "!!str":
 		return "", fmt.Errorf("is %s, which YAML takes for a %s: want %s, in quotes", n.Value, tagName(n.Tag), field.placeholder)
 	case field.isSwitch() && n.Tag == "!!str" && n.Style != 0:

@@ -100,7 +100,11 @@ func (l *loader) assign(f field, a assignment) {
 	for i, value := range a.values {
 		element := reflect.New(f.typ.Elem()).Elem()
 		if err := set(element, value); err != nil {
-			l.wrong(a.places[i], "%s is %q: %v", f.name, value, err)
+			if f.isSecret() {
+				l.wrong(a.places[i], "%s: %v", f.name, err)
+			} else {
+				l.wrong(a.places[i], "%s is %q: %v", f.name, value, err)
+			}
 			continue
 		}
 		list = reflect.Append(list, element)

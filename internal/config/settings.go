@@ -17,10 +17,11 @@ import "time"
 type Settings struct {
 	Listen     string   `set:"listen HOST:PORT: Where to listen. Port 0 takes a free one; no host means every network interface."`
 	Path       string   `set:"path PATH: Where Socket.IO clients connect: their option 'path'."`
-	Demo       string   `set:"demo NAME: Serve a demo application at /: chat."`
+	Demo       string   `set:"demo NAME: Serve a demo application: chat. Its rooms are open to all doors, unless door.listen or door.publish say otherwise."`
 	Static     Folder   `set:"static FOLDER: Serve the files of a folder at /."`
 	Namespaces []string `set:"namespace NAME: A namespace to open besides /. Repeatable."`
-	Relay      []string `set:"relay EVENT: Pass events of this name, sent by any client, on to everyone in its namespace. Repeatable."`
+	Relay      []string `set:"relay EVENT: Pass events of this name, sent by any client, on to everyone in its namespace, the sender included. Repeatable."`
+	RelayText  bool     `set:"relay-text: Pass every text that a plain WebSocket sends to /ws on to all that are connected there, the sender included."`
 
 	Origin      []string `set:"origin ORIGIN: An origin, such as https://app.example.com, whose pages may connect, besides the server's own. Repeatable. '*' lets every page of the web connect."`
 	Credentials bool     `set:"credentials: Let pages of other origins send cookies with polling requests."`
@@ -30,11 +31,21 @@ type Settings struct {
 
 	Metrics string `set:"metrics HOST:PORT: Serve /metrics for Prometheus, and /healthz, on an address of their own, such as 127.0.0.1:9090."`
 
+	Door     Door     `set:"door"`
 	Ping     Ping     `set:"ping"`
 	Timeout  Timeout  `set:"timeout"`
 	Limit    Limit    `set:"limit"`
 	Compress Compress `set:"compress"`
 	Log      Log      `set:"log"`
+}
+
+// Door is who may come in without Socket.IO: /events, /ws and /api/publish for
+// the namespace /, and with the name of another behind, as /events/chat. They
+// are closed until a room is opened.
+type Door struct {
+	Listen  []string `set:"listen PATTERN: Rooms that anyone may listen to; 'chat:*' is all whose name begins with chat:. Repeatable."`
+	Publish []string `set:"publish PATTERN: Rooms that anyone may publish to. Repeatable."`
+	Key     []Key    `set:"key KEY: A name, a secret of at least 16 characters, and patterns, with spaces between: who shows the secret may listen and publish to the rooms. Better in a file or a variable than in a flag, which others on the machine can see. Repeatable."`
 }
 
 // Ping is how dead clients are found.

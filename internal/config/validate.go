@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ func (l *loader) validate(facts Facts) {
 	l.checkContent(facts)
 	l.checkEvents(facts)
 	l.checkOrigins()
+	l.checkDoors()
 	l.checkTransports()
 	l.checkTimes()
 	l.checkLimits()
@@ -63,14 +65,19 @@ func (l *loader) checkWhere() {
 	if l.Metrics == l.Listen && !strings.HasSuffix(l.Listen, ":0") {
 		l.conflict("metrics", "listen", "metrics and listen are the same address: what operators read is not for clients")
 	}
-	p := l.Path
-	if len(p) < 3 || p[0] != '/' || p[len(p)-1] != '/' || strings.ContainsAny(p, "?#{} ") || strings.Contains(p, "//") {
+	switch p := l.Path; {
+	case !strings.HasSuffix(p, "/") || !plainPath.MatchString(p[:len(p)-1]):
 		l.not("path", "is %q: want a path with / at both ends, such as /socket.io/", p)
+	case slices.Contains(ownPaths, strings.Split(p, "/")[1]):
+		l.not("path", "is %q: what begins with /%s is served already", p, strings.Split(p, "/")[1])
 	}
 	if c := l.Cookie; c != "" && strings.ContainsFunc(c, notToken) {
 		l.not("cookie", "is %q: want letters, digits, - and _", c)
 	}
 }
+
+// ownPaths are the beginnings of the paths that doors, demos and operators use.
+var ownPaths = []string{"api", "chat", "events", "healthz", "metrics", "ws"}
 
 func isAddress(s string) bool {
 	_, port, err := net.SplitHostPort(s)
@@ -116,11 +123,19 @@ func (l *loader) checkEvents(facts Facts) {
 		}
 	}
 	for i, name := range l.Namespaces {
-		if len(name) < 2 || name[0] != '/' || strings.ContainsAny(name, "?,") {
-			l.wrong(l.placeOf("namespace", i), "namespace is %q: want a name that starts with /, without ? and comma, such as /chat", name)
+		at := l.placeOf("namespace", i)
+		switch {
+		case !plainPath.MatchString(name):
+			l.wrong(at, "namespace is %q: want a name of letters, digits, -, _ and . that starts with /, such as /chat", name)
+		case slices.Index(l.Namespaces, name) < i:
+			l.wrong(at, "namespace names %q twice", name)
 		}
 	}
 }
+
+// plainPath is a path that is the same however it is cleaned or escaped, so
+// that a namespace's name can be a part of its doors' paths.
+var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$`)
 
 func (l *loader) checkOrigins() {
 	for i, origin := range l.Origin {
@@ -137,6 +152,38 @@ func (l *loader) checkOrigins() {
 			continue
 		}
 		l.Origin[i] = strings.TrimSuffix(origin, "/")
+	}
+}
+
+func (l *loader) checkDoors() {
+	for _, other := range []struct {
+		name string
+		set  bool
+	}{
+		{"demo", l.Demo != ""},
+		{"door.listen", len(l.Door.Listen) > 0},
+		{"door.publish", len(l.Door.Publish) > 0},
+		{"door.key", len(l.Door.Key) > 0},
+	} {
+		if l.RelayText && other.set {
+			l.conflict("relay-text", other.name, "relay-text opens /ws to everyone, %s opens it for some rooms: choose one", other.name)
+		}
+	}
+	for _, list := range []struct {
+		name     string
+		patterns []string
+	}{
+		{"door.listen", l.Door.Listen},
+		{"door.publish", l.Door.Publish},
+	} {
+		if i := slices.Index(list.patterns, ""); i >= 0 {
+			l.wrong(l.placeOf(list.name, i), `%s is "": want the pattern of a room, such as chat:*`, list.name)
+		}
+	}
+	for i, k := range l.Door.Key {
+		if slices.IndexFunc(l.Door.Key, func(other Key) bool { return other.Name == k.Name }) < i {
+			l.wrong(l.placeOf("door.key", i), "door.key: a second key has the name %q", k.Name)
+		}
 	}
 }
 

@@ -26,6 +26,36 @@ type Level slog.Level
 // Folder is a path. In a file it is relative to the file's own folder.
 type Folder string
 
+// A Key opens rooms to those who show its secret. It is written "name secret
+// pattern …", and printed without the secret.
+type Key struct {
+	Name, Secret string
+	Rooms        []string
+}
+
+// shortestSecret is what can't be guessed however often one may try, if it is
+// random.
+const shortestSecret = 16
+
+// UnmarshalText reads a key. Its errors don't repeat the text.
+func (k *Key) UnmarshalText(text []byte) error {
+	parts := strings.Fields(string(text))
+	if len(parts) < 3 {
+		return errors.New("want a name, a secret and patterns of rooms, with spaces between")
+	}
+	if len(parts[1]) < shortestSecret {
+		return fmt.Errorf("the secret of %q has %d characters: want at least %d", parts[0], len(parts[1]), shortestSecret)
+	}
+	*k = Key{parts[0], parts[1], parts[2:]}
+	return nil
+}
+
+// MarshalText writes a key with its secret hidden, so that it can't be read
+// back.
+func (k Key) MarshalText() ([]byte, error) {
+	return []byte(k.Name + " (hidden) " + strings.Join(k.Rooms, " ")), nil
+}
+
 // units, longest suffix first within a kind. KB is 1000 and KiB 1024.
 var units = []struct {
 	suffix string

@@ -22,10 +22,13 @@ type HandshakeError struct {
 func (e *HandshakeError) Error() string { return "websocket: handshake: " + e.Reason }
 
 // Answer answers the request with the status and the reason as plain text, and
-// with the version we speak if the client's was another.
+// with the version or the method we take if the client's was another.
 func (e *HandshakeError) Answer(w http.ResponseWriter) {
-	if e.Status == http.StatusUpgradeRequired {
+	switch e.Status {
+	case http.StatusUpgradeRequired:
 		w.Header().Set("Sec-WebSocket-Version", "13")
+	case http.StatusMethodNotAllowed:
+		w.Header().Set("Allow", http.MethodGet)
 	}
 	http.Error(w, e.Reason, e.Status)
 }

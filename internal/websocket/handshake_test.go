@@ -95,7 +95,11 @@ func serve(t *testing.T, o websocket.Options) *pipe.Listener {
 	l := pipe.Listen()
 	var wg sync.WaitGroup
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		wg.Add(1) // before the answer: whoever waits has read that
 		c, err := websocket.Accept(w, r, o)
+		if err != nil {
+			wg.Done()
+		}
 		var refused *websocket.HandshakeError
 		if errors.As(err, &refused) {
 			refused.Answer(w)
@@ -104,10 +108,11 @@ func serve(t *testing.T, o websocket.Options) *pipe.Listener {
 		if err != nil {
 			return
 		}
-		wg.Go(func() {
+		go func() {
+			defer wg.Done()
 			c.Run(func(data []byte, binary bool) error { return c.Send(websocket.Prepare(data, binary)) })
 			<-c.Done()
-		})
+		}()
 	})}
 	var serving sync.WaitGroup
 	serving.Go(func() { server.Serve(l) })

@@ -268,7 +268,7 @@ func (c *Conn) writeItems(data []byte, items []item) error {
 // writeOut writes data, however long it takes, as long as some of it leaves
 // within each write timeout.
 func (c *Conn) writeOut(data []byte) error {
-	if c.raw != nil {
+	if c.raw != nil && len(data) > 0 {
 		return c.writeRaw(data)
 	}
 	return c.writePlain(data)

@@ -87,7 +87,7 @@ export class Log {
     this.#last = last?.key ?? "";
     if (switched) {
       const mark = this.#log.querySelector(".new-line");
-      if (mark) mark.scrollIntoView({ block: "center", behavior: "instant" });
+      if (mark) this.#log.scrollTop = Math.max(0, mark.offsetTop - this.#log.clientHeight / 3);
       else this.toEnd();
       this.#scrolled();
     } else if (this.#atEnd || (news && this.store.isMine(last) && last.status === "pending")) {

@@ -65,7 +65,7 @@ export class Wire extends EventTarget {
     if (answer && answer.error !== undefined && answer.error !== null) {
       const error = answer.error;
       const words = typeof error === "string" ? error : error.message;
-      throw new Refused(words || "The server did not accept that.", Number(answer.wait ?? error.data?.wait ?? 0));
+      throw new Refused(words || "The server did not accept that.", Number(answer.data?.wait ?? 0));
     }
     return answer;
   }

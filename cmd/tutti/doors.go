@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/tutti-rt/tutti/door"
+	"github.com/tutti-rt/tutti/internal/config"
+)
+
+// relaySpace is where plain WebSockets are relayed: a space of its own, whose
+// name no Socket.IO client can ask for, so that they hear only each other.
+const relaySpace = "relay:/ws"
+
+// mountDoors opens the ways in that aren't Socket.IO, for every namespace: at
+// /events, /ws and /api/publish for "/", and with the name of another behind.
+// open are the rooms that are open to anyone when the settings name none.
+func (a *app) mountDoors(s config.Settings, open []string, mux *http.ServeMux, log *slog.Logger) error {
+	if len(s.Door.Listen) == 0 && len(s.Door.Publish) == 0 && len(s.Door.Key) == 0 {
+		s.Door.Listen, s.Door.Publish = open, open
+	}
+	var errs []error
+	mount := func(pattern string, d *door.Door, err error) {
+		if err != nil {
+			errs = append(errs, err)
+			return
+		}
+		mux.Handle(pattern, d)
+		a.closers = append(a.closers, d.Shutdown)
+	}
+	for _, namespace := range append([]string{"/"}, s.Namespaces...) {
+		space, suffix := a.server.Namespace(namespace).Space(), namespace
+		if namespace == "/" {
+			suffix = ""
+		}
+		events, err := door.Events(space, eventsConfig(s, log))
+		mount("/events"+suffix, events, err)
+		publish, err := door.Publish(space, publishConfig(s, log))
+		mount("/api/publish"+suffix, publish, err)
+
+		cfg := webSocketConfig(s, log)
+		if cfg.Relay = s.RelayText && namespace == "/"; cfg.Relay {
+			space = a.server.Hub().Space(relaySpace)
+		}
+		sockets, err := door.WebSocket(space, cfg)
+		mount("/ws"+suffix, sockets, err)
+	}
+	return errors.Join(errs...)
+}
+
+// access is who may use the rooms of patterns; keys open theirs besides.
+func access(patterns []string, keys []config.Key) door.Access {
+	a := door.Access{Rooms: patterns}
+	for _, k := range keys {
+		a.Keys = append(a.Keys, door.Key{Name: k.Name, Secret: k.Secret, Rooms: k.Rooms})
+	}
+	return a
+}
+
+func eventsConfig(s config.Settings, log *slog.Logger) door.EventsConfig {
+	return door.EventsConfig{
+		Listen:       access(s.Door.Listen, s.Door.Key),
+		Origins:      s.Origin,
+		Heartbeat:    s.Ping.Interval,
+		MaxQueue:     int(s.Limit.Queue),
+		WriteTimeout: s.Timeout.Write,
+		Log:          log,
+	}
+}
+
+func webSocketConfig(s config.Settings, log *slog.Logger) door.WebSocketConfig {
+	return door.WebSocketConfig{
+		Listen:       access(s.Door.Listen, s.Door.Key),
+		Publish:      access(s.Door.Publish, s.Door.Key),
+		Origins:      s.Origin,
+		Heartbeat:    s.Ping.Interval,
+		MaxMessage:   int64(s.Limit.Payload),
+		MaxQueue:     int(s.Limit.Queue),
+		WriteTimeout: s.Timeout.Write,
+		Log:          log,
+	}
+}
+
+func publishConfig(s config.Settings, log *slog.Logger) door.PublishConfig {
+	return door.PublishConfig{
+		Publish:     access(s.Door.Publish, s.Door.Key),
+		Origins:     s.Origin,
+		MaxBody:     int64(s.Limit.Payload),
+		ReadTimeout: s.Timeout.Write,
+		Log:         log,
+	}
+}

@@ -1,0 +1,221 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/origin"
+)
+
+// A Door is a way into a space. It is safe for concurrent use.
+type Door struct {
+	kind    string // "events", "websocket", "publish"; for the log
+	space   *hub.Space
+	origins *origin.Policy
+	log     *slog.Logger
+	trace   *Trace
+	// serve answers a request that was let in this far. What it returns is
+	// answered too, unless it wrote something.
+	serve func(w http.ResponseWriter, r *http.Request) error
+	most  int // streams; negative: no limit
+
+	// The contexts outlive any request: they are the door's own life. The first
+	// ends when streams are to end, the second when they have had their time.
+	open, patient context.Context
+	close, cut    context.CancelFunc
+
+	goroutines sync.WaitGroup // of WebSockets
+
+	mu      sync.Mutex
+	active  int // requests and streams
+	streams int
+	closed  bool
+	idle    chan struct{} // closed when closed and nothing is active
+}
+
+// Trace observes a door. Any of its functions may be nil. They are called from
+// many goroutines and must not wait.
+type Trace struct {
+	Opened   func()                        // a stream has begun
+	Closed   func(why Reason)              // a stream has ended
+	Refused  func(status int, code string) // a request was answered with an error
+	LimitHit func(limit string)            // "rooms", "streams", "queue", "write", "rate", "body", "message", "calls" or "event name"
+}
+
+// A Reason says why a stream ended.
+type Reason string
+
+// The reasons. A client may come back after all but [ReasonMisuse], which it
+// would meet again.
+const (
+	ReasonLeft     Reason = "client left"
+	ReasonSlow     Reason = "client too slow"
+	ReasonMisuse   Reason = "misuse" // of the protocol, of a limit, or of what it may do
+	ReasonShutdown Reason = "server shutting down"
+	ReasonFault    Reason = "internal error"
+)
+
+func newDoor(kind string, space *hub.Space, origins *origin.Policy, log *slog.Logger, trace *Trace) *Door {
+	d := &Door{kind: kind, space: space, origins: origins, log: log, trace: trace, idle: make(chan struct{})}
+	if d.log == nil {
+		d.log = slog.Default()
+	}
+	d.log = d.log.With(slog.String("door", kind), slog.String("nsp", space.Namespace()))
+	if d.trace == nil {
+		d.trace = &Trace{}
+	}
+	d.open, d.close = context.WithCancel(context.Background())
+	d.patient, d.cut = context.WithCancel(context.Background())
+	return d
+}
+
+// ServeHTTP answers one request, at whatever path the door is mounted. It
+// refuses with a status and a JSON body {"error":{"code","message"}}.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !d.begin() {
+		d.refuse(w, r, errShutdown)
+		return
+	}
+	defer d.end()
+	if d.origins.Preflight(w, r) {
+		return
+	}
+	d.origins.SetHeader(w.Header(), r)
+	if !d.origins.Allowed(r) {
+		// Cross-site WebSocket hijacking: a browser asks for no leave to open
+		// a WebSocket or to send a request, and adds what it knows of us.
+		d.refuse(w, r, errOrigin)
+		return
+	}
+	if err := d.serve(w, r); err != nil {
+		d.refuse(w, r, err)
+	}
+}
+
+// Streams returns how many streams are open.
+func (d *Door) Streams() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.streams
+}
+
+// Shutdown refuses new requests, ends the streams, and waits until nothing is
+// left of them. Streams that still write when the context ends are cut off,
+// and Shutdown returns the context's error.
+//
+// http.Server.Shutdown waits for streams of events and knows nothing of
+// WebSockets, so a server gives Shutdown to its RegisterOnShutdown, or calls it
+// before its own.
+func (d *Door) Shutdown(ctx context.Context) error {
+	d.mu.Lock()
+	if !d.closed {
+		d.closed = true
+		if d.active == 0 {
+			close(d.idle)
+		}
+	}
+	d.mu.Unlock()
+	d.close()
+
+	var err error
+	select {
+	case <-d.idle:
+	case <-ctx.Done():
+		err = ctx.Err()
+		d.cut()
+		<-d.idle
+	}
+	d.goroutines.Wait()
+	return err
+}
+
+// begin counts a request in; false means that the door is shut.
+func (d *Door) begin() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return false
+	}
+	d.active++
+	return true
+}
+
+// stay counts in what goes on after its request has been answered.
+func (d *Door) stay() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.active++
+}
+
+func (d *Door) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.active--
+	if d.active == 0 && d.closed {
+		close(d.idle)
+	}
+}
+
+// openStream counts a stream in, if there is room for one.
+func (d *Door) openStream() error {
+	d.mu.Lock()
+	full := d.most >= 0 && d.streams >= d.most
+	if !full {
+		d.streams++
+	}
+	d.mu.Unlock()
+	if full {
+		return errStreams
+	}
+	if d.trace.Opened != nil {
+		d.trace.Opened()
+	}
+	return nil
+}
+
+func (d *Door) closeStream(remote string, why Reason, err error) {
+	d.mu.Lock()
+	d.streams--
+	d.mu.Unlock()
+	if d.trace.Closed != nil {
+		d.trace.Closed(why)
+	}
+	level := slog.LevelDebug
+	switch why {
+	case ReasonSlow, ReasonMisuse:
+		level = slog.LevelInfo
+	case ReasonFault:
+		level = slog.LevelError
+	}
+	d.log.LogAttrs(context.Background(), level, "stream closed", slog.String("remote", remote),
+		slog.String("reason", string(why)), slog.Any("err", err))
+}
+
+func (d *Door) limitHit(limit string) {
+	if d.trace.LimitHit != nil {
+		d.trace.LimitHit(limit)
+	}
+}
+
+// refuse answers an error. What is not a refusal is ours alone: the client
+// learns that something went wrong, and the log what.
+func (d *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var refused *refusal
+	level := slog.LevelDebug
+	if !errors.As(err, &refused) {
+		refused, level = errInternal, slog.LevelError
+	}
+	if refused.limit != "" {
+		d.limitHit(refused.limit)
+	}
+	d.log.LogAttrs(r.Context(), level, "request refused", slog.String("remote", r.RemoteAddr),
+		slog.Int("status", refused.status), slog.String("code", refused.code), slog.Any("err", err))
+	if d.trace.Refused != nil {
+		d.trace.Refused(refused.status, refused.code)
+	}
+	refused.answer(w)
+}

@@ -1,0 +1,139 @@
+package door
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/origin"
+)
+
+// EventsConfig sets up [Events]. For every field zero means the default.
+type EventsConfig struct {
+	// Listen says who may listen to which rooms. Zero: nobody, the door is
+	// closed.
+	Listen Access
+	// Origins are the origins whose pages may listen besides the server's own,
+	// as "https://app.example.com", or "*" for every page of the web.
+	Origins []string
+	// Heartbeat is how long a stream may be silent before a comment is sent,
+	// so that proxies don't take it for dead. Default 25 s; negative: never.
+	Heartbeat time.Duration
+	// Retry is how long a browser is to wait before it comes back after a
+	// break. Each is told a time between Retry and twice that, so that after a
+	// restart they don't come all at once. Default 2 s; negative: it is not
+	// told, and browsers choose.
+	Retry time.Duration
+	// MaxRooms is how many rooms a stream may listen to. Default 100;
+	// negative: no limit but the hub's.
+	MaxRooms int
+	// MaxStreams is how many streams may be open at a time. Default 10,000;
+	// negative: no limit.
+	MaxStreams int
+	// MaxQueue is how many bytes may wait for a client; one that lets more
+	// pile up is closed. Default 1 MiB; negative: no limit.
+	MaxQueue int
+	// WriteTimeout is how long a write may take. Default 10 s; negative: for
+	// ever.
+	WriteTimeout time.Duration
+	// Log is where the door logs; nil means [slog.Default].
+	Log *slog.Logger
+	// Trace, if set, is told what happens.
+	Trace *Trace
+}
+
+// orDefault is the rule of the house: zero means the default.
+func orDefault[T comparable](v, standard T) T {
+	var zero T
+	if v == zero {
+		return standard
+	}
+	return v
+}
+
+// The defaults that doors share.
+const (
+	defaultHeartbeat    = 25 * time.Second // below the 30 s and 60 s at which proxies lose patience
+	defaultMaxRooms     = 100
+	defaultMaxStreams   = 10_000
+	defaultMaxQueue     = 1 << 20
+	defaultWriteTimeout = 10 * time.Second
+)
+
+// events is the door of [Events].
+type events struct {
+	*Door
+	cfg    EventsConfig
+	access *access
+}
+
+// Events returns a door that streams what is published, as Server-Sent Events:
+//
+//	GET /events?room=a&room=b
+//
+// Each message is an event with the message's event name, its offset as id and
+// its argument as data, in JSON: several arguments are an array, none is null,
+// and binary data inside is {"$binary":"<base64>"}. A stream without a room
+// gets what is published to everyone in the namespace, which only the pattern
+// "*" of [Access] allows.
+//
+// The error lists every mistake in the configuration.
+func Events(space *hub.Space, cfg EventsConfig) (*Door, error) {
+	policy, err := origin.New(cfg.Origins, false)
+	if err = errors.Join(err, cfg.Listen.validate("Listen")); err != nil {
+		return nil, fmt.Errorf("events door: %w", err)
+	}
+	cfg.Heartbeat = orDefault(cfg.Heartbeat, defaultHeartbeat)
+	cfg.Retry = orDefault(cfg.Retry, 2*time.Second)
+	cfg.MaxRooms = orDefault(cfg.MaxRooms, defaultMaxRooms)
+	cfg.MaxQueue = orDefault(cfg.MaxQueue, defaultMaxQueue)
+	cfg.WriteTimeout = orDefault(cfg.WriteTimeout, defaultWriteTimeout)
+
+	e := &events{Door: newDoor("events", space, policy, cfg.Log, cfg.Trace), cfg: cfg, access: newAccess(cfg.Listen)}
+	e.most = orDefault(cfg.MaxStreams, defaultMaxStreams)
+	e.serve = e.stream
+	return e.Door, nil
+}
+
+// stream answers a request with a stream, and returns when that has ended.
+func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		return methodNotAllowed(http.MethodGet)
+	}
+	rooms, everyone, err := e.admit(r)
+	if err != nil {
+		return err
+	}
+	if err := e.openStream(); err != nil {
+		return err
+	}
+	s := &eventStream{
+		door: e, out: http.NewResponseController(w), w: w,
+		inbox: inbox{limit: e.cfg.MaxQueue, everyone: everyone, news: make(chan struct{}, 1)},
+	}
+	why, err := s.run(r, rooms)
+	e.closeStream(r.RemoteAddr, why, err)
+	if refused := (*refusal)(nil); errors.As(err, &refused) {
+		return err
+	}
+	return nil
+}
+
+// admit returns the rooms that r asks for, if it may have them, and whether it
+// may hear what is for everyone.
+func (e *events) admit(r *http.Request) (rooms []string, everyone bool, err error) {
+	if e.access.closed() {
+		return nil, false, errClosed
+	}
+	g, err := e.access.of(r)
+	if err != nil {
+		return nil, false, err
+	}
+	if rooms, err = roomsOf(r, e.cfg.MaxRooms); err != nil {
+		return nil, false, err
+	}
+	return rooms, g.allow(nil) == nil, g.allow(rooms)
+}

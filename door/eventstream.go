@@ -1,0 +1,214 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/tutti-rt/tutti/hub"
+)
+
+// An eventStream is one client of [Events].
+type eventStream struct {
+	door  *events
+	w     http.ResponseWriter
+	out   *http.ResponseController
+	inbox inbox
+}
+
+var (
+	errSlow       = errors.New("more waits for the client than may")
+	heartbeatLine = []byte(":\n\n") // a comment
+)
+
+// run serves the stream on the goroutine of its request until it ends. A
+// refusal means that nothing was written.
+func (s *eventStream) run(r *http.Request, rooms []string) (Reason, error) {
+	// The http.Server's own timeouts are meant for requests that end. Who wraps
+	// the ResponseWriter and hides its deadlines bounds the writing itself.
+	if err := s.out.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return ReasonLeft, err
+	}
+	// First the seat, then the headers: what is published after a client has
+	// seen them reaches it.
+	seat, err := s.door.space.Enter(&s.inbox, nil, rooms...)
+	if err != nil {
+		return ReasonMisuse, roomRefusal(err)
+	}
+	defer seat.Close()
+	// Whoever does not read is not waited for when Shutdown's time is up.
+	defer context.AfterFunc(s.door.patient, s.expire)()
+	if err := s.start(); err != nil {
+		return s.lost(err)
+	}
+	return s.loop(r.Context())
+}
+
+// start sends the headers and what the browser is to know at first.
+func (s *eventStream) start() error {
+	h := s.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would wait for a full buffer
+	h.Set("X-Content-Type-Options", "nosniff")
+	if err := s.write(); errors.Is(err, http.ErrNotSupported) {
+		return &refusal{status: http.StatusInternalServerError, code: "internal", message: "the server cannot stream",
+			err: fmt.Errorf("the ResponseWriter is wrapped in one that cannot flush: %w", err)}
+	} else if err != nil {
+		return err
+	}
+	retry := s.door.cfg.Retry
+	if retry < 0 {
+		return nil
+	}
+	return s.write(fmt.Appendf(nil, "retry: %d\n\n", (retry + rand.N(retry+1)).Milliseconds()))
+}
+
+func (s *eventStream) loop(ctx context.Context) (Reason, error) {
+	var silence *time.Timer
+	var beat <-chan time.Time
+	if s.door.cfg.Heartbeat > 0 {
+		silence = time.NewTimer(s.door.cfg.Heartbeat)
+		defer silence.Stop()
+		beat = silence.C
+	}
+	for {
+		var err error
+		select {
+		case <-s.door.open.Done():
+			return ReasonShutdown, nil
+		case <-ctx.Done():
+			return ReasonLeft, ctx.Err()
+		case <-beat:
+			err = s.write(heartbeatLine)
+		case <-s.inbox.news:
+			chunks, full := s.inbox.take()
+			if full {
+				s.door.limitHit("queue")
+				s.expire()
+				return ReasonSlow, errSlow
+			}
+			err = s.write(chunks...)
+			s.inbox.sent(chunks)
+		}
+		if err != nil {
+			return s.lost(err)
+		}
+		if silence != nil {
+			silence.Reset(s.door.cfg.Heartbeat)
+		}
+	}
+}
+
+// lost says why a write did not work.
+func (s *eventStream) lost(err error) (Reason, error) {
+	switch {
+	case s.door.patient.Err() != nil:
+		return ReasonShutdown, err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.door.limitHit("write")
+		return ReasonSlow, err
+	}
+	return ReasonLeft, err
+}
+
+// write sends chunks now.
+func (s *eventStream) write(chunks ...[]byte) error {
+	for _, chunk := range chunks {
+		if err := s.extend(); err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+		if _, err := s.w.Write(chunk); err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+	}
+	if err := s.extend(); err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	if err := s.out.Flush(); err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	return nil
+}
+
+// extend gives the next write its time.
+func (s *eventStream) extend() error {
+	var by time.Time // the http.Server's would end the stream
+	if s.door.cfg.WriteTimeout > 0 {
+		by = time.Now().Add(s.door.cfg.WriteTimeout)
+	}
+	if err := s.out.SetWriteDeadline(by); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	if s.door.patient.Err() != nil { // perhaps just now, and we have undone it
+		s.expire()
+	}
+	return nil
+}
+
+// expire lets every write fail from now on, also the one that net/http does
+// when the handler has returned. Where deadlines are not supported it does
+// nothing.
+func (s *eventStream) expire() {
+	_ = s.out.SetWriteDeadline(time.Unix(1, 0))
+}
+
+// An inbox is the member behind a stream of events: what was delivered and is
+// not sent yet.
+type inbox struct {
+	limit    int  // bytes; negative: none
+	everyone bool // hears what is for everyone in the namespace
+	news     chan struct{}
+
+	mu     sync.Mutex
+	chunks [][]byte // shared with other streams
+	size   int      // of what waits or is being written
+	full   bool     // for good
+}
+
+var _ hub.Member = (*inbox)(nil)
+
+// Deliver queues the message's event.
+func (b *inbox) Deliver(m *hub.Message) {
+	if len(m.Rooms) == 0 && !b.everyone {
+		return
+	}
+	chunk := eventForm.Of(m)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.full || m.Volatile && b.size > 0:
+		return
+	case b.limit >= 0 && b.size > 0 && b.size+len(chunk) > b.limit:
+		b.full, b.chunks = true, nil
+	default:
+		b.chunks = append(b.chunks, chunk)
+		b.size += len(chunk)
+	}
+	select {
+	case b.news <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what is to be written next, or that it is too late for that.
+func (b *inbox) take() (chunks [][]byte, full bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	chunks, b.chunks = b.chunks, nil
+	return chunks, b.full
+}
+
+// sent takes off the account what was taken.
+func (b *inbox) sent(chunks [][]byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range chunks {
+		b.size -= len(c)
+	}
+}

@@ -1,0 +1,290 @@
+package door
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/limit"
+	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/packet"
+)
+
+// PublishConfig sets up [Publish]. For every field zero means the default.
+type PublishConfig struct {
+	// Publish says who may publish to which rooms. Zero: nobody, the door is
+	// closed.
+	Publish Access
+	// Origins are the origins whose pages may publish besides the server's own,
+	// as "https://app.example.com", or "*" for every page of the web.
+	Origins []string
+	// MaxBody is the longest body of a request, in bytes. Default 1,000,000;
+	// negative: no limit.
+	MaxBody int64
+	// MaxRooms is how many rooms one message may be for. Default 100;
+	// negative: no limit.
+	MaxRooms int
+	// Rate is how many messages per second one address may publish without a
+	// key, in the long run, and Burst how many at once. Requests with a wrong
+	// key count too. Default 10 and 50; a negative Rate: no limit. Behind a
+	// proxy all have its address.
+	Rate  float64
+	Burst int
+	// KeyRate and KeyBurst are the same for the bearers of each key, together.
+	// Default 1,000 and 2,000; a negative KeyRate: no limit.
+	KeyRate  float64
+	KeyBurst int
+	// ReadTimeout is how long the body may take to arrive. Default 10 s;
+	// negative: for ever.
+	ReadTimeout time.Duration
+	// Log is where the door logs; nil means [slog.Default].
+	Log *slog.Logger
+	// Trace, if set, is told what happens.
+	Trace *Trace
+}
+
+// addresses is how many addresses without a key are held to the rate apart from
+// each other; beyond it, strangers are refused. 100,000 cost about 10 MB.
+const addresses = 100_000
+
+// publisher is the door of [Publish].
+type publisher struct {
+	*Door
+	cfg       PublishConfig
+	access    *access
+	strangers *limit.Group[netip.Prefix]
+	bearers   *limit.Group[string]
+}
+
+// Publish returns a door that publishes the message in a request's body:
+//
+//	POST /api/publish
+//	Content-Type: application/json
+//
+//	{"room":"a","event":"news","data":{"any":"JSON"}}
+//
+// "rooms" in the place of "room" names several, neither of them means everyone
+// in the namespace, and without "data" the message has no argument. The answer
+// {"offset":"…","members":n} comes after every member has been handed the
+// message.
+//
+// The error lists every mistake in the configuration.
+func Publish(space *hub.Space, cfg PublishConfig) (*Door, error) {
+	policy, err := origin.New(cfg.Origins, false)
+	if err = errors.Join(err, cfg.Publish.validate("Publish")); err != nil {
+		return nil, fmt.Errorf("publish door: %w", err)
+	}
+	cfg.MaxBody = orDefault(cfg.MaxBody, 1_000_000)
+	cfg.MaxRooms = orDefault(cfg.MaxRooms, defaultMaxRooms)
+	cfg.ReadTimeout = orDefault(cfg.ReadTimeout, 10*time.Second)
+	rate := limit.Rate{PerSecond: orDefault(cfg.Rate, 10), Burst: orDefault(cfg.Burst, 50)}
+	keyRate := limit.Rate{PerSecond: orDefault(cfg.KeyRate, 1000), Burst: orDefault(cfg.KeyBurst, 2000)}
+
+	p := &publisher{
+		Door: newDoor("publish", space, policy, cfg.Log, cfg.Trace), cfg: cfg, access: newAccess(cfg.Publish),
+		strangers: limit.NewGroup[netip.Prefix](rate, addresses),
+		bearers:   limit.NewGroup[string](keyRate, len(cfg.Publish.Keys)),
+	}
+	p.serve = p.publish
+	return p.Door, nil
+}
+
+func (p *publisher) publish(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost {
+		return methodNotAllowed(http.MethodPost)
+	}
+	if p.access.closed() {
+		return errClosed
+	}
+	g, err := p.admit(r)
+	if err != nil {
+		return err
+	}
+	body, err := p.read(w, r)
+	if err != nil {
+		return err
+	}
+	msg, err := decodePublication(body)
+	if err != nil {
+		return err
+	}
+	rooms, err := msg.address(p.cfg.MaxRooms)
+	if err != nil {
+		return err
+	}
+	if err := g.allow(rooms); err != nil {
+		return err
+	}
+	m, err := message(msg.Event.value, msg.Data)
+	if err != nil {
+		return err
+	}
+	receipt, err := p.space.Publish(r.Context(), m, hub.Address{Rooms: rooms})
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Offset  hub.Offset `json:"offset"`
+		Members int        `json:"members"`
+	}{receipt.Offset, receipt.Members})
+	return nil
+}
+
+// admit says what the sender may do, unless it does it too often. A wrong key
+// costs its address a token: who guesses is slowed down.
+func (p *publisher) admit(r *http.Request) (grant, error) {
+	g, err := p.access.of(r)
+	var wait time.Duration
+	ok := false
+	if g.key != "" {
+		wait, ok = p.bearers.Take(g.key)
+	} else {
+		wait, ok = p.strangers.Take(addressOf(r))
+	}
+	if !ok {
+		return grant{}, tooMany(wait)
+	}
+	return g, err
+}
+
+// addressOf returns the network that counts as one sender: an address, or the
+// 64 bits of an IPv6 address that a single customer gets.
+func addressOf(r *http.Request) netip.Prefix {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Prefix{} // not a network's: all of these are one sender
+	}
+	addr, bits := at.Addr().Unmap().WithZone(""), 32
+	if addr.Is6() {
+		bits = 64
+	}
+	prefix, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return prefix
+}
+
+// read returns the body, within the limits.
+func (p *publisher) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset := params["charset"]
+	if err != nil || mediaType != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		// Anything else a page of another origin could send without asking.
+		return nil, &refusal{status: http.StatusUnsupportedMediaType, code: "unsupported_media_type",
+			message: "the Content-Type is not application/json"}
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return nil, &refusal{status: http.StatusUnsupportedMediaType, code: "unsupported_encoding",
+			message: "the body is encoded"}
+	}
+	body := io.Reader(r.Body)
+	if p.cfg.MaxBody >= 0 {
+		if r.ContentLength > p.cfg.MaxBody {
+			return nil, p.tooLarge()
+		}
+		body = http.MaxBytesReader(w, r.Body, p.cfg.MaxBody)
+	}
+	if p.cfg.ReadTimeout > 0 {
+		// Where deadlines are not supported, whoever wraps the writer bounds
+		// the reading.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(p.cfg.ReadTimeout))
+	}
+	text, err := io.ReadAll(body)
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, p.tooLarge()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, &refusal{status: http.StatusRequestTimeout, code: "timeout", message: "the body took too long", limit: "body", err: err}
+	}
+	if err != nil {
+		return nil, &refusal{status: http.StatusBadRequest, code: "bad_body", message: "the body cannot be read", err: err}
+	}
+	return text, nil
+}
+
+func (p *publisher) tooLarge() *refusal {
+	return &refusal{status: http.StatusRequestEntityTooLarge, code: "too_large",
+		message: fmt.Sprintf("the body is longer than %d bytes", p.cfg.MaxBody), limit: "body"}
+}
+
+// A publication is what a publisher writes.
+type publication struct {
+	Room  given[string]   `json:"room"`
+	Rooms given[[]string] `json:"rooms"`
+	Event given[string]   `json:"event"`
+	Data  jsontext.Value  `json:"data"`
+}
+
+// decodePublication reads the body of a request, strictly.
+func decodePublication(body []byte) (publication, error) {
+	var msg publication
+	if err := decode(body, &msg); err != nil {
+		return publication{}, badRequest("bad_json", "%v", err)
+	}
+	return msg, nil
+}
+
+// address returns the rooms a publication is for; none: everyone.
+func (p *publication) address(limit int) ([]string, error) {
+	switch rooms := p.Rooms.value; {
+	case p.Room.is && p.Rooms.is:
+		return nil, badRequest("bad_message", `"room" and "rooms" exclude each other`)
+	case p.Room.is:
+		return []string{p.Room.value}, nil
+	case p.Rooms.is && len(rooms) == 0:
+		// A list that came out empty by mistake must not reach everyone.
+		return nil, badRequest("bad_message", `"rooms" is empty`)
+	case limit >= 0 && len(rooms) > limit:
+		return nil, tooManyRooms(limit)
+	default:
+		return rooms, nil
+	}
+}
+
+// maxEvent is the longest name of an event that comes in through a door, in
+// bytes: as long as a room's may be.
+const maxEvent = 256
+
+// message makes the hub's message of an event that a client names.
+func message(event string, data jsontext.Value) (*hub.Message, error) {
+	switch {
+	case event == "":
+		return nil, badRequest("bad_message", `"event" is missing`)
+	case len(event) > maxEvent:
+		e := badRequest("bad_message", `"event" is longer than %d bytes`, maxEvent)
+		e.limit = "event name"
+		return nil, e
+	case packet.Reserved(event):
+		return nil, badRequest("bad_message", "the event name %q is reserved", event)
+	}
+	args, err := oneArgument(data)
+	if err != nil {
+		return nil, err
+	}
+	return &hub.Message{Event: event, Args: args}, nil
+}
+
+// oneArgument makes arguments of one JSON value, or of none.
+func oneArgument(data jsontext.Value) (packet.Args, error) {
+	if data == nil {
+		return packet.Args{}, nil
+	}
+	list := make([]byte, 0, len(data)+2)
+	list = append(append(append(list, '['), data...), ']')
+	args, err := packet.ParseArgs(list)
+	if wrong := (*packet.Error)(nil); errors.As(err, &wrong) {
+		return packet.Args{}, badRequest("bad_message", `"data": %s`, wrong.Reason)
+	}
+	return args, err
+}

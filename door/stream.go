@@ -1,0 +1,325 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/limit"
+	"github.com/tutti-rt/tutti/internal/websocket"
+	"github.com/tutti-rt/tutti/internal/wheel"
+	"github.com/tutti-rt/tutti/packet"
+)
+
+// A stream is one client of [WebSocket], in either framing.
+type stream struct {
+	door            *webSockets
+	listen, publish grant
+	everyone        bool // hears what is for everyone in the namespace
+	framing         string
+	bucket          *limit.Bucket
+	seat            *hub.Seat
+
+	// Touched by the goroutine that reads only.
+	rooms []string
+
+	mu    sync.Mutex
+	conn  *websocket.Conn // nil until the handshake is answered
+	early []*websocket.Frame
+	size  int         // of early, in bytes
+	why   Reason      // to end, if that is ours
+	beat  wheel.Timer // sends pings
+}
+
+// A talk is what framings differ in.
+type talk interface {
+	hub.Member
+	// receive takes one message of the client. data is valid only during the
+	// call. An error ends the connection.
+	receive(data []byte, binary bool) error
+	// gone is called once, when nothing is received any more.
+	gone()
+	// subprotocols are those that the framing goes by.
+	subprotocols() []string
+}
+
+// accept enters the space, answers the handshake, and starts the goroutine
+// that reads. If it returns an error the stream is over, and if that is a
+// refusal nothing was written.
+//
+// The seat comes first: what is published after the client has seen the answer
+// reaches it. What is delivered before the connection is there waits in early.
+func (s *stream) accept(w http.ResponseWriter, r *http.Request) (Reason, error) {
+	t := s.talk(r)
+	seat, err := s.door.space.Enter(t, nil, s.rooms...)
+	if err != nil {
+		return ReasonMisuse, roomRefusal(err)
+	}
+	s.seat = seat
+	conn, err := websocket.Accept(w, r, websocket.Options{
+		Header:       w.Header(),
+		Subprotocols: t.subprotocols(),
+		MaxMessage:   s.door.cfg.MaxMessage,
+		MaxQueue:     s.door.cfg.MaxQueue,
+		WriteTimeout: s.door.cfg.WriteTimeout,
+	})
+	if err != nil {
+		seat.Close()
+		t.gone()
+		return ReasonLeft, handshakeRefusal(err)
+	}
+	s.attach(conn)
+	s.door.stay()
+	remote := r.RemoteAddr // not r, which would live as long as the stream
+	// Started here, ended by the connection's end, which Shutdown brings about;
+	// Shutdown waits.
+	s.door.goroutines.Go(func() { s.serve(t, remote) })
+	return "", nil
+}
+
+// talk chooses the framing: what the query says, or else the subprotocol.
+func (s *stream) talk(r *http.Request) talk {
+	if s.framing == "json" || s.framing == "" && offers(r, SubprotocolJSON) {
+		return &jsonTalk{stream: s, calls: make(map[uint64]*hub.Call)}
+	}
+	return textTalk{s}
+}
+
+func offers(r *http.Request, subprotocol string) bool {
+	for _, line := range r.Header["Sec-Websocket-Protocol"] {
+		for one := range strings.SplitSeq(line, ",") {
+			if strings.Trim(one, " \t") == subprotocol {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// serve reads until the connection ends.
+func (s *stream) serve(t talk, remote string) {
+	defer s.door.end()
+	s.startBeating()
+	stop := context.AfterFunc(s.door.open, func() { s.end(ReasonShutdown, websocket.CodeGoingAway, "server shutting down") })
+	defer stop()
+	cut := context.AfterFunc(s.door.patient, func() { s.conn.Abort(nil) })
+	defer cut()
+
+	err := s.run(t)
+	s.stopBeating()
+	s.seat.Close()
+	t.gone()
+	<-s.conn.Done()
+	s.door.closeStream(remote, s.reason(err), err)
+}
+
+// run is Conn.Run. A panic is some member's or ours: it ends this connection
+// and nothing else.
+func (s *stream) run(t talk) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: panic: %v", errFault, p)
+			s.door.log.Error("panic", slog.Any("err", err), slog.String("stack", string(debug.Stack())))
+			s.conn.Abort(err)
+		}
+	}()
+	return s.conn.Run(t.receive)
+}
+
+// reason says why the stream has ended, by what the connection says of it.
+func (s *stream) reason(err error) Reason {
+	s.mu.Lock()
+	why := s.why
+	s.mu.Unlock()
+	var misuse *websocket.ProtocolError
+	switch {
+	case why != "":
+		return why
+	case errors.Is(err, websocket.ErrTooSlow):
+		s.door.limitHit("write")
+		return ReasonSlow
+	case errors.Is(err, errFault):
+		return ReasonFault
+	case errors.As(err, &misuse):
+		if misuse.Code == websocket.CodeTooBig {
+			s.door.limitHit("message")
+		}
+		return ReasonMisuse
+	}
+	return ReasonLeft
+}
+
+// end ends the connection for a reason of ours. It does not wait.
+func (s *stream) end(why Reason, code int, words string) {
+	s.mu.Lock()
+	if s.why == "" {
+		s.why = why
+	}
+	conn := s.conn
+	s.mu.Unlock()
+	conn.Close(code, words)
+}
+
+// misuse is the error for receive that ends the connection with words for the
+// client.
+func (s *stream) misuse(code int, words string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why == "" {
+		s.why = ReasonMisuse
+	}
+	return &websocket.CloseError{Code: code, Reason: words}
+}
+
+// failed is the error for receive if publishing failed: the door is being shut,
+// or something is wrong with us.
+func (s *stream) failed(err error) error {
+	if s.door.open.Err() != nil {
+		s.end(ReasonShutdown, websocket.CodeGoingAway, "server shutting down")
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errFault, err)
+}
+
+var errFault = errors.New("fault of the server")
+
+// attach gives the stream its connection, and that what came early.
+func (s *stream) attach(conn *websocket.Conn) {
+	s.mu.Lock()
+	s.conn = conn
+	early, full := s.early, s.earlyFullLocked()
+	s.early = nil
+	err := websocket.ErrQueueFull
+	if !full {
+		// Under the lock, so that what is delivered now comes behind. Send
+		// never waits.
+		err = conn.Send(early...)
+	}
+	s.mu.Unlock()
+	s.sent(err)
+}
+
+func (s *stream) earlyFullLocked() bool {
+	return s.door.cfg.MaxQueue >= 0 && s.size > s.door.cfg.MaxQueue
+}
+
+// send queues a frame, or drops it if it may be dropped and others wait. It
+// reports whether the client will get it.
+func (s *stream) send(f *websocket.Frame, volatile bool) bool {
+	s.mu.Lock()
+	conn := s.conn
+	if conn == nil {
+		defer s.mu.Unlock()
+		if s.size += f.Len(); !s.earlyFullLocked() { // else attach ends it
+			s.early = append(s.early, f)
+		}
+		return true
+	}
+	s.mu.Unlock()
+	if volatile && conn.Queued() > 0 {
+		return false
+	}
+	err := conn.Send(f)
+	s.sent(err)
+	return err == nil
+}
+
+// sent ends the connection if its queue is full.
+func (s *stream) sent(err error) {
+	if errors.Is(err, websocket.ErrQueueFull) {
+		s.door.limitHit("queue")
+		s.end(ReasonSlow, websocket.CodePolicy, "too slow")
+	}
+}
+
+// hears reports whether a message is for this stream at all.
+func (s *stream) hears(m *hub.Message) bool { return s.everyone || len(m.Rooms) > 0 }
+
+// say publishes a message to rooms, or to the stream's own if there are none.
+func (s *stream) say(m *hub.Message, rooms []string) (hub.Receipt, error) {
+	if len(rooms) == 0 {
+		rooms = slices.Clone(s.rooms) // the message keeps them
+	}
+	if err := s.publish.allow(rooms); err != nil {
+		return hub.Receipt{}, err
+	}
+	return s.door.space.Publish(s.door.open, m, hub.Address{Rooms: rooms})
+}
+
+// startBeating sends a ping now and then, when nothing else is under way. It is
+// for the proxies between: the system's own probes find a peer that is gone.
+func (s *stream) startBeating() {
+	every := s.door.cfg.Heartbeat
+	if every < 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.door.beats.Init(&s.beat, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.beat.Fired() {
+			return
+		}
+		s.beat.Reset(every)
+		if s.conn.Queued() == 0 {
+			_ = s.conn.Send(s.door.ping) // closed: then it is over anyway
+		}
+	})
+	s.beat.Reset(every)
+}
+
+func (s *stream) stopBeating() {
+	if s.door.cfg.Heartbeat < 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.beat.Stop()
+}
+
+// textTalk is the framing of mere text.
+type textTalk struct{ *stream }
+
+// Deliver sends the message's text.
+func (t textTalk) Deliver(m *hub.Message) {
+	if t.hears(m) {
+		t.send(textForm.Of(m), m.Volatile)
+	}
+}
+
+// receive publishes a text. Who sends what cannot be published is told so by
+// the close code, for there is no other way to tell.
+func (t textTalk) receive(data []byte, binary bool) error {
+	if binary {
+		return t.misuse(websocket.CodeUnsupported, "text only")
+	}
+	if _, ok := t.bucket.Take(); !ok {
+		t.door.limitHit("rate")
+		return t.misuse(websocket.CodePolicy, "too many messages")
+	}
+	args, err := packet.Marshal(string(data))
+	if err != nil {
+		return t.failed(err)
+	}
+	_, err = t.say(&hub.Message{Event: "message", Args: args}, nil)
+	var refused *refusal
+	if errors.As(err, &refused) {
+		return t.misuse(websocket.CodePolicy, refused.message)
+	}
+	if err != nil {
+		return t.failed(err)
+	}
+	return nil
+}
+
+func (t textTalk) gone() {}
+
+func (t textTalk) subprotocols() []string { return nil }

@@ -1,0 +1,186 @@
+package door
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/limit"
+	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/internal/websocket"
+	"github.com/tutti-rt/tutti/internal/wheel"
+)
+
+// WebSocketConfig sets up [WebSocket]. For every field zero means the default.
+type WebSocketConfig struct {
+	// Listen says who may listen to which rooms. Zero: nobody, the door is
+	// closed, unless it is a relay.
+	Listen Access
+	// Publish says who may publish to which rooms. Zero: nobody, clients only
+	// listen.
+	Publish Access
+	// Relay opens the door to anyone and makes it pass on what each client
+	// sends to everyone in the namespace. Clients name no rooms. It excludes
+	// Listen and Publish. A relay best has a space of its own.
+	Relay bool
+	// Origins are the origins whose pages may come in besides the server's own,
+	// as "https://app.example.com", or "*" for every page of the web.
+	Origins []string
+	// Heartbeat is how often a ping is sent, so that proxies don't take a
+	// quiet connection for dead. Default 25 s; negative: never.
+	Heartbeat time.Duration
+	// MaxRooms is how many rooms a stream may be in, and a message may be for.
+	// Default 100; negative: no limit but the hub's.
+	MaxRooms int
+	// MaxStreams is how many streams may be open at a time. Default 10,000;
+	// negative: no limit.
+	MaxStreams int
+	// MaxMessage is the longest message that a client may send, in bytes.
+	// Default 65,536; negative: no limit.
+	MaxMessage int64
+	// MaxQueue is how many bytes may wait for a client; one that lets more
+	// pile up is closed. Default 1 MiB; negative: no limit.
+	MaxQueue int
+	// WriteTimeout is how long a client may take no byte of what is written to
+	// it. Default 10 s; negative: for ever.
+	WriteTimeout time.Duration
+	// Rate is how many messages per second a client may send in the long run,
+	// and Burst how many at once. Default 50 and 100; a negative Rate: no
+	// limit.
+	Rate  float64
+	Burst int
+	// Log is where the door logs; nil means [slog.Default].
+	Log *slog.Logger
+	// Trace, if set, is told what happens.
+	Trace *Trace
+}
+
+// SubprotocolJSON is the WebSocket subprotocol of JSON framing.
+const SubprotocolJSON = "tutti.json"
+
+const defaultMaxMessage = 64 << 10
+
+// webSockets is the door of [WebSocket].
+type webSockets struct {
+	*Door
+	cfg     WebSocketConfig
+	listen  *access
+	publish *access
+	rate    limit.Rate
+	beats   *wheel.Wheel
+	ping    *websocket.Frame
+}
+
+// WebSocket returns a door for plain WebSockets:
+//
+//	GET /ws?room=a&room=b
+//
+// A text that comes in is published to the stream's rooms as the event
+// "message" with that text as argument. A message that goes out is its argument
+// if that is a single string, and otherwise JSON, as with [Events]. The sender
+// gets its own message like everyone else.
+//
+// A client that asks for "framing=json" in the query, or for the subprotocol
+// [SubprotocolJSON], exchanges JSON objects, with event names, acks, calls, and
+// rooms to join and leave.
+//
+// The error lists every mistake in the configuration.
+func WebSocket(space *hub.Space, cfg WebSocketConfig) (*Door, error) {
+	policy, err := origin.New(cfg.Origins, false)
+	err = errors.Join(err, cfg.Listen.validate("Listen"), cfg.Publish.validate("Publish"))
+	listen, publish := newAccess(cfg.Listen), newAccess(cfg.Publish)
+	if cfg.Relay {
+		if !listen.closed() || !publish.closed() {
+			err = errors.Join(err, errors.New("Relay is for everyone: it excludes Listen and Publish"))
+		}
+		// Nobody can name a room in a relay, so that this is everyone only.
+		listen.anyone, publish.anyone = patterns{"*"}, patterns{"*"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("websocket door: %w", err)
+	}
+	cfg.Heartbeat = orDefault(cfg.Heartbeat, defaultHeartbeat)
+	cfg.MaxRooms = orDefault(cfg.MaxRooms, defaultMaxRooms)
+	cfg.MaxMessage = orDefault(cfg.MaxMessage, defaultMaxMessage)
+	cfg.MaxQueue = orDefault(cfg.MaxQueue, defaultMaxQueue)
+
+	d := &webSockets{
+		Door: newDoor("websocket", space, policy, cfg.Log, cfg.Trace), cfg: cfg, listen: listen, publish: publish,
+		rate:  limit.Rate{PerSecond: orDefault(cfg.Rate, 50), Burst: orDefault(cfg.Burst, 100)},
+		beats: wheel.New(100 * time.Millisecond), ping: websocket.PreparePing(),
+	}
+	d.most = orDefault(cfg.MaxStreams, defaultMaxStreams)
+	d.serve = d.accept
+	return d.Door, nil
+}
+
+// accept answers a handshake and leaves the connection to a goroutine.
+func (d *webSockets) accept(w http.ResponseWriter, r *http.Request) error {
+	if !websocket.IsUpgrade(r) {
+		return &refusal{status: http.StatusUpgradeRequired, code: "upgrade_required", message: "this is a door for WebSockets"}
+	}
+	if err := websocket.Check(r); err != nil {
+		return handshakeRefusal(err)
+	}
+	s, err := d.admit(r)
+	if err != nil {
+		return err
+	}
+	if err := d.openStream(); err != nil {
+		return err
+	}
+	why, err := s.accept(w, r)
+	if err != nil {
+		d.closeStream(r.RemoteAddr, why, err)
+		return err
+	}
+	return nil
+}
+
+func handshakeRefusal(err error) error {
+	var bad *websocket.HandshakeError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	return &refusal{status: bad.Status, code: "bad_handshake", message: bad.Reason, allow: http.MethodGet}
+}
+
+// admit returns the stream that r asks for, if it may have it.
+func (d *webSockets) admit(r *http.Request) (*stream, error) {
+	if d.listen.closed() {
+		return nil, errClosed
+	}
+	listen, err := d.listen.of(r)
+	publish, err2 := d.publish.of(r)
+	if err != nil && err2 != nil {
+		return nil, err // a key that is known for one of the two will do
+	}
+	if err != nil {
+		listen = grant{rooms: d.listen.anyone}
+	}
+	if err2 != nil {
+		publish = grant{rooms: d.publish.anyone}
+	}
+	rooms, err := roomsOf(r, d.cfg.MaxRooms)
+	if err != nil {
+		return nil, err
+	}
+	if d.cfg.Relay && len(rooms) > 0 {
+		return nil, errRelay
+	}
+	if err := listen.allow(rooms); err != nil {
+		return nil, err
+	}
+	framing := r.URL.Query().Get("framing")
+	if framing != "" && framing != "json" && framing != "text" {
+		return nil, badRequest("bad_framing", `the framing is neither "text" nor "json"`)
+	}
+	s := &stream{
+		door: d, listen: listen, publish: publish, rooms: rooms,
+		everyone: listen.allow(nil) == nil, bucket: limit.NewBucket(d.rate), framing: framing,
+	}
+	return s, nil
+}
