@@ -108,7 +108,29 @@ func (a Arg) scanFast(target any) bool {
 }
 
 // plainOptions are those of encoding/json.
-var plainOptions = jsonv1.DefaultOptionsV1()
+var plainOptions = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv2.WithUnmarshalers(numberUnmarshaler))
+
+// numberUnmarshaler knows the json.Number of the standard library, which the
+// package we use takes for any other string.
+var numberUnmarshaler = jsonv2.UnmarshalFromFunc(func(dec *jsontext.Decoder, target *json.Number) error {
+	kind := dec.PeekKind()
+	if kind != '0' && kind != '"' {
+		return errors.ErrUnsupported // null, or an error
+	}
+	text, err := dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	n := string(text)
+	if kind == '"' {
+		n = unquote(text)
+		if s := (scanner{text: []byte(n)}); !s.number() || s.pos < len(n) {
+			return fmt.Errorf("invalid number literal %q", n)
+		}
+	}
+	*target = json.Number(n)
+	return nil
+})
 
 // attachmentDecoder is a set of encoding/json options whose functions know the
 // attachments of the argument at work. It is pooled as [encoder] is.
@@ -126,6 +148,7 @@ func newAttachmentDecoder() *attachmentDecoder {
 		jsonv2.UnmarshalFromFunc(d.arg),
 		jsonv2.UnmarshalFromFunc(d.args),
 		jsonv2.UnmarshalFromFunc(d.any),
+		numberUnmarshaler,
 	)))
 	return d
 }
