@@ -156,7 +156,7 @@ func TestMarshalErrors(t *testing.T) {
 		"NaN as a key": map[float64]int{math.NaN(): 1},
 	} {
 		_, err := packet.Marshal("x", v)
-		if err == nil || !strings.HasPrefix(err.Error(), "packet: argument 1: ") {
+		if err == nil || !strings.HasPrefix(err.Error(), "argument 1: ") {
 			t.Errorf("%s: error %v, want one that names argument 1", name, err)
 		}
 	}

@@ -55,7 +55,7 @@ func (a Args) Append(values ...any) (Args, error) {
 			m.elements = append(m.elements, ',')
 		}
 		if err := m.value(v); err != nil {
-			return Args{}, fmt.Errorf("packet: argument %d: %w", a.count+i, err)
+			return Args{}, fmt.Errorf("argument %d: %w", a.count+i, err)
 		}
 	}
 	if err := m.check(); err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // ErrMissing is the error for a target of Scan that has no argument.
-var ErrMissing = errors.New("argument missing")
+var ErrMissing = errors.New("packet: argument missing")
 
 // ScanError tells which argument did not fit its target.
 type ScanError struct {
@@ -23,7 +23,7 @@ type ScanError struct {
 }
 
 // Error names the argument and what is wrong with it.
-func (e *ScanError) Error() string { return fmt.Sprintf("packet: argument %d: %v", e.Index, e.Err) }
+func (e *ScanError) Error() string { return fmt.Sprintf("argument %d: %v", e.Index, e.Err) }
 
 // Unwrap returns what is wrong: [ErrMissing], or an error of encoding/json.
 func (e *ScanError) Unwrap() error { return e.Err }
