@@ -10,8 +10,10 @@ import (
 // goOwners are the files outside of programs and tests that may say go. All
 // others use sync.WaitGroup.Go, which says who waits.
 var goOwners = map[string]string{
-	"engineio/tasks.go":          "Shutdown waits with a context and for requests too, and a WaitGroup must not grow from zero while somebody waits",
-	"internal/serial/mailbox.go": "a mailbox's goroutine: it comes and goes, and 16 bytes of WaitGroup per idle socket are too many",
+	"engineio/tasks.go":            "Shutdown waits with a context and for requests too, and a WaitGroup must not grow from zero while somebody waits",
+	"internal/serial/mailbox.go":   "a mailbox's goroutine: it comes and goes, and 16 bytes of WaitGroup per idle socket are too many",
+	"internal/websocket/outbox.go": "a connection's writer: likewise",
+	"server.go":                    "waits for a WaitGroup, so that one can wait for it and a context",
 }
 
 // ruleGoroutines: go only where goOwners says so, and each goroutine has a
@@ -105,7 +107,7 @@ func bubblesOf(p *pkg) map[string]bool {
 						return true
 					}
 					id, _ := call.Fun.(*ast.Ident)
-					if !f.selects(call.Fun, "testing/synctest", "Test") && (id == nil || !bubbles[id.Name] || !takesBody(call)) {
+					if !f.selects(call.Fun, "testing/synctest", "Test") && (id == nil || !bubbles[id.Name] || !takesBody(fn, call)) {
 						return true
 					}
 					bubbles[fn.Name.Name] = true
@@ -122,11 +124,21 @@ func bubblesOf(p *pkg) map[string]bool {
 	return bubbles
 }
 
-// takesBody says whether call is handed a function.
-func takesBody(call *ast.CallExpr) bool {
+// takesBody says whether call is handed a function: one written there, or the
+// one that fn was handed.
+func takesBody(fn *ast.FuncDecl, call *ast.CallExpr) bool {
+	handed := map[string]bool{}
+	for _, field := range fn.Type.Params.List {
+		if _, ok := field.Type.(*ast.FuncType); ok {
+			for _, id := range field.Names {
+				handed[id.Name] = true
+			}
+		}
+	}
 	return slices.ContainsFunc(call.Args, func(e ast.Expr) bool {
 		_, lit := e.(*ast.FuncLit)
-		return lit
+		id, _ := e.(*ast.Ident)
+		return lit || id != nil && handed[id.Name]
 	})
 }
 
@@ -143,14 +155,14 @@ func ruleInit(t *tree) []finding {
 	return found
 }
 
-// tableMakers are the functions that a package variable may be made with,
-// because what they return is only read.
+// tableMakers are the functions, of whatever package unless they name one, that a package variable
+// may be made with, because what they return is only read.
 var tableMakers = []string{
-	"errors.New", "fmt.Errorf", "regexp.MustCompile", "template.Must", "strings.NewReplacer", "crc32.MakeTable",
-	"base64.NewEncoding", "WithPadding", "WithPrefix", "reflect.TypeFor", "reflect.TypeOf", "netip.MustParsePrefix", "netip.MustParseAddr",
-	"json.WithMarshalers", "json.JoinMarshalers", "json.MarshalFunc", "json.MarshalToFunc", "json.JoinOptions", "json.DefaultOptionsV1",
-	"json.UnmarshalFunc", "json.UnmarshalFromFunc", "json.JoinUnmarshalers", "json.WithUnmarshalers",
-	"bytes.Repeat", "strings.Repeat", "hub.NewForm", "NewForm",
+	"errors.New", "fmt.Errorf", "error", "MustCompile", "Must", "NewReplacer", "MakeTable", "NewEncoding", "WithPadding",
+	"TypeFor", "TypeOf", "MustParsePrefix", "MustParseAddr", "Repeat", "NewForm",
+	// Options of JSON, and the functions that make them.
+	"JoinOptions", "DefaultOptionsV1", "WithMarshalers", "JoinMarshalers", "MarshalFunc", "MarshalToFunc",
+	"WithUnmarshalers", "JoinUnmarshalers", "UnmarshalFunc", "UnmarshalFromFunc",
 }
 
 // ruleVars: no package variables but errors, tables that nobody changes, pools,
@@ -240,11 +252,8 @@ func isTable(e ast.Expr) bool {
 	case *ast.CallExpr:
 		switch fun := e.Fun.(type) {
 		case *ast.SelectorExpr:
-			name := fun.Sel.Name
-			if x, ok := fun.X.(*ast.Ident); ok && slices.Contains(tableMakers, x.Name+"."+name) {
-				return true
-			}
-			return slices.Contains(tableMakers, name)
+			x, ok := fun.X.(*ast.Ident)
+			return ok && slices.Contains(tableMakers, x.Name+"."+fun.Sel.Name) || slices.Contains(tableMakers, fun.Sel.Name)
 		case *ast.IndexExpr: // a generic function
 			return isTable(&ast.CallExpr{Fun: fun.X})
 		case *ast.Ident:
@@ -391,6 +400,11 @@ func rulePrint(t *tree) []finding {
 			for _, name := range []string{"Print", "Println", "Printf"} {
 				if f.selects(n, "fmt", name) {
 					found = append(found, t.at(n, "fmt.%s in a library", name))
+				}
+			}
+			for _, name := range []string{"Print", "Println", "Printf", "Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln", "Default"} {
+				if f.selects(n, "log", name) {
+					found = append(found, t.at(n, "log.%s in a library: use log/slog", name))
 				}
 			}
 			if f.selects(n, "os", "Exit") {
