@@ -170,6 +170,11 @@ func config(t *testing.T, f func()) { bubble(t, f) }
 func TestE(t *testing.T) { config(t, func() { time.Sleep(1) }) }
 func TestD(t *testing.T) { bubble(t, func() { time.Sleep(1) }) }
 func helper() { time.Sleep(1) } // !
+func TestF(t *testing.T) { bubble(t, func() { within() }) }
+func within() { time.Sleep(1) }
+func TestG(t *testing.T) { bubble(t, func() { both() }) }
+func TestH(t *testing.T) { both() }
+func both() { time.Sleep(1) } // !
 `,
 	}, nil},
 	{"init", "init", map[string]string{"a.go": "package a\nfunc init() {} // !\ntype t int\nfunc (t) init() {}\n"}, nil},

@@ -68,8 +68,8 @@ func commentedLines(t *tree, f *file) map[int]bool {
 }
 
 // ruleSleep: no time.Sleep outside a synctest bubble, where it is free and
-// exact. A test helper that sleeps hides it, so only the function that makes
-// the bubble, or that is handed to it, may.
+// exact: only in a function that makes one, that one is made with, or that only
+// such functions call.
 func ruleSleep(t *tree) []finding {
 	var found []finding
 	for _, p := range t.packages {
@@ -121,7 +121,49 @@ func bubblesOf(p *pkg) map[string]bool {
 			}
 		}
 	}
+	callers := callersIn(p)
+	for range 3 {
+		for name, by := range callers {
+			if !slices.ContainsFunc(by, func(caller string) bool { return caller != name && !bubbles[caller] }) {
+				bubbles[name] = true
+			}
+		}
+	}
 	return bubbles
+}
+
+// callersIn returns, for the functions and methods that p's tests declare, the
+// names of the functions that call them, if any does.
+func callersIn(p *pkg) map[string][]string {
+	declared := map[string]bool{}
+	for _, f := range p.files {
+		for _, fn := range f.funcs() {
+			declared[fn.Name.Name] = f.test
+		}
+	}
+	callers := map[string][]string{}
+	for _, f := range p.files {
+		for _, fn := range f.funcs() {
+			ast.Inspect(fn, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if !ok {
+					return true
+				}
+				name := ""
+				switch fun := call.Fun.(type) {
+				case *ast.Ident:
+					name = fun.Name
+				case *ast.SelectorExpr:
+					name = fun.Sel.Name
+				}
+				if declared[name] {
+					callers[name] = append(callers[name], fn.Name.Name)
+				}
+				return true
+			})
+		}
+	}
+	return callers
 }
 
 // takesBody says whether call is handed a function: one written there, or the
