@@ -125,7 +125,7 @@ func ExampleNamespace_Handle() {
 			x, y  int
 		)
 		if err := m.Args.Scan(&shape, &x, &y); err != nil {
-			return &tutti.Refusal{Message: err.Error()}
+			return &tutti.Refusal{Message: "draw what, and where?"}
 		}
 		return m.Reply("ok", fmt.Sprintf("%s at %d,%d", shape, x, y)) // as many values as one likes
 	})
@@ -137,7 +137,7 @@ func ExampleNamespace_Handle() {
 	fmt.Println(a.hear())
 	// Output:
 	// 1["ok","circle at 3,4"]
-	// 2[{"error":"packet: argument 1: argument missing"}]
+	// 2[{"error":"draw what, and where?"}]
 }
 
 func ExampleNamespace_HandleAny() {

@@ -40,10 +40,11 @@ type Door struct {
 // Trace observes a door. Any of its functions may be nil. They are called from
 // many goroutines and must not wait.
 type Trace struct {
-	Opened   func()                        // a stream has begun
-	Closed   func(why Reason)              // a stream has ended
-	Refused  func(status int, code string) // a request was answered with an error
-	LimitHit func(limit string)            // "rooms", "streams", "queue", "write", "rate", "body", "message", "calls" or "event name"
+	Opened    func()                        // a stream has begun
+	Closed    func(why Reason)              // a stream has ended
+	Published func(members int)             // a message that came in was handed to that many members
+	Refused   func(status int, code string) // a request was answered with an error
+	LimitHit  func(limit string)            // "rooms", "streams", "queue", "write", "rate", "body", "message", "calls" or "event name"
 }
 
 // A Reason says why a stream ended.
@@ -193,6 +194,15 @@ func (d *Door) closeStream(remote string, why Reason, err error) {
 	}
 	d.log.LogAttrs(context.Background(), level, "stream closed", slog.String("remote", remote),
 		slog.String("reason", string(why)), slog.Any("err", err))
+}
+
+// hand publishes what came in.
+func (d *Door) hand(ctx context.Context, m *hub.Message, rooms []string) (hub.Receipt, error) {
+	receipt, err := d.space.Publish(ctx, m, hub.Address{Rooms: rooms})
+	if err == nil && d.trace.Published != nil {
+		d.trace.Published(receipt.Members)
+	}
+	return receipt, err
 }
 
 func (d *Door) limitHit(limit string) {

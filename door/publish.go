@@ -129,7 +129,7 @@ func (p *publisher) publish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	receipt, err := p.space.Publish(r.Context(), m, hub.Address{Rooms: rooms})
+	receipt, err := p.hand(r.Context(), m, rooms)
 	if err != nil {
 		return err
 	}

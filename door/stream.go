@@ -250,7 +250,7 @@ func (s *stream) say(m *hub.Message, rooms []string) (hub.Receipt, error) {
 	if err := s.publish.allow(rooms); err != nil {
 		return hub.Receipt{}, err
 	}
-	return s.door.space.Publish(s.door.open, m, hub.Address{Rooms: rooms})
+	return s.door.hand(s.door.open, m, rooms)
 }
 
 // startBeating sends a ping now and then, when nothing else is under way. It is

@@ -172,21 +172,27 @@ func runWith(t *testing.T, cfg engineio.Config, acceptor func(h *harness) engine
 		transport := &http.Transport{DialContext: h.l.DialContext, DisableCompression: true}
 		h.client = &http.Client{Transport: transport}
 		go server.Serve(h.l)
+		defer h.end(server, transport)
 		test(h)
-		if err := srv.Shutdown(context.Background()); err != nil {
-			t.Errorf("Shutdown: %v", err)
-		}
-		if n := srv.Sessions(); n != 0 {
-			t.Errorf("%d sessions are left", n)
-		}
-		for _, e := range h.ends {
-			if len(e.closed) != 1 {
-				t.Errorf("Closed was called %d times: %q", len(e.closed), e.closed)
-			}
-		}
-		transport.CloseIdleConnections()
-		server.Close()
 	})
+}
+
+// end shuts down, also after a test that has given up, and checks that nothing is left.
+func (h *harness) end(server *http.Server, transport *http.Transport) {
+	t, srv := h.t, h.srv
+	if err := srv.Shutdown(context.Background()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if n := srv.Sessions(); n != 0 {
+		t.Errorf("%d sessions are left", n)
+	}
+	for _, e := range h.ends {
+		if len(e.closed) != 1 {
+			t.Errorf("Closed was called %d times: %q", len(e.closed), e.closed)
+		}
+	}
+	transport.CloseIdleConnections()
+	server.Close()
 }
 
 // answer is an answer over HTTP.
@@ -247,9 +253,10 @@ func (h *harness) poll(query string) *poller {
 		query = "EIO=4"
 	}
 	p := &poller{harness: h, open: h.do("GET", query+"&transport=polling", "")}
-	i := strings.IndexByte(p.open.body, '{')
+	body := strings.ReplaceAll(p.open.body, `\"`, `"`) // as JSONP has it
+	i := strings.IndexByte(body, '{')
 	var opened struct{ Sid string }
-	if p.open.status != 200 || i < 0 || json.NewDecoder(strings.NewReader(p.open.body[i:])).Decode(&opened) != nil {
+	if p.open.status != 200 || i < 0 || json.NewDecoder(strings.NewReader(body[i:])).Decode(&opened) != nil {
 		h.t.Fatalf("no session: %v", p.open)
 	}
 	p.sid = opened.Sid
@@ -293,6 +300,12 @@ type socket struct {
 
 // dial opens a WebSocket. query is as for poll; a sid makes it an upgrade.
 func (h *harness) dial(query, sid string) (*socket, error) {
+	w, _, err := h.dialWith(query, sid, nil)
+	return w, err
+}
+
+// dialWith is dial with headers, and returns those of the answer.
+func (h *harness) dialWith(query, sid string, header http.Header) (*socket, http.Header, error) {
 	if query == "" {
 		query = "EIO=4"
 	}
@@ -300,10 +313,14 @@ func (h *harness) dial(query, sid string) (*socket, error) {
 	if sid != "" {
 		url += "&sid=" + sid
 	}
-	d := ws.Dialer{NetDial: h.l.DialContext}
+	answer := http.Header{}
+	d := ws.Dialer{NetDial: h.l.DialContext, Header: ws.HandshakeHeaderHTTP(header), OnHeader: func(key, value []byte) error {
+		answer.Add(string(key), string(value))
+		return nil
+	}}
 	conn, buffered, _, err := d.Dial(context.Background(), url)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	w := &socket{harness: h, conn: conn, sid: sid, rw: conn}
 	if buffered != nil {
@@ -312,7 +329,7 @@ func (h *harness) dial(query, sid string) (*socket, error) {
 			io.Writer
 		}{buffered, conn}
 	}
-	return w, nil
+	return w, answer, nil
 }
 
 // socket opens a session over WebSocket.

@@ -8,37 +8,57 @@ const prefix = "tutti_"
 // other is the label value of what is on no list.
 const other = "other"
 
-// A family is the counters of one name, one for each value of its only label.
-// They are all made at the beginning and only read after, so counting needs no
-// lock and the number of series cannot grow.
-type family struct {
-	vec   *prometheus.CounterVec
-	known map[string]prometheus.Counter
-	other prometheus.Counter
+// A family is counters that differ in one label. They are all made at the
+// beginning and only read after, so counting needs no lock and the number of
+// series cannot grow.
+type family map[string]prometheus.Counter
+
+// of returns the counter of a label value.
+func (f family) of(value string) prometheus.Counter {
+	if c := f[value]; c != nil {
+		return c
+	}
+	return f[other]
 }
 
-func newFamily(name, help, label string, values ...string) *family {
-	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name, Help: help}, []string{label})
-	f := &family{vec: vec, known: make(map[string]prometheus.Counter, len(values))}
-	for _, v := range values {
-		f.known[v] = vec.WithLabelValues(v)
+// newFamily makes the counters of vec whose first labels have the values lead,
+// and whose last label has each of values.
+func newFamily(vec *prometheus.CounterVec, values []string, lead ...string) family {
+	f := make(family, len(values)+1)
+	for _, v := range append([]string{other}, values...) {
+		f[v] = vec.WithLabelValues(append(lead[:len(lead):len(lead)], v)...)
 	}
-	f.other = vec.WithLabelValues(other)
 	return f
 }
 
-// of returns the counter of a label value.
-func (f *family) of(value string) prometheus.Counter {
-	if c := f.known[value]; c != nil {
-		return c
-	}
-	return f.other
+// A maker makes the metrics of a stage and remembers them.
+type maker struct{ all []prometheus.Collector }
+
+func (m *maker) counter(name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + name, Help: help})
+	m.all = append(m.all, c)
+	return c
 }
 
-func counter(name, help string) prometheus.Counter {
-	return prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + name, Help: help})
+func (m *maker) gauge(name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: prefix + name, Help: help})
+	m.all = append(m.all, g)
+	return g
 }
 
-func gauge(name, help string) prometheus.Gauge {
-	return prometheus.NewGauge(prometheus.GaugeOpts{Name: prefix + name, Help: help})
+func (m *maker) gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + name, Help: help}, labels)
+	m.all = append(m.all, v)
+	return v
+}
+
+func (m *maker) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name, Help: help}, labels)
+	m.all = append(m.all, v)
+	return v
+}
+
+// family makes a metric with one label.
+func (m *maker) family(name, help, label string, values ...string) family {
+	return newFamily(m.counters(name, help, label), values)
 }

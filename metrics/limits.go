@@ -1,47 +1,24 @@
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
-
 // limitNames are the limits that each stage reports, in its words.
 var limitNames = map[string][]string{
-	"engine": {"MaxPayload", "MaxPackets", "MaxQueue", "MaxSessions"},
-	"server": {"namespaces", "inbox", "pending calls", "dynamic namespaces"},
-	"hub":    {"rooms", "room name"},
+	"engine": {"ConfirmTimeout", "MaxPackets", "MaxPayload", "MaxQueue", "MaxSessions", "UpgradeTimeout"},
+	"server": {"attachment timeout", "dynamic namespaces", "inbox", "namespaces", "pending calls"},
+	"hub":    {"room name", "rooms"},
+	"door":   {"body", "calls", "event name", "message", "queue", "rate", "rooms", "streams", "write"},
 }
 
-// limits counts how often a limit was reached, by stage and limit.
-type limits struct {
-	vec    *prometheus.CounterVec
-	stages map[string]map[string]prometheus.Counter
-}
-
-func newLimits() *limits {
-	l := &limits{
-		vec: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: prefix + "limit_hits_total",
-			Help: "How often a limit refused, dropped or ended something, by stage and limit.",
-		}, []string{"stage", "limit"}),
-		stages: make(map[string]map[string]prometheus.Counter, len(limitNames)),
-	}
+func newLimits(mk *maker) map[string]family {
+	vec := mk.counters("limit_hits_total", "How often a limit refused, dropped or ended something, by stage and limit.", "stage", "limit")
+	stages := make(map[string]family, len(limitNames))
 	for stage, names := range limitNames {
-		l.stages[stage] = map[string]prometheus.Counter{other: l.vec.WithLabelValues(stage, other)}
-		for _, name := range names {
-			l.stages[stage][name] = l.vec.WithLabelValues(stage, name)
-		}
+		stages[stage] = newFamily(vec, names, stage)
 	}
-	return l
+	return stages
 }
 
-func (l *limits) collectors() []prometheus.Collector { return []prometheus.Collector{l.vec} }
-
-// hit returns a LimitHit function for a stage.
-func (l *limits) hit(stage string) func(limit string) {
-	counters := l.stages[stage]
-	return func(limit string) {
-		c := counters[limit]
-		if c == nil {
-			c = counters[other]
-		}
-		c.Inc()
-	}
+// hit returns the LimitHit function of a stage.
+func (m *Metrics) hit(stage string) func(limit string) {
+	limits := m.limits[stage]
+	return func(limit string) { limits.of(limit).Inc() }
 }

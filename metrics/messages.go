@@ -13,16 +13,12 @@ type messages struct {
 	rooms      prometheus.Gauge
 }
 
-func newMessages() messages {
+func newMessages(mk *maker) messages {
 	return messages{
-		published:  counter("messages_published_total", "Messages published, to whatever audience and by whatever door."),
-		deliveries: counter("deliveries_total", "Members that published messages were handed to: a message to 10 members counts 10."),
-		rooms:      gauge("rooms", "Rooms that hold a member, the one of every socket's own included."),
+		published:  mk.counter("messages_published_total", "Messages published, to whatever audience and by whatever door."),
+		deliveries: mk.counter("deliveries_total", "Members that published messages were handed to: a message to 10 members counts 10."),
+		rooms:      mk.gauge("rooms", "Rooms that hold a member, the one of every socket's own included."),
 	}
-}
-
-func (s *messages) collectors() []prometheus.Collector {
-	return []prometheus.Collector{s.published, s.deliveries, s.rooms}
 }
 
 // Hub returns the trace for [hub.Config].
@@ -35,6 +31,6 @@ func (m *Metrics) Hub() *hub.Trace {
 		},
 		RoomCreated: func(string, string) { s.rooms.Inc() },
 		RoomDeleted: func(string, string) { s.rooms.Dec() },
-		LimitHit:    m.limits.hit("hub"),
+		LimitHit:    m.hit("hub"),
 	}
 }

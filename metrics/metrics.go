@@ -2,34 +2,35 @@ package metrics
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metrics counts what one server does. Its traces may be given to several
-// servers, whose numbers then add up. All methods may be called by any
-// goroutine.
+// Metrics counts what one server does. A trace may be given to several, whose
+// numbers then add up. All methods may be called by any goroutine.
 type Metrics struct {
 	sessions sessions
 	sockets  sockets
 	messages messages
-	limits   *limits
+	doors    map[string]*doorway
+	limits   map[string]family // by stage
 
 	all []prometheus.Collector
 }
 
 // New returns metrics that are all zero. It registers them nowhere.
 func New() *Metrics {
+	var mk maker
 	m := &Metrics{
-		sessions: newSessions(),
-		sockets:  newSockets(),
-		messages: newMessages(),
-		limits:   newLimits(),
+		sessions: newSessions(&mk),
+		sockets:  newSockets(&mk),
+		messages: newMessages(&mk),
+		doors:    newDoors(&mk),
+		limits:   newLimits(&mk),
 	}
-	m.all = slices.Concat(m.sessions.collectors(), m.sockets.collectors(), m.messages.collectors(), m.limits.collectors())
+	m.all = mk.all
 	return m
 }
 

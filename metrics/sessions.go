@@ -11,12 +11,12 @@ import (
 // sessions counts what the Engine.IO server does.
 type sessions struct {
 	open         prometheus.Gauge
-	opened       *family // by transport
+	opened       family // by transport
 	upgraded     prometheus.Counter
-	closed       *family // by reason
-	refused      *family // by code
-	received     *family // packets, by type
-	sent         *family
+	closed       family // by reason
+	refused      family // by code
+	received     family // packets, by type
+	sent         family
 	bytesIn      prometheus.Counter
 	bytesOut     prometheus.Counter
 	strangePongs prometheus.Counter
@@ -46,25 +46,18 @@ var sessionReasons = []string{
 	string(engineio.ReasonForcedServerClose),
 }
 
-func newSessions() sessions {
+func newSessions(mk *maker) sessions {
 	return sessions{
-		open:         gauge("sessions", "Engine.IO sessions that are open."),
-		opened:       newFamily("sessions_opened_total", "Sessions opened, by the transport that they began with.", "transport", "polling", "websocket"),
-		upgraded:     counter("sessions_upgraded_total", "Sessions that moved from polling to WebSocket."),
-		closed:       newFamily("sessions_closed_total", "Sessions closed, by reason.", "reason", sessionReasons...),
-		refused:      newFamily("requests_refused_total", "Engine.IO requests refused, by the protocol's code.", "code", refusals...),
-		received:     newFamily("packets_received_total", "Engine.IO packets received, by type.", "type", packetTypes...),
-		sent:         newFamily("packets_sent_total", "Engine.IO packets sent, by type.", "type", packetTypes...),
-		bytesIn:      counter("received_bytes_total", "Bytes in Engine.IO packets received, without framing."),
-		bytesOut:     counter("sent_bytes_total", "Bytes in Engine.IO packets sent, without framing and before compression."),
-		strangePongs: counter("unsolicited_pongs_total", "Pongs that answered no ping, and were ignored."),
-	}
-}
-
-func (s *sessions) collectors() []prometheus.Collector {
-	return []prometheus.Collector{
-		s.open, s.opened.vec, s.upgraded, s.closed.vec, s.refused.vec,
-		s.received.vec, s.sent.vec, s.bytesIn, s.bytesOut, s.strangePongs,
+		open:         mk.gauge("sessions", "Engine.IO sessions that are open."),
+		opened:       mk.family("sessions_opened_total", "Sessions opened, by the transport that they began with.", "transport", "polling", "websocket"),
+		upgraded:     mk.counter("sessions_upgraded_total", "Sessions that moved from polling to WebSocket."),
+		closed:       mk.family("sessions_closed_total", "Sessions closed, by reason.", "reason", sessionReasons...),
+		refused:      mk.family("requests_refused_total", "Engine.IO requests refused, by the protocol's code.", "code", refusals...),
+		received:     mk.family("packets_received_total", "Engine.IO packets received, by type.", "type", packetTypes...),
+		sent:         mk.family("packets_sent_total", "Engine.IO packets sent, by type.", "type", packetTypes...),
+		bytesIn:      mk.counter("received_bytes_total", "Bytes in Engine.IO packets received, without framing."),
+		bytesOut:     mk.counter("sent_bytes_total", "Bytes in Engine.IO packets sent, without framing and before compression."),
+		strangePongs: mk.counter("unsolicited_pongs_total", "Pongs that answered no ping, and were ignored."),
 	}
 }
 
@@ -82,7 +75,7 @@ func (m *Metrics) Engine() *engineio.Trace {
 			s.closed.of(string(reason)).Inc()
 		},
 		Refused:  func(_ *http.Request, code engineio.Code) { s.refused.of(nameOf(refusals, int(code))).Inc() },
-		LimitHit: m.limits.hit("engine"),
+		LimitHit: m.hit("engine"),
 		PacketReceived: func(kind byte, size int) {
 			s.received.of(nameOf(packetTypes, int(kind)-'0')).Inc()
 			s.bytesIn.Add(float64(size))

@@ -14,8 +14,8 @@ import (
 type sockets struct {
 	connected    prometheus.Gauge
 	opened       prometheus.Counter
-	disconnected *family // by reason
-	refused      *family // by cause
+	disconnected family // by reason
+	refused      family // by cause
 	received     prometheus.Counter
 	sent         prometheus.Counter
 	namespaces   prometheus.Counter
@@ -27,25 +27,19 @@ const (
 	causeError   = "error"   // ours: the log says what
 )
 
-func newSockets() sockets {
+func newSockets(mk *maker) sockets {
 	reasons := slices.Concat(sessionReasons, []string{
 		string(tutti.ReasonClientDisconnect),
 		string(tutti.ReasonServerDisconnect),
 	})
 	return sockets{
-		connected:    gauge("sockets", "Sockets that are connected to a namespace."),
-		opened:       counter("sockets_connected_total", "Sockets let into a namespace."),
-		disconnected: newFamily("sockets_disconnected_total", "Sockets that left their namespace, by reason.", "reason", reasons...),
-		refused:      newFamily("sockets_refused_total", "Sockets not let into a namespace, by cause.", "cause", causeRefusal, causeError),
-		received:     counter("events_received_total", "Events that came from sockets and were handled."),
-		sent:         counter("events_sent_total", "Events written to sockets; a broadcast counts once for each."),
-		namespaces:   counter("namespaces_created_total", "Namespaces made because a peer asked for one of a family."),
-	}
-}
-
-func (s *sockets) collectors() []prometheus.Collector {
-	return []prometheus.Collector{
-		s.connected, s.opened, s.disconnected.vec, s.refused.vec, s.received, s.sent, s.namespaces,
+		connected:    mk.gauge("sockets", "Sockets that are connected to a namespace."),
+		opened:       mk.counter("sockets_connected_total", "Sockets let into a namespace."),
+		disconnected: mk.family("sockets_disconnected_total", "Sockets that left their namespace, by reason.", "reason", reasons...),
+		refused:      mk.family("sockets_refused_total", "Sockets not let into a namespace, by cause.", "cause", causeRefusal, causeError),
+		received:     mk.counter("events_received_total", "Events that came from sockets and were handled."),
+		sent:         mk.counter("events_sent_total", "Events written to sockets; a broadcast counts once for each."),
+		namespaces:   mk.counter("namespaces_created_total", "Namespaces made because a peer asked for one of a family."),
 	}
 }
 
@@ -71,6 +65,6 @@ func (m *Metrics) Server() *tutti.Trace {
 		EventReceived:    func(*tutti.Socket, *tutti.Message) { s.received.Inc() },
 		EventSent:        func(*tutti.Socket, *hub.Message) { s.sent.Inc() },
 		NamespaceCreated: func(*tutti.Namespace) { s.namespaces.Inc() },
-		LimitHit:         m.limits.hit("server"),
+		LimitHit:         m.hit("server"),
 	}
 }

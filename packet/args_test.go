@@ -40,28 +40,88 @@ func TestMarshal(t *testing.T) {
 		attachments int
 	}{
 		{"nothing", nil, ``, 0},
-		{"nil", []any{nil, noBytes, noPointer, json.RawMessage(nil), packet.Arg{}}, `null,null,null,null,null`, 0},
-		{"scalars", []any{"é<&>", true, false, 1, int8(-2), int64(math.MinInt64), uint64(math.MaxUint64), uint32(7), int32(-7), uint16(3)}, `"é<&>",true,false,1,-2,-9223372036854775808,18446744073709551615,7,-7,3`, 0},
-		{"floats", []any{1.0, 0.1, float32(0.1), 1e21, 1e-7, -1e-9, math.Copysign(0, -1), 1e20, 123456789.5}, `1,0.1,0.1,1e+21,1e-7,-1e-9,0,100000000000000000000,123456789.5`, 0},
-		{"not a number", []any{math.NaN(), math.Inf(1), math.Inf(-1), float32(math.Inf(1))}, `null,null,null,null`, 0},
-		{"not a number within", []any{[]float64{1, math.NaN()}, map[string]any{"x": math.Inf(1)}, struct{ F *float64 }{new(math.NaN())}}, `[1,null],{"x":null},{"F":null}`, 0},
-		{"not a number beside bytes", []any{[]any{[]byte{1}, math.NaN(), []byte{2}}}, `[` + ph0 + `,null,` + ph1 + `]`, 2},
+		{
+			"nil",
+			[]any{nil, noBytes, noPointer, json.RawMessage(nil), packet.Arg{}},
+			`null,null,null,null,null`,
+			0,
+		},
+		{
+			"scalars",
+			[]any{"é<&>", true, false, 1, int8(-2), int64(math.MinInt64), uint64(math.MaxUint64), uint32(7), int32(-7), uint16(3)},
+			`"é<&>",true,false,1,-2,-9223372036854775808,18446744073709551615,7,-7,3`,
+			0,
+		},
+		{
+			"floats",
+			[]any{1.0, 0.1, float32(0.1), 1e21, 1e-7, -1e-9, math.Copysign(0, -1), 1e20, 123456789.5},
+			`1,0.1,0.1,1e+21,1e-7,-1e-9,0,100000000000000000000,123456789.5`,
+			0,
+		},
+		{
+			"not a number",
+			[]any{math.NaN(), math.Inf(1), math.Inf(-1), float32(math.Inf(1))},
+			`null,null,null,null`,
+			0,
+		},
+		{
+			"not a number within",
+			[]any{[]float64{1, math.NaN()}, map[string]any{"x": math.Inf(1)}, struct{ F *float64 }{new(math.NaN())}},
+			`[1,null],{"x":null},{"F":null}`,
+			0,
+		},
+		{
+			"not a number beside bytes",
+			[]any{[]any{[]byte{1}, math.NaN(), []byte{2}}},
+			`[` + ph0 + `,null,` + ph1 + `]`,
+			2,
+		},
 		{"time", []any{now}, `"2026-01-02T03:04:05.006Z"`, 0},
 		{"not UTF-8", []any{"a\xff", []string{"a\xff"}}, "\"a\uFFFD\",[\"a\uFFFD\"]", 0},
 		{"line separators", []any{"\u2028", []string{"\u2028<"}}, "\"\u2028\",[\"\u2028<\"]", 0},
 		{"raw", []any{json.RawMessage(" {\n\"a\" : [ 1 ] } ")}, `{"a":[1]}`, 0},
 		{"raw within", []any{[]json.RawMessage{json.RawMessage("[ 1,\n2 ]")}}, `[[1,2]]`, 0},
-		{"text marshaler", []any{colour(255), map[colour]int{1: 2}, net.IPv4(1, 2, 3, 4)}, `"#0000ff",{"#000001":2},"1.2.3.4"`, 0},
+		{
+			"text marshaler",
+			[]any{colour(255), map[colour]int{1: 2}, net.IPv4(1, 2, 3, 4)},
+			`"#0000ff",{"#000001":2},"1.2.3.4"`,
+			0,
+		},
 		{"sorted map", []any{map[string]int{"b": 1, "a": 2}}, `{"a":2,"b":1}`, 0},
 		{"bytes", []any{[]byte{1, 2}}, ph0, 1},
 		{"empty bytes", []any{[]byte{}}, ph0, 1},
-		{"bytes within", []any{picture{Name: "a", Data: []byte{1}, Extra: map[string]any{"t": []byte{2}, "u": [][]byte{{3}}}}}, `{"name":"a","data":` + ph0 + `,"extra":{"t":` + ph1 + `,"u":[` + ph2 + `]}}`, 3},
-		{"bytes behind a pointer", []any{&picture{Data: []byte{1}}, new([]byte{2})}, `{"name":"","data":` + ph0 + `},` + ph1, 2},
+		{
+			"bytes within",
+			[]any{picture{Name: "a", Data: []byte{1}, Extra: map[string]any{"t": []byte{2}, "u": [][]byte{{3}}}}},
+			`{"name":"a","data":` + ph0 + `,"extra":{"t":` + ph1 + `,"u":[` + ph2 + `]}}`,
+			3,
+		},
+		{
+			"bytes behind a pointer",
+			[]any{&picture{Data: []byte{1}}, new([]byte{2})},
+			`{"name":"","data":` + ph0 + `},` + ph1,
+			2,
+		},
 		{"bytes that are null", []any{picture{}}, `{"name":"","data":null}`, 0},
 		{"named bytes and arrays are not meant", []any{named{1}, [2]byte{1, 2}}, `"AQ==",[1,2]`, 0},
-		{"argument", []any{[]byte{9}, marshal(t, "x", []byte{1}).At(1), marshal(t, 5).At(0)}, ph0 + `,` + ph1 + `,5`, 2},
-		{"argument within", []any{[]byte{9}, map[string]packet.Arg{"a": marshal(t, []any{[]byte{1}, []byte{2}}).At(0)}}, ph0 + `,{"a":[` + ph1 + `,` + ph2 + `]}`, 3},
-		{"arguments", []any{marshal(t, 1, []byte{1}), []packet.Args{marshal(t, []byte{2}), {}}}, `[1,` + ph0 + `],[[` + ph1 + `],[]]`, 2},
+		{
+			"argument",
+			[]any{[]byte{9}, marshal(t, "x", []byte{1}).At(1), marshal(t, 5).At(0)},
+			ph0 + `,` + ph1 + `,5`,
+			2,
+		},
+		{
+			"argument within",
+			[]any{[]byte{9}, map[string]packet.Arg{"a": marshal(t, []any{[]byte{1}, []byte{2}}).At(0)}},
+			ph0 + `,{"a":[` + ph1 + `,` + ph2 + `]}`,
+			3,
+		},
+		{
+			"arguments",
+			[]any{marshal(t, 1, []byte{1}), []packet.Args{marshal(t, []byte{2}), {}}},
+			`[1,` + ph0 + `],[[` + ph1 + `],[]]`,
+			2,
+		},
 		{"looks like a placeholder", []any{json.RawMessage(ph0)}, ph0, 0},
 	}
 	for _, test := range tests {
@@ -92,10 +152,11 @@ func TestMarshalErrors(t *testing.T) {
 		"raw UTF-8":    json.RawMessage("\"\xff\""),
 		"raw empty":    json.RawMessage{},
 		"raw within":   []json.RawMessage{json.RawMessage(`{"a"`)},
+		"no number":    []json.Number{"{}"},
 		"NaN as a key": map[float64]int{math.NaN(): 1},
 	} {
 		_, err := packet.Marshal("x", v)
-		if err == nil || !strings.HasPrefix(err.Error(), "packet: argument 1: ") {
+		if err == nil || !strings.HasPrefix(err.Error(), "argument 1: ") {
 			t.Errorf("%s: error %v, want one that names argument 1", name, err)
 		}
 	}

@@ -50,7 +50,7 @@ func ExampleArgs_Scan() {
 	fmt.Println(err, errors.Is(err, packet.ErrMissing))
 	// Output:
 	// general: hi, GIF, <nil>
-	// packet: argument 3: argument missing true
+	// argument 3: packet: argument missing true
 }
 
 func ExampleArgs_Append() {

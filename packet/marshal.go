@@ -55,7 +55,7 @@ func (a Args) Append(values ...any) (Args, error) {
 			m.elements = append(m.elements, ',')
 		}
 		if err := m.value(v); err != nil {
-			return Args{}, fmt.Errorf("packet: argument %d: %w", a.count+i, err)
+			return Args{}, fmt.Errorf("argument %d: %w", a.count+i, err)
 		}
 	}
 	if err := m.check(); err != nil {
@@ -196,10 +196,23 @@ func newEncoder() *encoder {
 			return enc.WriteValue(e.m.args(enc.AvailableBuffer(), a))
 		}),
 	)
+	exact = jsonv2.JoinMarshalers(exact, jsonv2.MarshalToFunc(marshalNumber))
 	common := jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsontext.EscapeForHTML(false), jsontext.EscapeForJS(false))
 	e.options = jsonv2.JoinOptions(common, jsonv2.WithMarshalers(exact))
 	e.lenient = jsonv2.JoinOptions(common, jsonv2.WithMarshalers(jsonv2.JoinMarshalers(exact, jsonv2.MarshalToFunc(nanAsNull))))
 	return e
+}
+
+// marshalNumber knows the json.Number of the standard library, as
+// numberUnmarshaler does.
+func marshalNumber(enc *jsontext.Encoder, n json.Number) error {
+	if n == "" {
+		n = "0" // the zero value is a number too, as encoding/json has it
+	}
+	if s := (scanner{text: []byte(n)}); !s.number() || s.pos < len(n) {
+		return fmt.Errorf("invalid number literal %q", string(n))
+	}
+	return enc.WriteValue(append(enc.AvailableBuffer(), n...))
 }
 
 // nanAsNull is called for every value there is.

@@ -113,7 +113,11 @@ func TestMessagePackBinary(t *testing.T) {
 
 func TestMessagePackEnvelope(t *testing.T) {
 	tests := []struct{ name, hex, want string }{
-		{"keys in another order", "84a46461746191a178a3" + "6e7370a22f61" + "a2696407a47479706502", `2/a,7["x"]`},
+		{
+			"keys in another order",
+			"84a46461746191a178a3" + "6e7370a22f61" + "a2696407a47479706502",
+			`2/a,7["x"]`,
+		},
 		{"other keys", "84a17891c0a47479706502a36e7370a12fa46461746191a178", `2["x"]`},
 		{"id undefined", "84a47479706502a36e7370a12fa46461746191a178a26964d40000", `2["x"]`},
 		{"id nil", "84a47479706502a36e7370a12fa46461746191a178a26964c0", `2["x"]`},

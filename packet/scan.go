@@ -14,7 +14,7 @@ import (
 )
 
 // ErrMissing is the error for a target of Scan that has no argument.
-var ErrMissing = errors.New("argument missing")
+var ErrMissing = errors.New("packet: argument missing")
 
 // ScanError tells which argument did not fit its target.
 type ScanError struct {
@@ -23,7 +23,7 @@ type ScanError struct {
 }
 
 // Error names the argument and what is wrong with it.
-func (e *ScanError) Error() string { return fmt.Sprintf("packet: argument %d: %v", e.Index, e.Err) }
+func (e *ScanError) Error() string { return fmt.Sprintf("argument %d: %v", e.Index, e.Err) }
 
 // Unwrap returns what is wrong: [ErrMissing], or an error of encoding/json.
 func (e *ScanError) Unwrap() error { return e.Err }
@@ -108,7 +108,29 @@ func (a Arg) scanFast(target any) bool {
 }
 
 // plainOptions are those of encoding/json.
-var plainOptions = jsonv1.DefaultOptionsV1()
+var plainOptions = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv2.WithUnmarshalers(numberUnmarshaler))
+
+// numberUnmarshaler knows the json.Number of the standard library, which the
+// package we use takes for any other string.
+var numberUnmarshaler = jsonv2.UnmarshalFromFunc(func(dec *jsontext.Decoder, target *json.Number) error {
+	kind := dec.PeekKind()
+	if kind != '0' && kind != '"' {
+		return errors.ErrUnsupported // null, or an error
+	}
+	text, err := dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	n := string(text)
+	if kind == '"' {
+		n = unquote(text)
+		if s := (scanner{text: []byte(n)}); !s.number() || s.pos < len(n) {
+			return fmt.Errorf("invalid number literal %q", n)
+		}
+	}
+	*target = json.Number(n)
+	return nil
+})
 
 // attachmentDecoder is a set of encoding/json options whose functions know the
 // attachments of the argument at work. It is pooled as [encoder] is.
@@ -126,6 +148,7 @@ func newAttachmentDecoder() *attachmentDecoder {
 		jsonv2.UnmarshalFromFunc(d.arg),
 		jsonv2.UnmarshalFromFunc(d.args),
 		jsonv2.UnmarshalFromFunc(d.any),
+		numberUnmarshaler,
 	)))
 	return d
 }

@@ -37,7 +37,12 @@ func TestScan(t *testing.T) {
 		{"struct", map[string]any{"N": 1, "other": 2}, new(inner{}), inner{N: 1}},
 		{"pointer", 5, new((*int)(nil)), new(5)},
 		{"slice", []int{1, 2}, new([]int(nil)), []int{1, 2}},
-		{"any", []any{1, "a", nil, true, map[string]any{"k": 1}}, new(any(nil)), []any{1.0, "a", nil, true, map[string]any{"k": 1.0}}},
+		{
+			"any",
+			[]any{1, "a", nil, true, map[string]any{"k": 1}},
+			new(any(nil)),
+			[]any{1.0, "a", nil, true, map[string]any{"k": 1.0}},
+		},
 		{"any string", "a", new(any(3)), "a"},
 		{"raw", []any{1, "a"}, new(json.RawMessage(nil)), json.RawMessage(`[1,"a"]`)},
 		{"bytes", blob, new([]byte(nil)), blob},
@@ -45,11 +50,26 @@ func TestScan(t *testing.T) {
 		{"bytes of base64", "AQI=", new([]byte(nil)), blob},
 		{"bytes into any", blob, new(any(nil)), any(blob)},
 		{"bytes in a struct", inner{1, blob}, new(inner{}), inner{1, blob}},
-		{"bytes in a map", map[string]any{"a": blob, "b": []any{blob, 1, "s", nil}}, new(map[string]any(nil)), map[string]any{"a": blob, "b": []any{blob, 1.0, "s", nil}}},
-		{"bytes in any", map[string]any{"a": blob, "b": []any{blob, 1, "s", true, nil}}, new(any("before")), any(map[string]any{"a": blob, "b": []any{blob, 1.0, "s", true, nil}})},
+		{
+			"bytes in a map",
+			map[string]any{"a": blob, "b": []any{blob, 1, "s", nil}},
+			new(map[string]any(nil)),
+			map[string]any{"a": blob, "b": []any{blob, 1.0, "s", nil}},
+		},
+		{
+			"bytes in any",
+			map[string]any{"a": blob, "b": []any{blob, 1, "s", true, nil}},
+			new(any("before")),
+			any(map[string]any{"a": blob, "b": []any{blob, 1.0, "s", true, nil}}),
+		},
 		{"bytes in a slice", []any{blob, "AQI=", nil}, new([][]byte(nil)), [][]byte{blob, blob, nil}},
 		{"bytes as raw", []any{blob}, new(json.RawMessage(nil)), json.RawMessage(`[` + ph0 + `]`)},
-		{"no bytes in any", json.RawMessage(ph0), new(any(nil)), any(map[string]any{"_placeholder": true, "num": 0.0})},
+		{
+			"no bytes in any",
+			json.RawMessage(ph0),
+			new(any(nil)),
+			any(map[string]any{"_placeholder": true, "num": 0.0}),
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -108,7 +128,12 @@ func TestScanErrors(t *testing.T) {
 		{"bytes into string", a, []any{nil, nil, &s}, 2},
 		{"bytes into int within", a, []any{nil, nil, nil, new(struct{ N int }{})}, 3},
 		{"object into bytes", a, []any{nil, nil, nil, new(struct{ O []byte }{})}, 3},
-		{"object without attachments into bytes", marshal(t, map[string]int{}), []any{new([]byte(nil))}, 0},
+		{
+			"object without attachments into bytes",
+			marshal(t, map[string]int{}),
+			[]any{new([]byte(nil))},
+			0,
+		},
 		{"object into arguments", a, []any{nil, nil, nil, new(struct{ O packet.Args }{})}, 3},
 		{"not a pointer", a, []any{s}, 0},
 		{"nil pointer", a, []any{(*string)(nil)}, 0},

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -88,15 +89,11 @@ func printCommands(w io.Writer) {
 	}
 }
 
-func help(ctx context.Context, c call) int {
-	if len(c.args) == 0 {
+func help(_ context.Context, c call) int {
+	if len(c.args) == 0 || c.args[0] == "help" || strings.HasPrefix(c.args[0], "-") {
 		printCommands(c.output)
 		return exitOK
 	}
-	if c.args[0] == "help" {
-		c.args = nil
-	} else {
-		c.args = []string{c.args[0], "--help"}
-	}
+	c.args = []string{c.args[0], "--help"}
 	return run(c)
 }

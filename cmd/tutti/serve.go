@@ -131,13 +131,13 @@ func drain(ctx context.Context, c call, patience time.Duration, a *app, servers 
 	errs := make([]error, len(servers)+1)
 	var stopping sync.WaitGroup
 	for i, server := range servers {
-		stopping.Go(func() { errs[i] = server.Shutdown(ctx) })
+		stopping.Go(func() {
+			errs[i] = server.Shutdown(ctx)
+			server.Close() // a request that is cut off here is what a.close may wait for
+		})
 	}
 	errs[len(servers)] = a.close(ctx)
 	stopping.Wait()
-	for _, server := range servers {
-		server.Close()
-	}
 	close(done)
 	running.Wait()
 	switch {

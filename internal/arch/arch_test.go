@@ -15,6 +15,7 @@ var rules = []struct {
 }{
 	{"imports", ruleImports},
 	{"foreign", ruleForeign},
+	{"pure", rulePure},
 	{"functions", ruleFunctions},
 	{"files", ruleFiles},
 	{"packages", rulePackages},

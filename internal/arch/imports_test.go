@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"go/ast"
 	"slices"
 	"strings"
 )
@@ -36,10 +37,11 @@ var mayImport = []struct {
 
 // onlyFor says who else may import a package: tests, if the list is empty.
 var onlyFor = map[string][]string{
-	"internal/pipe":   nil, // the network of tests
-	"internal/arch":   nil,
-	"internal/config": {"cmd/..."}, // settings are the program's, a library has a Config
-	"hub/hubtest":     {"hub/..."},
+	"internal/pipe":    {"internal/siotest"}, // the network of tests
+	"internal/siotest": nil,                  // the client of tests and examples
+	"internal/arch":    nil,
+	"internal/config":  {"cmd/..."}, // settings are the program's, a library has a Config
+	"hub/hubtest":      {"hub/..."},
 }
 
 // neverFor are packages of the standard library and of others that a folder
@@ -49,7 +51,6 @@ var neverFor = []struct {
 }{
 	{"packet", "net", "packet is pure: no socket"},
 	{"packet", "net/http", "packet is pure: no socket"},
-	{"packet", "time", "packet is pure: no clock"},
 	{"packet", "os", "packet is pure"},
 	{"packet", "context", "packet is pure: nothing waits"},
 	{"packet", "log/slog", "packet is pure: errors are returned"},
@@ -104,6 +105,28 @@ func ruleImports(t *tree) []finding {
 	return found
 }
 
+// clocks are what a pure package may not use of package time.
+var clocks = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
+
+// rulePure: packet has no clock. It may know a time.Time.
+func rulePure(t *tree) []finding {
+	var found []finding
+	t.each(func(p *pkg, f *file) {
+		if p.dir != "packet" || f.test {
+			return
+		}
+		ast.Inspect(f.File, func(n ast.Node) bool {
+			for _, name := range clocks {
+				if f.selects(n, "time", name) {
+					found = append(found, t.at(n, "packet is pure: no time.%s", name))
+				}
+			}
+			return true
+		})
+	})
+	return found
+}
+
 // ruleForeign checks imports of packages that aren't ours.
 func ruleForeign(t *tree) []finding {
 	var found []finding
@@ -120,9 +143,6 @@ func ruleForeign(t *tree) []finding {
 				if matches(n.dir, p.dir) && path == n.path {
 					found = append(found, t.at(spec, "%s may not import %s: %s", p.dir, path, n.why))
 				}
-			}
-			if path == "log" {
-				found = append(found, t.at(spec, "import log: use log/slog"))
 			}
 			if strings.HasPrefix(path, "testing") && p.dir != "hub/hubtest" {
 				found = append(found, t.at(spec, "only tests import %s", path))

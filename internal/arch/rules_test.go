@@ -31,9 +31,17 @@ var wrong = []struct {
 		"internal/websocket/a_test.go": "package websocket_test\nimport _ \"" + module + "/internal/websocket\"\n",
 	}, nil},
 	{"foreign", "impure", map[string]string{
-		"packet/a.go":      "package packet\nimport _ \"time\" // !\nimport _ \"bytes\"\n",
+		"packet/a.go":      "package packet\nimport _ \"time\"\nimport _ \"os\" // !\n",
 		"packet/a_test.go": "package packet\nimport _ \"time\"\nimport _ \"github.com/stretchr/testify/assert\" // !\n",
-		"hub/a.go":         "package hub\nimport _ \"log\" // !\nimport _ \"testing\" // !\n",
+		"hub/a.go":         "package hub\nimport _ \"testing\" // !\n",
+	}, nil},
+	{"pure", "clock", map[string]string{
+		"packet/a.go": "package packet\nimport \"time\"\nvar zero time.Time\nfunc f() { time.Now() } // !\n",
+		"hub/a.go":    "package hub\nimport \"time\"\nfunc f() { time.Now() }\n",
+	}, nil},
+	{"functions", "tables", map[string]string{
+		"a_test.go": "package a\nfunc TestA() {\n\ttests := []struct{ a int }{\n" + strings.Repeat("\t\t{1},\n", 90) + "\t}\n" + strings.Repeat("\t_ = tests\n", 50) + "}\n",
+		"b_test.go": "package a\nfunc TestB() { // !\n" + strings.Repeat("\t_ = 1\n", 100) + "}\n",
 	}, nil},
 	{"functions", "length and parameters", map[string]string{
 		"a.go": "package a\nfunc long() { // !\n" + strings.Repeat("\t_ = 1\n", 99) + "}\n" +
@@ -158,8 +166,15 @@ func TestB(t *testing.T) { time.Sleep(1) } // !
 func TestC(t *testing.T) { synctest.Test(t, testC) }
 func testC(t *testing.T) { time.Sleep(1) }
 func bubble(t *testing.T, f func()) { synctest.Test(t, func(*testing.T) { f() }) }
+func config(t *testing.T, f func()) { bubble(t, f) }
+func TestE(t *testing.T) { config(t, func() { time.Sleep(1) }) }
 func TestD(t *testing.T) { bubble(t, func() { time.Sleep(1) }) }
 func helper() { time.Sleep(1) } // !
+func TestF(t *testing.T) { bubble(t, func() { within() }) }
+func within() { time.Sleep(1) }
+func TestG(t *testing.T) { bubble(t, func() { both() }) }
+func TestH(t *testing.T) { both() }
+func both() { time.Sleep(1) } // !
 `,
 	}, nil},
 	{"init", "init", map[string]string{"a.go": "package a\nfunc init() {} // !\ntype t int\nfunc (t) init() {}\n"}, nil},

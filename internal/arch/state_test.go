@@ -10,8 +10,10 @@ import (
 // goOwners are the files outside of programs and tests that may say go. All
 // others use sync.WaitGroup.Go, which says who waits.
 var goOwners = map[string]string{
-	"engineio/tasks.go":          "Shutdown waits with a context and for requests too, and a WaitGroup must not grow from zero while somebody waits",
-	"internal/serial/mailbox.go": "a mailbox's goroutine: it comes and goes, and 16 bytes of WaitGroup per idle socket are too many",
+	"engineio/tasks.go":            "Shutdown waits with a context and for requests too, and a WaitGroup must not grow from zero while somebody waits",
+	"internal/serial/mailbox.go":   "a mailbox's goroutine: it comes and goes, and 16 bytes of WaitGroup per idle socket are too many",
+	"internal/websocket/outbox.go": "a connection's writer: likewise",
+	"server.go":                    "waits for a WaitGroup, so that one can wait for it and a context",
 }
 
 // ruleGoroutines: go only where goOwners says so, and each goroutine has a
@@ -66,8 +68,8 @@ func commentedLines(t *tree, f *file) map[int]bool {
 }
 
 // ruleSleep: no time.Sleep outside a synctest bubble, where it is free and
-// exact. A test helper that sleeps hides it, so only the function that makes
-// the bubble, or that is handed to it, may.
+// exact: only in a function that makes one, that one is made with, or that only
+// such functions call.
 func ruleSleep(t *tree) []finding {
 	var found []finding
 	for _, p := range t.packages {
@@ -105,7 +107,7 @@ func bubblesOf(p *pkg) map[string]bool {
 						return true
 					}
 					id, _ := call.Fun.(*ast.Ident)
-					if !f.selects(call.Fun, "testing/synctest", "Test") && (id == nil || !bubbles[id.Name] || !takesBody(call)) {
+					if !f.selects(call.Fun, "testing/synctest", "Test") && (id == nil || !bubbles[id.Name] || !takesBody(fn, call)) {
 						return true
 					}
 					bubbles[fn.Name.Name] = true
@@ -119,14 +121,66 @@ func bubblesOf(p *pkg) map[string]bool {
 			}
 		}
 	}
+	callers := callersIn(p)
+	for range 3 {
+		for name, by := range callers {
+			if !slices.ContainsFunc(by, func(caller string) bool { return caller != name && !bubbles[caller] }) {
+				bubbles[name] = true
+			}
+		}
+	}
 	return bubbles
 }
 
-// takesBody says whether call is handed a function.
-func takesBody(call *ast.CallExpr) bool {
+// callersIn returns, for the functions and methods that p's tests declare, the
+// names of the functions that call them, if any does.
+func callersIn(p *pkg) map[string][]string {
+	declared := map[string]bool{}
+	for _, f := range p.files {
+		for _, fn := range f.funcs() {
+			declared[fn.Name.Name] = f.test
+		}
+	}
+	callers := map[string][]string{}
+	for _, f := range p.files {
+		for _, fn := range f.funcs() {
+			ast.Inspect(fn, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if !ok {
+					return true
+				}
+				name := ""
+				switch fun := call.Fun.(type) {
+				case *ast.Ident:
+					name = fun.Name
+				case *ast.SelectorExpr:
+					name = fun.Sel.Name
+				}
+				if declared[name] {
+					callers[name] = append(callers[name], fn.Name.Name)
+				}
+				return true
+			})
+		}
+	}
+	return callers
+}
+
+// takesBody says whether call is handed a function: one written there, or the
+// one that fn was handed.
+func takesBody(fn *ast.FuncDecl, call *ast.CallExpr) bool {
+	handed := map[string]bool{}
+	for _, field := range fn.Type.Params.List {
+		if _, ok := field.Type.(*ast.FuncType); ok {
+			for _, id := range field.Names {
+				handed[id.Name] = true
+			}
+		}
+	}
 	return slices.ContainsFunc(call.Args, func(e ast.Expr) bool {
 		_, lit := e.(*ast.FuncLit)
-		return lit
+		id, _ := e.(*ast.Ident)
+		return lit || id != nil && handed[id.Name]
 	})
 }
 
@@ -143,14 +197,14 @@ func ruleInit(t *tree) []finding {
 	return found
 }
 
-// tableMakers are the functions that a package variable may be made with,
-// because what they return is only read.
+// tableMakers are the functions, of whatever package unless they name one, that a package variable
+// may be made with, because what they return is only read.
 var tableMakers = []string{
-	"errors.New", "fmt.Errorf", "regexp.MustCompile", "template.Must", "strings.NewReplacer", "crc32.MakeTable",
-	"base64.NewEncoding", "WithPadding", "WithPrefix", "reflect.TypeFor", "reflect.TypeOf", "netip.MustParsePrefix", "netip.MustParseAddr",
-	"json.WithMarshalers", "json.JoinMarshalers", "json.MarshalFunc", "json.MarshalToFunc", "json.JoinOptions", "json.DefaultOptionsV1",
-	"json.UnmarshalFunc", "json.UnmarshalFromFunc", "json.JoinUnmarshalers", "json.WithUnmarshalers",
-	"bytes.Repeat", "strings.Repeat", "hub.NewForm", "NewForm",
+	"errors.New", "fmt.Errorf", "error", "MustCompile", "Must", "NewReplacer", "MakeTable", "NewEncoding", "WithPadding",
+	"TypeFor", "TypeOf", "MustParsePrefix", "MustParseAddr", "Repeat", "NewForm",
+	// Options of JSON, and the functions that make them.
+	"JoinOptions", "DefaultOptionsV1", "WithMarshalers", "JoinMarshalers", "MarshalFunc", "MarshalToFunc",
+	"WithUnmarshalers", "JoinUnmarshalers", "UnmarshalFunc", "UnmarshalFromFunc",
 }
 
 // ruleVars: no package variables but errors, tables that nobody changes, pools,
@@ -240,11 +294,8 @@ func isTable(e ast.Expr) bool {
 	case *ast.CallExpr:
 		switch fun := e.Fun.(type) {
 		case *ast.SelectorExpr:
-			name := fun.Sel.Name
-			if x, ok := fun.X.(*ast.Ident); ok && slices.Contains(tableMakers, x.Name+"."+name) {
-				return true
-			}
-			return slices.Contains(tableMakers, name)
+			x, ok := fun.X.(*ast.Ident)
+			return ok && slices.Contains(tableMakers, x.Name+"."+fun.Sel.Name) || slices.Contains(tableMakers, fun.Sel.Name)
 		case *ast.IndexExpr: // a generic function
 			return isTable(&ast.CallExpr{Fun: fun.X})
 		case *ast.Ident:
@@ -391,6 +442,11 @@ func rulePrint(t *tree) []finding {
 			for _, name := range []string{"Print", "Println", "Printf"} {
 				if f.selects(n, "fmt", name) {
 					found = append(found, t.at(n, "fmt.%s in a library", name))
+				}
+			}
+			for _, name := range []string{"Print", "Println", "Printf", "Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln", "Default"} {
+				if f.selects(n, "log", name) {
+					found = append(found, t.at(n, "log.%s in a library: use log/slog", name))
 				}
 			}
 			if f.selects(n, "os", "Exit") {

@@ -42,7 +42,7 @@ export class Rooms {
     const button = el("button", { type: "button", class: "room", onclick: () => open(item.key) },
       el("span", { class: "room-sign", "aria-hidden": "true" }, "#"),
       el("span", { class: "room-text" }, el("bdi", { class: "room-label" }, item.key), el("bdi", { class: "room-preview" })),
-      el("span", { class: "badge", hidden: true }));
+      el("span", { class: "badge", hidden: true }, el("span"), el("span", { class: "hidden" }, " unread")));
     return el("li", {}, button);
   }
 }
@@ -55,8 +55,7 @@ function update(node, { room, active, preview }) {
   setText(button.querySelector(".room-preview"), preview);
   const badge = button.querySelector(".badge");
   badge.hidden = room.unread === 0;
-  setText(badge, room.unread > 99 ? "99+" : String(room.unread));
-  button.setAttribute("aria-label", `${room.name}, ${room.unread > 0 ? `${room.unread} unread, ` : ""}${preview}`);
+  setText(badge.firstChild, room.unread > 99 ? "99+" : String(room.unread));
 }
 
 function preview(room, store) {

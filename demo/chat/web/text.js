@@ -38,7 +38,7 @@ export function hue(person) {
   for (const unit of person.id || person.name || "") {
     hash = Math.imul(hash ^ unit.codePointAt(0), 0x01000193) >>> 0;
   }
-  return (hash ^ (hash >>> 15)) % 12;
+  return ((hash ^ (hash >>> 15)) >>> 0) % 12;
 }
 
 // paint makes node the avatar of a person. Only classes change: the page's policy allows no inline style.

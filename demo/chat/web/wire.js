@@ -38,8 +38,10 @@ export class Wire extends EventTarget {
     for (const name of ["message", "typing", "joined", "left", "rooms"]) {
       socket.on(name, (data) => this.#tell("event", { name, data }));
     }
-    window.addEventListener("offline", () => { if (this.#wasUp && this.state !== "idle") this.#to("offline"); });
-    window.addEventListener("online", () => { if (this.state === "offline") { this.#to(socket.connected ? "up" : "down"); this.retry(); } });
+    window.addEventListener("offline", () => {
+      if (this.#wasUp && this.state !== "idle") this.#to("offline");
+    });
+    window.addEventListener("online", () => this.#online());
     this.#to("connecting");
     socket.connect();
   }
@@ -79,6 +81,15 @@ export class Wire extends EventTarget {
     this.#wasUp = true;
     this.#to("up", 0);
     this.#tell("up");
+  }
+
+  // #online: the network is back. The connection may have lived through it, or not know yet that it did not; introducing
+  // ourselves again finds out.
+  #online() {
+    if (this.state !== "offline") return;
+    if (this.#socket.connected) return this.#up();
+    this.#to("down", 0);
+    this.retry();
   }
 
   #down(reason) {
