@@ -17,6 +17,12 @@ type Config struct {
 	// MaxRoomName is the longest name of a room, in bytes. Default 256;
 	// negative means no limit.
 	MaxRoomName int
+	// Memory says which namespaces have a memory, and what kind: nil for none.
+	// It is asked once for each. Nil: none has.
+	Memory func(namespace string) *Memory
+	// Store is where memories are kept. Default: in the process, which they
+	// then do not outlive.
+	Store Store
 	// Trace, if set, is told what happens. Its functions are called in the
 	// space's order and must not wait or call the space.
 	Trace *Trace
@@ -42,6 +48,8 @@ const (
 type Hub struct {
 	cfg   Config
 	epoch string
+
+	pumps sync.WaitGroup // seats that catch up
 
 	mu     sync.RWMutex
 	spaces map[string]*Space
@@ -81,9 +89,21 @@ func (h *Hub) Space(namespace string) *Space {
 	defer h.mu.Unlock()
 	if sp = h.spaces[namespace]; sp == nil {
 		sp = &Space{hub: h, namespace: namespace, rooms: make(map[string]*room)}
+		sp.err = sp.open()
 		h.spaces[namespace] = sp
 	}
 	return sp
+}
+
+// Close lets what waits be written and ends the catching up. Members are to be
+// closed before. The store is the caller's to close.
+func (h *Hub) Close() {
+	for sp := range h.Spaces() {
+		if sp.tape != nil {
+			sp.tape.close()
+		}
+	}
+	h.pumps.Wait()
 }
 
 // Forget drops the space of a namespace that nobody will use again. Seats in

@@ -2,7 +2,9 @@ package hub
 
 import (
 	"strconv"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/tutti-rt/tutti/packet"
 )
@@ -26,21 +28,50 @@ type Message struct {
 	// Call is set if the publisher waits for answers.
 	Call *Call
 
-	Namespace string   // set by Publish
-	Rooms     []string // the rooms it was published to; none: everyone; set by Publish
+	// ID lets the publisher try again without publishing twice, in a space with
+	// memory: a message with the ID of an earlier one of the same Publisher is
+	// that one, for as long as the memory's window.
+	ID        string
+	Publisher string
 
-	epoch string
-	seq   uint64
-	forms atomic.Pointer[[]encoded]
+	Namespace string    // set by Publish
+	Rooms     []string  // the rooms it was published to; none: everyone; set by Publish
+	Except    []string  // the rooms it was not for; set by Publish
+	Time      time.Time // when it got its place on the tape; set by Publish
+
+	epoch    string
+	position Position // 0: it has none
+	since    Position // without a position: that of the last message before it
+	size     int      // bytes of its record on the tape
+	members  int      // how many it was handed to
+	forms    atomic.Pointer[[]encoded]
 }
 
-// Offset returns the message's place in the order of its space, or "" before
-// it was published.
+// Offset returns the message's place in the order of its space, or "" if it
+// has none: before it was published, and if it is volatile or a call in a space
+// with memory.
 func (m *Message) Offset() Offset {
-	if m.seq == 0 {
+	if m.position == 0 {
 		return ""
 	}
-	return Offset(m.epoch + "-" + strconv.FormatUint(m.seq, 36))
+	return newOffset(m.epoch, m.position)
+}
+
+// Since returns the offset with which a member continues that has received m
+// and everything before it: m's own, or that of the last message before it.
+func (m *Message) Since() Offset {
+	return newOffset(m.epoch, max(m.position, m.since))
+}
+
+func newOffset(epoch string, p Position) Offset {
+	return Offset(epoch + "-" + strconv.FormatUint(uint64(p), 36))
+}
+
+// parseOffset takes an offset apart that a peer presents.
+func parseOffset(o Offset) (epoch string, p Position, ok bool) {
+	epoch, place, ok := strings.Cut(string(o), "-")
+	n, err := strconv.ParseUint(place, 36, 64)
+	return epoch, Position(n), ok && err == nil
 }
 
 // encoded is what a form made of a message.

@@ -1,8 +1,10 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -29,13 +31,22 @@ type Seat struct {
 	index  int      // in space.seats; -1 once closed
 	places []place  // the rooms it is in; mostly one or two
 	last   []string // the rooms it was in when it was closed
-	pass   uint64   // the last walk that met this seat, see Space.each
+	walk   uint64   // the last walk that met this seat, see Space.each
+
+	// Of a seat in a space with memory.
+	reader  Reader   // nil: a member that cannot fall behind
+	session *session // nil: a member that cannot come back, or was fenced
+	behind  bool     // it reads from the tape what it is owed
+	pumping bool     // and somebody is reading for it, who owns cursor and handed
+	cursor  Position // up to here it was handed what it is owed; while behind
+	handed  Position // the last message that was handed to it
 }
 
 // A place is where a seat is in a room's list.
 type place struct {
 	room  *room
 	index int
+	since Position // the messages after it are for the seat
 }
 
 // Enter gives m a seat in the space, in the given rooms. If welcome is not
@@ -54,8 +65,7 @@ func (sp *Space) Enter(m Member, welcome func(), rooms ...string) (*Seat, error)
 		if welcome != nil {
 			welcome()
 		}
-		s.index = len(sp.seats)
-		sp.seats = append(sp.seats, s)
+		s.sit()
 		err = s.join(rooms)
 	})
 	if err != nil {
@@ -64,20 +74,60 @@ func (sp *Space) Enter(m Member, welcome func(), rooms ...string) (*Seat, error)
 	return s, nil
 }
 
+// sit puts the seat into the space.
+func (s *Seat) sit() {
+	s.index = len(s.space.seats)
+	s.space.seats = append(s.space.seats, s)
+}
+
+// rise takes it out.
+func (s *Seat) rise() {
+	s.last = s.names()
+	for len(s.places) > 0 {
+		s.remove(len(s.places) - 1)
+	}
+	seats := s.space.seats
+	last := len(seats) - 1
+	seats[s.index] = seats[last]
+	seats[s.index].index = s.index
+	seats[last] = nil
+	s.space.seats = seats[:last]
+	s.index = -1
+}
+
 // Join adds the seat to rooms, all or none. A room it is in already is no
-// error.
+// error. In a space with memory it returns when a member that comes back would
+// be in them.
 func (s *Seat) Join(rooms ...string) error {
 	if err := s.space.hub.checkRooms(rooms); err != nil {
 		return err
 	}
-	var err error
-	s.space.order.do(func() { err = s.join(rooms) })
+	var (
+		saved *group
+		err   error
+	)
+	s.space.order.do(func() {
+		if err = s.join(rooms); err == nil && s.session != nil {
+			saved = s.session.save()
+		}
+	})
+	if saved != nil {
+		return saved.wait(context.Background())
+	}
 	return err
 }
 
 // Leave takes the seat out of rooms. A room it is not in is no error.
 func (s *Seat) Leave(rooms ...string) {
-	s.space.order.do(func() { s.leave(rooms) })
+	var saved *group
+	s.space.order.do(func() {
+		if s.leave(rooms); s.index >= 0 && s.session != nil {
+			saved = s.session.save()
+		}
+	})
+	if saved != nil {
+		saved.wait(context.Background()) // an error is the tape's, which tells everybody
+	}
 }
 
 // Rooms returns the rooms the seat is in, in the order of joining unless it
@@ -90,6 +140,15 @@ func (s *Seat) Rooms() []string {
 		}
 	})
 	return rooms
+}
+
+// standings returns the rooms it is in and since when.
+func (s *Seat) standings() []standing {
+	list := make([]standing, len(s.places))
+	for i, p := range s.places {
+		list[i] = standing{Room: p.room.name, Since: p.since}
+	}
+	return list
 }
 
 func (s *Seat) names() []string {
@@ -108,17 +167,26 @@ func (s *Seat) Close() {
 		if s.index < 0 {
 			return
 		}
-		s.last = s.names()
-		for len(s.places) > 0 {
-			s.remove(len(s.places) - 1)
+		if s.session != nil {
+			s.space.sessions.leave(s.session, time.Now())
+			s.session = nil
 		}
-		seats := s.space.seats
-		last := len(seats) - 1
-		seats[s.index] = seats[last]
-		seats[s.index].index = s.index
-		seats[last] = nil
-		s.space.seats = seats[:last]
-		s.index = -1
+		s.rise()
+	})
+}
+
+// End is Close for a member that will not come back.
+func (s *Seat) End() {
+	s.space.order.post(func() {
+		if s.index < 0 {
+			return
+		}
+		if s.session != nil {
+			delete(s.space.sessions.byID, s.session.id)
+			s.space.tape.enqueue([]StoredSession{{ID: s.session.id}})
+			s.session = nil
+		}
+		s.rise()
 	})
 }
 
@@ -170,7 +238,9 @@ func (s *Seat) find(name string) int {
 	return -1
 }
 
-func (s *Seat) add(name string) {
+func (s *Seat) add(name string) { s.addSince(name, s.space.head) }
+
+func (s *Seat) addSince(name string, since Position) {
 	sp, trace := s.space, s.space.hub.cfg.Trace
 	r := sp.rooms[name]
 	if r == nil {
@@ -180,7 +250,7 @@ func (s *Seat) add(name string) {
 			trace.RoomCreated(sp.namespace, name)
 		}
 	}
-	s.places = append(s.places, place{room: r, index: len(r.seats)})
+	s.places = append(s.places, place{room: r, index: len(r.seats), since: since})
 	r.seats = append(r.seats, s)
 	if trace.Joined != nil {
 		trace.Joined(sp.namespace, name, s.member)

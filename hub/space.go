@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 )
 
@@ -25,7 +26,10 @@ type Address struct {
 // A Receipt says what became of a published message.
 type Receipt struct {
 	Offset  Offset
-	Members int // how many members it was handed to
+	Members int // how many members it was handed to at once
+	// Repeated says that it was published before, under the same ID; nobody
+	// was handed anything now.
+	Repeated bool
 }
 
 // A Space is a namespace's members and rooms, and the order in which they see
@@ -35,12 +39,19 @@ type Space struct {
 	namespace string
 	calls     atomic.Uint64
 
+	// Of a space with memory.
+	memory *Memory // nil: it has none
+	tape   *tape
+	err    error // why the memory could not be opened: the space refuses all
+
 	order order
 	// Everything below is touched by the operations of order only.
 	seats []*Seat
 	rooms map[string]*room
-	seq   uint64 // of the last message
-	pass  uint64 // of the last walk over seats, see each
+	head  Position // of the last message that was handed out
+	walk  uint64   // of the last walk over seats, see each
+
+	sessions sessions
 }
 
 // A room is the seats that joined it, in no order, so that leaving is quick.
@@ -48,6 +59,35 @@ type room struct {
 	name  string
 	seats []*Seat
 }
+
+// open gives the space its memory, if it is to have one.
+func (sp *Space) open() error {
+	cfg := &sp.hub.cfg
+	if cfg.Memory == nil {
+		return nil
+	}
+	memory := cfg.Memory(sp.namespace)
+	if memory == nil {
+		return nil
+	}
+	var err error
+	if sp.memory, err = memory.withDefaults(); err != nil {
+		return err
+	}
+	log, err := cfg.Store.Open(sp.namespace)
+	if err != nil {
+		return fmt.Errorf("open memory of %s: %w", sp.namespace, err)
+	}
+	if sp.tape, err = openTape(log, sp.memory, sp.follow); err != nil {
+		return fmt.Errorf("open memory of %s: %w", sp.namespace, err)
+	}
+	sp.head = sp.tape.last
+	return sp.loadSessions()
+}
+
+// Err returns why the space's memory could not be opened, nil if it was or has
+// none. Such a space refuses everything.
+func (sp *Space) Err() error { return sp.err }
 
 // Namespace returns the name of the namespace.
 func (sp *Space) Namespace() string { return sp.namespace }
@@ -57,35 +97,86 @@ func (sp *Space) Namespace() string { return sp.namespace }
 func (sp *Space) NextCall() uint64 { return sp.calls.Add(1) - 1 }
 
 // Publish gives m its place in the order of the space and returns when every
-// member it is for has been handed it. A context that ended before m's turn
-// came leaves it unpublished, and is the only cause of an error.
+// member it is for has been handed it, or will read it from the tape. In a
+// space with memory it is by then as durable as its rooms demand, and an error
+// is [ErrFailed], or [ErrUnknown] if the context ended too early; volatile
+// messages and calls go to whoever is there and have no place of their own. In
+// a space without memory the only error is that of a context which ended before
+// m's turn came, and m is then not published.
 func (sp *Space) Publish(ctx context.Context, m *Message, to Address) (Receipt, error) {
-	var (
-		members int
-		err     error
-	)
-	m.Namespace, m.Rooms = sp.namespace, to.Rooms
+	if sp.err != nil {
+		return Receipt{}, sp.err
+	}
+	m.Namespace, m.Rooms, m.Except = sp.namespace, to.Rooms, to.Except
 	if m.Call != nil {
 		m.Call.ID = sp.NextCall()
 	}
+	if sp.tape == nil || m.Volatile || m.Call != nil {
+		return sp.forward(ctx, m)
+	}
+	position, repeated, err := sp.tape.append(ctx, m)
+	switch {
+	case err != nil:
+		return Receipt{}, err
+	case repeated:
+		return Receipt{Offset: newOffset(sp.tape.epoch, position), Repeated: true}, nil
+	}
+	return Receipt{Offset: m.Offset(), Members: m.members}, nil
+}
+
+// forward hands on a message that is not kept.
+func (sp *Space) forward(ctx context.Context, m *Message) (Receipt, error) {
+	var err error
 	sp.order.do(func() {
 		if err = ctx.Err(); err != nil {
 			return
 		}
-		sp.seq++
-		m.epoch, m.seq = sp.hub.epoch, sp.seq
-		sp.each(to, func(s *Seat) {
-			s.member.Deliver(m)
-			members++
-		})
-		if sp.hub.cfg.Trace.Published != nil {
-			sp.hub.cfg.Trace.Published(m, members)
+		if sp.tape == nil {
+			sp.head++
+			m.epoch, m.position = sp.hub.epoch, sp.head
+		} else {
+			m.epoch, m.since = sp.tape.epoch, sp.head
 		}
+		sp.hand(m)
 	})
 	if err != nil {
 		return Receipt{}, err
 	}
-	return Receipt{Offset: m.Offset(), Members: members}, nil
+	return Receipt{Offset: m.Offset(), Members: m.members}, nil
+}
+
+// follow hands out what the tape has written.
+func (sp *Space) follow(batch []*Message) {
+	sp.order.do(func() {
+		for _, m := range batch {
+			m.since = sp.head
+			sp.hand(m)
+			sp.head = m.position
+		}
+	})
+}
+
+// hand gives a message to every member it is for, but for those that read it
+// from the tape.
+func (sp *Space) hand(m *Message) {
+	kept := sp.tape != nil && m.position != 0
+	sp.each(Address{Rooms: m.Rooms, Except: m.Except}, func(s *Seat) {
+		switch {
+		case s.behind || kept && s.cursor >= m.position:
+			return
+		case kept && s.reader != nil && !s.reader.Ready():
+			s.fallBehind(m.since)
+			return
+		}
+		if kept {
+			s.handed = m.position
+		}
+		m.members++
+		s.member.Deliver(m)
+	})
+	if sp.hub.cfg.Trace.Published != nil {
+		sp.hub.cfg.Trace.Published(m, m.members)
+	}
 }
 
 // Members returns the members that a message to that address would reach now.
@@ -158,11 +249,11 @@ func (sp *Space) collect(to Address) []*Seat {
 // number of the walk instead of being collected in a set, so that a message to
 // several rooms allocates nothing per member.
 func (sp *Space) each(to Address, f func(*Seat)) {
-	sp.pass++
+	sp.walk++
 	for _, name := range to.Except {
 		if r := sp.rooms[name]; r != nil {
 			for _, s := range r.seats {
-				s.pass = sp.pass
+				s.walk = sp.walk
 			}
 		}
 	}
@@ -179,8 +270,8 @@ func (sp *Space) each(to Address, f func(*Seat)) {
 
 func (sp *Space) visit(seats []*Seat, f func(*Seat)) {
 	for _, s := range seats {
-		if s.pass != sp.pass {
-			s.pass = sp.pass
+		if s.walk != sp.walk {
+			s.walk = sp.walk
 			f(s)
 		}
 	}

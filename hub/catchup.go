@@ -1,0 +1,124 @@
+package hub
+
+// chunk is how many messages a seat that catches up takes from the tape at a
+// time. It bounds how long it holds up the space, which decides for each of
+// them whether the seat is owed it.
+const chunk = 128
+
+// fallBehind stops handing messages to a seat: what it is owed after a
+// position it will read from the tape.
+func (s *Seat) fallBehind(after Position) {
+	s.behind, s.cursor = true, after
+}
+
+// Resume says that the member is ready again. It does not wait, and may be
+// called at any time.
+func (s *Seat) Resume() { s.space.order.post(s.catchUp) }
+
+// catchUp starts to read the tape for a seat that is behind, unless that is
+// under way. It is an operation of the space's order.
+func (s *Seat) catchUp() {
+	if !s.behind || s.pumping || s.index < 0 {
+		return
+	}
+	if s.cursor >= s.space.head {
+		s.behind = false
+		return
+	}
+	s.pumping = true
+	// Started here, ended when the seat is level, not ready or closed, waited
+	// for by Hub.Close.
+	s.space.hub.pumps.Go(s.pump)
+}
+
+// pump hands a seat what it is owed until it is level with the space or cannot
+// take more.
+func (s *Seat) pump() {
+	for {
+		list, err := s.space.tape.after(s.cursor, chunk)
+		if err != nil {
+			s.space.order.do(func() { s.pumping = false })
+			s.End()
+			s.reader.Evicted(err)
+			return
+		}
+		owed, more := s.pick(list)
+		if !more || !s.hand(owed, list) {
+			return
+		}
+	}
+}
+
+// pick returns those messages that the seat is owed, and false if there is
+// nothing more to do.
+func (s *Seat) pick(list []*Message) (owed []*Message, more bool) {
+	s.space.order.do(func() {
+		switch {
+		case s.index < 0:
+			s.pumping = false
+		case len(list) == 0 && s.cursor >= s.space.head:
+			s.pumping, s.behind = false, false
+		default:
+			more = true
+			for _, m := range list {
+				if s.owes(m) {
+					owed = append(owed, m)
+				}
+			}
+		}
+	})
+	return owed, more
+}
+
+// hand delivers messages as long as the member is ready, and says whether all
+// of them were.
+func (s *Seat) hand(owed, list []*Message) bool {
+	for _, m := range owed {
+		if !s.reader.Ready() && s.pause() {
+			return false
+		}
+		s.reader.Deliver(m)
+		s.cursor, s.handed = m.position, m.position
+	}
+	if len(list) > 0 {
+		s.cursor = list[len(list)-1].position
+	}
+	return true
+}
+
+// pause ends the pump, unless the member is ready by then: a Resume that came
+// while the pump was on was not heeded.
+func (s *Seat) pause() bool {
+	paused := true
+	s.space.order.do(func() {
+		paused = s.index < 0 || !s.reader.Ready()
+		s.pumping = !paused
+	})
+	return paused
+}
+
+// owes says whether the seat is to receive a message of the tape.
+func (s *Seat) owes(m *Message) bool {
+	for _, name := range m.Except {
+		if s.find(name) >= 0 {
+			return false
+		}
+	}
+	if len(m.Rooms) == 0 {
+		return true
+	}
+	for _, name := range m.Rooms {
+		if i := s.find(name); i >= 0 && s.places[i].since < m.position {
+			return true
+		}
+	}
+	return false
+}
+
+// reached returns the position up to which the seat was handed all it is owed.
+func (s *Seat) reached() Position {
+	if s.behind {
+		return s.cursor
+	}
+	return s.space.head
+}

@@ -1,0 +1,191 @@
+package hub
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tutti-rt/tutti/packet"
+)
+
+// recordVersion begins every record. A reader refuses versions it does not
+// know; a later one keeps reading this one.
+const recordVersion = 1
+
+const (
+	recordUncompressed = 1 << iota
+)
+
+var errRecord = errors.New("hub: not a record")
+
+// appendRecord writes what a tape keeps of a message: the arguments as the
+// Socket.IO packet that carries them, whose reader checks them again when they
+// come back from the disk.
+func appendRecord(dst []byte, m *Message) ([]byte, error) {
+	frames, err := packet.JSON.Encode(&packet.Packet{Type: packet.Event, Event: m.Event, Args: m.Args})
+	if err != nil {
+		return nil, err
+	}
+	var flags uint64
+	if m.Uncompressed {
+		flags |= recordUncompressed
+	}
+	dst = append(dst, recordVersion)
+	dst = binary.AppendUvarint(dst, flags)
+	dst = appendStrings(dst, m.Rooms)
+	dst = appendStrings(dst, m.Except)
+	dst = appendString(dst, m.ID)
+	dst = appendString(dst, m.Publisher)
+	dst = binary.AppendUvarint(dst, uint64(len(frames)))
+	for _, f := range frames {
+		dst = appendString(dst, string(f.Data))
+	}
+	return dst, nil
+}
+
+func appendString(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	for _, s := range list {
+		dst = appendString(dst, s)
+	}
+	return dst
+}
+
+// readRecord makes the message of a record. Namespace, epoch, position and time
+// are the caller's to fill in.
+func readRecord(body []byte) (*Message, error) {
+	r := recordReader{rest: body}
+	if v := r.byte(); v != recordVersion {
+		return nil, fmt.Errorf("%w: version %d", errRecord, v)
+	}
+	m := new(Message)
+	m.Uncompressed = r.uvarint()&recordUncompressed != 0
+	m.Rooms = r.strings()
+	m.Except = r.strings()
+	m.ID = string(r.bytes())
+	m.Publisher = string(r.bytes())
+	d := packet.NewDecoder(packet.Limits{MaxAttachments: -1, MaxDepth: -1, MaxNamespace: -1, MaxEvent: -1, MaxBytes: -1})
+	var p *packet.Packet
+	for i, n := uint64(0), r.uvarint(); i < n && r.err == nil; i++ {
+		var err error
+		if p, err = d.Add(packet.Frame{Data: r.bytes(), Binary: i > 0}); err != nil {
+			return nil, fmt.Errorf("%w: %w", errRecord, err)
+		}
+	}
+	if r.err != nil || p == nil || p.Type != packet.Event || len(r.rest) > 0 {
+		return nil, errRecord
+	}
+	m.Event, m.Args = p.Event, p.Args
+	return m, nil
+}
+
+// A recordReader takes a record apart. After an error it reads zeros.
+type recordReader struct {
+	rest []byte
+	err  error
+}
+
+func (r *recordReader) byte() byte {
+	if len(r.rest) == 0 {
+		r.err = errRecord
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
+func (r *recordReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.err, r.rest = errRecord, nil
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+// bytes returns a part of the record, not a copy.
+func (r *recordReader) bytes() []byte {
+	n := r.uvarint()
+	if n > uint64(len(r.rest)) {
+		r.err, r.rest = errRecord, nil
+		return nil
+	}
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+// strings reads a list. Its announced length is not trusted with memory.
+func (r *recordReader) strings() []string {
+	var list []string
+	for i, n := uint64(0), r.uvarint(); i < n && r.err == nil; i++ {
+		list = append(list, string(r.bytes()))
+	}
+	return list
+}
+
+// A sessionRecord is what a space remembers of a member that may come back.
+type sessionRecord struct {
+	Name       string // how the member is known, its room of its own
+	Owner      string // whose it is; only the same may have it back
+	Start      Position
+	Generation uint64 // grows with every return: fences what went before
+	Rooms      []standing
+	Expires    time.Time // zero while the member is here
+}
+
+// A standing is a room that a member is in, and since when.
+type standing struct {
+	Room  string
+	Since Position
+}
+
+func (s *sessionRecord) append(dst []byte) []byte {
+	dst = append(dst, recordVersion)
+	dst = appendString(dst, s.Name)
+	dst = appendString(dst, s.Owner)
+	dst = binary.AppendUvarint(dst, uint64(s.Start))
+	dst = binary.AppendUvarint(dst, s.Generation)
+	var expires int64
+	if !s.Expires.IsZero() {
+		expires = s.Expires.UnixMilli()
+	}
+	dst = binary.AppendUvarint(dst, uint64(expires))
+	dst = binary.AppendUvarint(dst, uint64(len(s.Rooms)))
+	for _, st := range s.Rooms {
+		dst = appendString(dst, st.Room)
+		dst = binary.AppendUvarint(dst, uint64(st.Since))
+	}
+	return dst
+}
+
+func readSession(body []byte) (*sessionRecord, error) {
+	r := recordReader{rest: body}
+	if v := r.byte(); v != recordVersion {
+		return nil, fmt.Errorf("%w: version %d", errRecord, v)
+	}
+	s := &sessionRecord{
+		Name:       string(r.bytes()),
+		Owner:      string(r.bytes()),
+		Start:      Position(r.uvarint()),
+		Generation: r.uvarint(),
+	}
+	if ms := int64(r.uvarint()); ms != 0 {
+		s.Expires = time.UnixMilli(ms)
+	}
+	for i, n := uint64(0), r.uvarint(); i < n && r.err == nil; i++ {
+		s.Rooms = append(s.Rooms, standing{Room: string(r.bytes()), Since: Position(r.uvarint())})
+	}
+	if r.err != nil || len(r.rest) > 0 {
+		return nil, errRecord
+	}
+	return s, nil
+}

@@ -1,0 +1,304 @@
+package hub
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Errors of coming back to a session.
+var (
+	// ErrNoSession means that there is no such session, or that it has been
+	// gone for longer than the window.
+	ErrNoSession = errors.New("hub: no such session")
+	// ErrNotOwner means that the session is somebody else's.
+	ErrNotOwner = errors.New("hub: session of another owner")
+	// ErrOffset means that the offset is not one of this tape.
+	ErrOffset = errors.New("hub: unknown offset")
+	// ErrFenced means that the member came back over another connection, which
+	// receives everything from now on.
+	ErrFenced = errors.New("hub: returned elsewhere")
+)
+
+// A Reader is a member that can fall behind and catch up, in a space with
+// memory: while it is not ready it is handed nothing, and what it is owed is
+// read from the tape later. Deliver is then also called by the goroutine that
+// catches up, but still for one message at a time.
+type Reader interface {
+	Member
+	// Ready says whether the reader can take more now. It must not wait. A
+	// reader that was asked and was not ready calls [Seat.Resume] when it is.
+	Ready() bool
+	// Evicted says that the reader has lost its seat: [ErrFenced], or
+	// [ErrTrimmed] if what it is owed is not kept any more. It must not wait.
+	Evicted(err error)
+}
+
+// An Arrival describes a member that enters a space with memory and may come
+// back.
+type Arrival struct {
+	// Name is the room of the member's own.
+	Name string
+	// Owner is whose session it is, "" if nobody's: only the same owner may
+	// have it back.
+	Owner string
+	// Rooms are the rooms it is in from the beginning.
+	Rooms []string
+	// Welcome is called before anything is delivered. It must not wait.
+	Welcome func(Ticket)
+}
+
+// A Ticket is what a member needs to come back.
+type Ticket struct {
+	// Session is the private id: a secret, for who has it and is the owner can
+	// take the session over.
+	Session string
+	// Name is the room of the member's own, the one it had before.
+	Name string
+}
+
+// A session is what a space knows of a member that may come back. It is touched
+// by the operations of the space's order only.
+type session struct {
+	id         string
+	name       string
+	owner      string
+	start      Position
+	generation uint64
+	seat       *Seat // nil while it is gone
+	gone       time.Time
+
+	// Set when it goes.
+	rooms  []standing
+	handed Position // the last message that was handed to it
+	level  Position // everything up to here that it was owed was handed to it
+}
+
+// sessions are those of a space, with those that are gone in the order in which
+// they went.
+type sessions struct {
+	byID map[string]*session
+	gone []*session
+}
+
+// EnterSession gives a member a seat that it can come back to. The session is
+// written before Welcome is called.
+func (sp *Space) EnterSession(ctx context.Context, r Reader, a Arrival) (*Seat, error) {
+	rooms := append([]string{a.Name}, a.Rooms...)
+	if err := sp.hub.checkRooms(rooms); err != nil {
+		return nil, err
+	}
+	s := &Seat{space: sp, member: r, reader: r, behind: true, pumping: true}
+	var (
+		saved *group
+		err   error
+	)
+	sp.order.do(func() {
+		if err = s.fits(len(rooms)); err != nil {
+			return
+		}
+		s.cursor = sp.head
+		s.session = &session{id: newSessionID(), name: a.Name, owner: a.Owner, start: sp.head, generation: 1, seat: s}
+		s.sit()
+		err = s.join(rooms)
+		sp.sessions.byID[s.session.id] = s.session
+		saved = s.session.save()
+		sp.expireSessions()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sp.welcome(ctx, s, saved, a.Welcome)
+}
+
+// ResumeSession gives a returning member the seat of its session: in the rooms
+// it was in, and with everything that it is owed since an offset before what
+// comes now. Whoever has that seat at the moment loses it. An empty offset means
+// that the member has received nothing yet. Rooms of the arrival are joined
+// besides; its Name is not used.
+//
+// It fails with [ErrNoSession], [ErrNotOwner], [ErrOffset] or [ErrTrimmed], and
+// then nothing has changed.
+func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset Offset, a Arrival) (*Seat, error) {
+	if err := sp.hub.checkRooms(a.Rooms); err != nil {
+		return nil, err
+	}
+	s := &Seat{space: sp, member: r, reader: r, behind: true, pumping: true}
+	var (
+		saved  *group
+		fenced *Seat
+		err    error
+	)
+	sp.order.do(func() {
+		sp.expireSessions()
+		var old *session
+		if old, err = sp.sessions.find(id, a.Owner); err != nil {
+			return
+		}
+		if s.cursor, err = sp.resumeAt(old, offset); err != nil {
+			return
+		}
+		standings := old.standings()
+		if fenced = old.seat; fenced != nil {
+			fenced.session = nil
+			fenced.rise()
+		}
+		sp.sessions.returned(old)
+		old.generation++
+		old.seat = s
+		s.session = old
+		s.sit()
+		for _, st := range standings {
+			s.addSince(st.Room, st.Since)
+		}
+		s.join(a.Rooms) // at most fails for too many rooms, which is no reason to lose the session
+		saved = old.save()
+	})
+	if err != nil {
+		return nil, err
+	}
+	if fenced != nil {
+		fenced.reader.Evicted(ErrFenced)
+	}
+	return sp.welcome(ctx, s, saved, a.Welcome)
+}
+
+// welcome waits until the session is written, greets, and lets the seat catch
+// up.
+func (sp *Space) welcome(ctx context.Context, s *Seat, saved *group, welcome func(Ticket)) (*Seat, error) {
+	if err := saved.wait(ctx); err != nil {
+		s.End()
+		return nil, err
+	}
+	if welcome != nil {
+		welcome(Ticket{Session: s.session.id, Name: s.session.name})
+	}
+	sp.order.do(func() {
+		s.pumping = false
+		s.catchUp()
+	})
+	return s, nil
+}
+
+// resumeAt returns the position after which a returning member continues.
+func (sp *Space) resumeAt(old *session, offset Offset) (Position, error) {
+	p := old.start
+	if offset != "" {
+		epoch, position, ok := parseOffset(offset)
+		if !ok || epoch != sp.tape.epoch || position > sp.tape.lastWritten() {
+			return 0, ErrOffset
+		}
+		p = position
+	}
+	handed, level := old.handed, old.level
+	if old.seat != nil {
+		handed, level = old.seat.handed, old.seat.reached()
+	}
+	if handed <= p && level > p {
+		// It has received all that was ever handed to it, and was owed nothing
+		// up to where it went: quiet members can come back after any time.
+		return level, nil
+	}
+	if !sp.tape.covers(p) {
+		return 0, ErrTrimmed
+	}
+	return p, nil
+}
+
+func newSessionID() string {
+	var b [15]byte
+	rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// standings returns the rooms of a session and since when it is in them.
+func (x *session) standings() []standing {
+	if x.seat == nil {
+		return x.rooms
+	}
+	return x.seat.standings()
+}
+
+// save has the session's record written, and returns the group to wait for.
+func (x *session) save() *group {
+	rec := sessionRecord{Name: x.name, Owner: x.owner, Start: x.start, Generation: x.generation, Rooms: x.standings()}
+	return x.seat.space.tape.enqueue([]StoredSession{{ID: x.id, Body: rec.append(nil)}})
+}
+
+func (x *sessions) find(id, owner string) (*session, error) {
+	s := x.byID[id]
+	switch {
+	case s == nil:
+		return nil, ErrNoSession
+	case s.owner != owner:
+		return nil, ErrNotOwner
+	}
+	return s, nil
+}
+
+func (x *sessions) returned(s *session) {
+	if !s.gone.IsZero() {
+		s.gone = time.Time{}
+		x.gone = slices.DeleteFunc(x.gone, func(g *session) bool { return g == s })
+	}
+}
+
+// leave notes that a session's member has gone.
+func (x *sessions) leave(s *session, now time.Time) {
+	s.rooms, s.handed, s.level = s.seat.standings(), s.seat.handed, s.seat.reached()
+	s.seat, s.gone = nil, now
+	x.gone = append(x.gone, s)
+}
+
+// expireSessions forgets those that have been gone for too long. It runs when
+// others come and go, so an idle space does nothing.
+func (sp *Space) expireSessions() {
+	limit := time.Now().Add(-sp.memory.Window)
+	n := 0
+	var removed []StoredSession
+	for n < len(sp.sessions.gone) && sp.sessions.gone[n].gone.Before(limit) {
+		s := sp.sessions.gone[n]
+		delete(sp.sessions.byID, s.id)
+		removed = append(removed, StoredSession{ID: s.id})
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	clear(sp.sessions.gone[:n])
+	sp.sessions.gone = sp.sessions.gone[n:]
+	sp.tape.enqueue(removed)
+}
+
+// loadSessions takes over the sessions of before. They count as gone from now
+// on: nobody knows since when they are.
+func (sp *Space) loadSessions() error {
+	sp.sessions.byID = make(map[string]*session)
+	for stored, err := range sp.tape.log.Sessions() {
+		if err != nil {
+			return fmt.Errorf("read sessions: %w", err)
+		}
+		rec, err := readSession(stored.Body)
+		if err != nil {
+			return fmt.Errorf("read session: %w", err)
+		}
+		s := &session{
+			id:         stored.ID,
+			name:       rec.Name,
+			owner:      rec.Owner,
+			start:      rec.Start,
+			generation: rec.Generation,
+			rooms:      rec.Rooms,
+			gone:       time.Now(),
+			// Which messages it was handed is not known: it must be owed all.
+			handed: sp.head,
+		}
+		sp.sessions.byID[s.id] = s
+		sp.sessions.gone = append(sp.sessions.gone, s)
+	}
+	return nil
+}
