@@ -29,6 +29,10 @@ func TestFrames(t *testing.T) {
 			}
 			p.want(fin|byte(text+(n+1)%2), payload)
 		}
+		if err := p.conn.Send(websocket.PreparePing()); err != nil {
+			t.Error(err)
+		}
+		p.want(fin|ping, "")
 		p.stop()
 	})
 }
@@ -196,10 +200,10 @@ func TestSlowReaderIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, websocket.Options{})
 		begin := time.Now()
-		frame := websocket.Prepare(make([]byte, 1000), true)
+		shared := websocket.Prepare(make([]byte, 1000), true)
 		var err error
 		for err == nil {
-			if err = p.conn.Send(frame); err != nil {
+			if err = p.conn.Send(shared); err != nil {
 				break
 			}
 			p.nc.Write(frame(fin|ping, "")) // it talks, as long as it can, but does not read
