@@ -42,13 +42,16 @@ lint: client ## formatting, go vet, staticcheck
 vuln: ## known vulnerabilities; needs the Go vulnerability database online, so it is not a part of "make test"
 	$(GOVULNCHECK) ./...
 
-conformance: build ## stock clients, raw frames and a browser against bin/tutti
-	@scripts/debian.sh chromium python3-socketio python3-aiohttp python3-requests python3-websocket
+# The conformance tests build the program themselves, with the client files.
+PEERS := chromium python3-socketio python3-aiohttp python3-requests python3-websocket
+
+conformance: client ## stock clients, raw frames and a browser against the program
+	@scripts/debian.sh $(PEERS)
 	conformance/run.sh
 
-screenshots: build ## pictures of the demo, into .cache/screenshots
-	@scripts/debian.sh chromium
-	scripts/screenshots.sh
+screenshots: client ## take the pictures in docs/screenshots anew
+	@scripts/debian.sh $(PEERS)
+	cd conformance && SCREENSHOTS=1 ./run.sh browser/*.mjs
 
 fuzz: ## run every fuzzer for T (T=30s)
 	@scripts/fuzz.sh $(T)

@@ -1,5 +1,7 @@
 // Starts, stops and restarts the server under test, and waits for things with a deadline.
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import net from "node:net";
 import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -44,13 +46,18 @@ export function ask(socket, name, ...args) {
   return within(new Promise((resolve) => socket.emit(name, ...args, (...reply) => resolve(reply))), `the ack of "${name}"`);
 }
 
-/** plain makes values comparable: every kind of binary becomes {bytes: hex}. */
+/** plain makes values comparable: every kind of binary becomes {bytes: hex}, and what is long its length and digest. */
 export function plain(value) {
+  if (typeof value === "string" && value.length > 1000) return { length: value.length, digest: digest(value) };
   if (value instanceof ArrayBuffer) value = new Uint8Array(value);
-  if (ArrayBuffer.isView(value)) return { bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("hex") };
+  if (ArrayBuffer.isView(value)) return { bytes: plain(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("hex")) };
   if (Array.isArray(value)) return value.map(plain);
   if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plain(v)]));
   return value;
+}
+
+function digest(text) {
+  return createHash("sha256").update(text).digest("hex");
 }
 
 /** The command line of the server under test. */
@@ -94,9 +101,9 @@ export class Program {
     return this;
   }
 
-  /** stop ends the program with a signal and resolves with how it ended. */
+  /** stop ends the program with a signal and resolves with how it ended. A program that is gone already is an error. */
   async stop(signal = "SIGKILL") {
-    this.#child.kill(signal);
+    if (!this.#child.kill(signal)) throw new Error(`the server had ended (${await this.#exited}):\n${this.output}`);
     return within(this.#exited, `the server to end after ${signal}`);
   }
 
@@ -113,4 +120,36 @@ export function serve(...flags) {
   before(() => server.start());
   after(() => server.stop());
   return server;
+}
+
+/**
+ * turnstile is a TCP proxy before the server at url that lets everything through but WebSocket connections: they wait
+ * until open() is called. It resolves with {url, open}.
+ */
+export async function turnstile(t, url) {
+  let open;
+  const opened = new Promise((resolve) => (open = resolve));
+  const sockets = new Set();
+  const keep = (socket) => {
+    sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.on("error", () => {}); // the other side is told by the end of its own connection
+    socket.on("close", () => sockets.delete(socket));
+    return socket;
+  };
+  const proxy = net.createServer((downstream) => {
+    keep(downstream).once("data", async (head) => {
+      downstream.pause();
+      if (head.toString("latin1").split("\r\n", 1)[0].includes("transport=websocket")) await opened;
+      const upstream = keep(net.connect(new URL(url).port, new URL(url).hostname));
+      upstream.write(head);
+      downstream.pipe(upstream).pipe(downstream);
+    });
+  });
+  t.after(() => {
+    proxy.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  await within(new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve)), "the turnstile to listen");
+  return { url: `http://127.0.0.1:${proxy.address().port}`, open };
 }

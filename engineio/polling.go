@@ -19,7 +19,8 @@ type pollTransport struct {
 	status status
 
 	posting bool
-	body    *http.ResponseController // of the POST whose body is being read
+	body    *http.ResponseController // of the POST whose body is being read, while it is
+	cut     bool                     // that was ended, and its connection with it
 	busy    int                      // requests that are reading or writing
 	idle    chan struct{}            // made by who waits for busy to be 0, closed when it is
 }
@@ -74,6 +75,7 @@ func (t *pollTransport) end(how ending) {
 	if t.status == ended && t.body != nil {
 		// The rest of the body is not worth waiting for, and may never come.
 		_ = t.body.SetReadDeadline(time.Unix(1, 0)) // a connection without deadlines is read to its end
+		t.body, t.cut = nil, true
 	}
 	t.signal()
 }

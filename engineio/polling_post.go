@@ -30,6 +30,7 @@ func (t *pollTransport) post(w http.ResponseWriter, r *http.Request) {
 	defer t.endPost()
 	binary := isBinary(r)
 	if binary && t.s.protocol == 4 {
+		t.bodyDone()
 		t.s.fail(broken("binary body"))
 		w.WriteHeader(http.StatusBadRequest)
 		return
@@ -43,6 +44,10 @@ func (t *pollTransport) post(w http.ResponseWriter, r *http.Request) {
 	}()
 	err := readBody(body, r, t.s.srv.cfg.MaxPayload)
 	switch {
+	case t.bodyDone():
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusBadRequest)
+		return
 	case errors.Is(err, errTooBig):
 		t.s.srv.trace.limit("MaxPayload")
 		w.WriteHeader(http.StatusRequestEntityTooLarge) // the session goes on
@@ -87,6 +92,15 @@ func (t *pollTransport) endPost() {
 	defer t.s.mu.Unlock()
 	t.posting, t.body = false, nil
 	t.leave()
+}
+
+// bodyDone says that nothing more is read of a body, and reports whether its connection was told to stop reading: then
+// net/http takes the peer for gone, now or with the next request.
+func (t *pollTransport) bodyDone() bool {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	t.body = nil
+	return t.cut
 }
 
 // isBinary reports whether the body of r is binary. Revision 3 clients say so for binary payloads.

@@ -51,7 +51,7 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 	mux := http.NewServeMux()
 	mux.Handle(s.Path, a.server)
 	mux.HandleFunc("GET /healthz", a.health)
-	err = a.mountDoors(s, demos[s.Demo].rooms, mux, log)
+	err = a.mountDoors(s, mux, log, m)
 	a.closers = append(a.closers, a.server.Shutdown)
 	err = errors.Join(err, a.mount(s, mux))
 	if err != nil {

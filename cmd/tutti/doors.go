@@ -7,6 +7,7 @@ import (
 
 	"github.com/tutti-rt/tutti/door"
 	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/metrics"
 )
 
 // relaySpace is where plain WebSockets are relayed: a space of its own, whose
@@ -15,8 +16,9 @@ const relaySpace = "relay:/ws"
 
 // mountDoors opens the ways in that aren't Socket.IO, for every namespace: at
 // /events, /ws and /api/publish for "/", and with the name of another behind.
-// open are the rooms that are open to anyone when the settings name none.
-func (a *app) mountDoors(s config.Settings, open []string, mux *http.ServeMux, log *slog.Logger) error {
+// When the settings name no rooms, those of the demo are open to anyone.
+func (a *app) mountDoors(s config.Settings, mux *http.ServeMux, log *slog.Logger, m *metrics.Metrics) error {
+	open := demos[s.Demo].rooms
 	if len(s.Door.Listen) == 0 && len(s.Door.Publish) == 0 && len(s.Door.Key) == 0 {
 		s.Door.Listen, s.Door.Publish = open, open
 	}
@@ -34,16 +36,22 @@ func (a *app) mountDoors(s config.Settings, open []string, mux *http.ServeMux, l
 		if namespace == "/" {
 			suffix = ""
 		}
-		events, err := door.Events(space, eventsConfig(s, log))
+		listening := eventsConfig(s, log)
+		listening.Trace = m.Door("events")
+		events, err := door.Events(space, listening)
 		mount("/events"+suffix, events, err)
-		publish, err := door.Publish(space, publishConfig(s, log))
+
+		publishing := publishConfig(s, log)
+		publishing.Trace = m.Door("publish")
+		publish, err := door.Publish(space, publishing)
 		mount("/api/publish"+suffix, publish, err)
 
-		cfg := webSocketConfig(s, log)
-		if cfg.Relay = s.RelayText && namespace == "/"; cfg.Relay {
+		both := webSocketConfig(s, log)
+		both.Trace = m.Door("websocket")
+		if both.Relay = s.RelayText && namespace == "/"; both.Relay {
 			space = a.server.Hub().Space(relaySpace)
 		}
-		sockets, err := door.WebSocket(space, cfg)
+		sockets, err := door.WebSocket(space, both)
 		mount("/ws"+suffix, sockets, err)
 	}
 	return errors.Join(errs...)

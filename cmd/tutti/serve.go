@@ -47,7 +47,11 @@ func serve(ctx context.Context, c call) int {
 		}
 		return exitOK
 	}
-	if err := listenAndServe(ctx, c, loaded.Settings); err != nil {
+	log := newLog(c.errors, loaded.Log)
+	if len(loaded.Ignored) > 0 {
+		log.Warn("variables that are no settings", "names", loaded.Ignored)
+	}
+	if err := listenAndServe(ctx, c, loaded.Settings, log); err != nil {
 		fmt.Fprintf(c.errors, "tutti serve: %v\n", err)
 		return exitFailed
 	}
@@ -68,8 +72,7 @@ func printMistakes(w io.Writer, err error) {
 }
 
 // listenAndServe serves until a signal, and then drains.
-func listenAndServe(ctx context.Context, c call, s config.Settings) error {
-	log := newLog(c.errors, s.Log)
+func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Logger) error {
 	a, err := newApp(s, log)
 	if err != nil {
 		return err

@@ -80,18 +80,15 @@ function application(nsp, socket) {
     socket.emit("binary-made", bytes, { deep: [{ bytes }, "text"] });
   });
   socket.on("count", (i) => socket.emit("tick", i));
-  socket.on("burst", async (n) => {
-    for (let i = 0; i < n; i++) {
-      socket.emit("burst", i);
-      if (i % 20 === 19) await new Promise(setImmediate);
-    }
+  socket.on("burst", (from, n) => {
+    for (let i = from; i < from + n; i++) socket.emit("burst", i);
   });
   socket.on("volatile", () => {
     socket.volatile.emit("maybe", "volatile");
     socket.emit("surely", "not volatile");
   });
   socket.onAny((event, ...args) => {
-    if (event.startsWith("any:")) socket.emit("any-back", event, ...args);
+    if (String(event).startsWith("any:")) socket.emit("any-back", event, ...args);
   });
 
   socket.on("handshake", (ack) => {

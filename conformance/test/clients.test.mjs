@@ -272,7 +272,7 @@ function suite(client, way) {
     const socket = await open(t);
     const big = "x".repeat(990_000);
     assert.deepEqual(await ask(socket, "size", big), [big.length]);
-    assert.deepEqual(await ask(socket, "message-with-ack", big), [big]);
+    assert.deepEqual(plain(await ask(socket, "message-with-ack", big)), plain([big]));
     const buffer = Buffer.alloc(700_000, 7);
     assert.deepEqual(plain(await ask(socket, "message-with-ack", buffer)), plain([buffer]));
   });

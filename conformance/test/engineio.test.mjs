@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import http from "node:http";
 import { describe, test } from "node:test";
-import { event, reference, serve, within } from "../harness.mjs";
+import { event, plain, reference, serve, within } from "../harness.mjs";
 import { Polling, polling, request, wire } from "../raw.mjs";
 
 const path = "/engine.io/";
@@ -247,7 +247,7 @@ describe("limits", () => {
     const session = await polling(server, path);
     const body = "4" + "x".repeat(999_999);
     assert.equal((await session.push(body)).status, 200);
-    assert.deepEqual(await session.packets(1), [body]);
+    assert.deepEqual(plain(await session.packets(1)), plain([body]));
   });
 
   test("a POST of one byte more is refused, and the session goes on", async () => {
@@ -275,7 +275,7 @@ describe("limits", () => {
     await w.next();
     const message = "4" + "x".repeat(999_999);
     w.send(message);
-    assert.equal(await w.next(), message);
+    assert.deepEqual(plain(await w.next()), plain(message));
   });
 
   test("a WebSocket message of one byte more closes with 1009", async (t) => {

@@ -76,7 +76,7 @@ func fieldsOf(t reflect.Type, prefix string, index []int) []field {
 // none is near.
 func closest(name string, known []string) string {
 	name = plainName(name)
-	best, distance := "", max(2, len(name)/3)+1
+	best, distance := "", max(1, len(name)/3)+1
 	for _, k := range known {
 		if d := editDistance(name, plainName(k)); d < distance {
 			best, distance = k, d

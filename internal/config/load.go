@@ -24,6 +24,10 @@ type Loaded struct {
 	// settings instead of a server.
 	Help, Print bool
 
+	// Ignored are the environment variables that look like ours, but are no
+	// settings and resemble none: they may be another program's, or a mistake.
+	Ignored []string
+
 	places map[string][]Place // where each value of a setting came from
 }
 
@@ -187,7 +191,8 @@ func (l *loader) flagNamed(name string) (field, bool) {
 }
 
 // parseEnv reads the variables that start with TUTTI_. A list is written with
-// commas.
+// commas. A name that is near one of ours is a mistake, any other is not: a
+// machine may have variables of that name for purposes of its own.
 func (l *loader) parseEnv(environ []string) []assignment {
 	var got []assignment
 	for _, entry := range environ {
@@ -202,7 +207,11 @@ func (l *loader) parseEnv(environ []string) []assignment {
 		}
 		i := slices.IndexFunc(l.fields, func(f field) bool { return f.env() == name })
 		if i < 0 {
-			l.wrong(at, "no such setting%s", l.suggest(name, field.env))
+			if hint := l.suggest(name, field.env); hint != "" {
+				l.wrong(at, "no such setting%s", hint)
+			} else {
+				l.Ignored = append(l.Ignored, name)
+			}
 			continue
 		}
 		if !l.fields[i].isList() {

@@ -134,7 +134,7 @@ A list replaces the list of the place before, it is not added to it. In the file
 repeated; a variable takes commas. Sizes are written ` + "`64KiB`, `1MB` or `1000`" + `, durations ` + "`25s` or `1m30s`" + `, and a limit can be
 ` + "`none`" + `. A folder named in the file is relative to the file.
 
-All mistakes are reported at once, each with its line. ` + "`tutti serve --print-config`" + ` prints the settings that result, and
+All mistakes are reported at once, each with its place. ` + "`tutti serve --print-config`" + ` prints the settings that result, and
 where each came from. Variables that Kubernetes sets for a service named "tutti" (` + "`TUTTI_PORT…`, `TUTTI_SERVICE_…`" + `) are ignored.
 
 | In the file | Flag | Variable | Default | |

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Builds the server under test and drives it with the stock clients, raw frames and a browser.
+#
+#   ./run.sh                                 everything
+#   ./run.sh test/http.test.mjs              these files only
+#   TUTTI_REFERENCE=1 ./run.sh               the same tests against Node's own server (no browser tests: the pages are ours)
+#   SCREENSHOTS=1 ./run.sh browser/*.mjs     also writes docs/screenshots
+#
+# Needs Go, Node.js 20 or newer, and from Debian: python3-socketio python3-requests python3-websocket chromium.
+# Whatever is missing is an error: nothing is skipped.
+set -eu
+cd "$(dirname "$0")"
+
+: "${PYTHON:=/usr/bin/python3}" "${CHROMIUM:=/usr/bin/chromium}"
+export PYTHON CHROMIUM
+
+node -e 'if (Number(process.versions.node.split(".")[0]) < 20) throw new Error("Node.js 20 or newer is needed, this is " + process.version)'
+"$PYTHON" -c 'import socketio, requests, websocket'
+if [ "${TUTTI_REFERENCE:-}" != 1 ] && [ ! -x "$CHROMIUM" ]; then
+	echo "conformance: no browser at $CHROMIUM: apt-get install chromium, or set CHROMIUM" >&2
+	exit 1
+fi
+
+npm ci --no-audit --no-fund --loglevel=error
+
+if [ "${TUTTI_REFERENCE:-}" = 1 ]; then
+	[ $# -gt 0 ] || set -- test/*.test.mjs
+else
+	bin=$(mktemp -d)
+	trap 'rm -rf "$bin"' EXIT
+	(cd .. && go build -o "$bin/" ./conformance/server ./cmd/tutti)
+	export TUTTI_SERVER="$bin/server" TUTTI_BIN="$bin/tutti"
+	[ $# -gt 0 ] || set -- test/*.test.mjs browser/*.test.mjs
+fi
+
+node --test --test-reporter="${REPORTER:-dot}" --test-reporter-destination=stdout "$@"
