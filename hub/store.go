@@ -41,14 +41,18 @@ type Log interface {
 	// Commit writes a batch: all of it or nothing, and never a later batch
 	// without the earlier ones. When it returns the batch survives the death
 	// of the process, and if the batch asks for Sync also that of the machine.
-	// An error is an [ErrFailed]; from then on every Commit returns it.
+	// An error is an [ErrFailed]; from then on every Commit of every log of
+	// the store returns one. Whether the batch that failed is there when the
+	// store is opened again is unknown. What is read meanwhile is only what
+	// was committed.
 	Commit(b *Batch) error
 	// Tape returns messages of the tape after a position, oldest first, at
 	// most limit of them. If messages after that position were trimmed it
 	// returns [ErrTrimmed].
 	Tape(after Position, limit int) ([]Stored, error)
 	// History returns a page of a room's history. It honours the room's
-	// limits as they were given with its last message.
+	// limits as they were given with its last message. A room that has none
+	// has no messages, which is no error.
 	History(room string, q HistoryQuery) ([]Stored, error)
 	// Sessions yields the sessions that were put and not removed.
 	Sessions() iter.Seq2[StoredSession, error]
@@ -58,9 +62,13 @@ type Log interface {
 type LogState struct {
 	// Epoch names the log's life. It changes when messages that a member may
 	// have received could be missing from the log, so that an offset of before
-	// is never taken for one of after.
+	// is never taken for one of after. A position means nothing without its
+	// epoch: a log that begins a new one has forgotten its sessions, whose
+	// records name positions of the one before, and its tape may have a hole
+	// at or before Last.
 	Epoch string
-	// Last is the position that the next message must exceed.
+	// Last is the position that the next message must exceed: that of the last
+	// message, or beyond it if the log was not closed before it was opened.
 	Last Position
 	// Floor is the position after which the tape is whole.
 	Floor Position
@@ -109,7 +117,10 @@ type StoredSession struct {
 	Body []byte // opaque; nil: remove it
 }
 
-// An Erasure removes one message of a room's history, or all of a room's.
+// An Erasure removes one message of a room's history, from the tape and from
+// the histories of other rooms that have it as well; or all of a room's, and
+// from the tape those that were for no other history. What is not there is no
+// error.
 type Erasure struct {
 	Room     string
 	Position Position // 0: the whole history of the room
