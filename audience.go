@@ -180,7 +180,7 @@ func (a Audience) Sockets(ctx context.Context) iter.Seq2[SocketInfo, error] {
 				yield(SocketInfo{}, err)
 				return
 			}
-			if !yield(SocketInfo{ID: s.id, Rooms: s.Rooms(), Handshake: s.Handshake()}, nil) {
+			if !yield(SocketInfo{ID: s.ID(), Rooms: s.Rooms(), Handshake: s.Handshake()}, nil) {
 				return
 			}
 		}

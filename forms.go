@@ -6,28 +6,64 @@ import (
 	"github.com/tutti-rt/tutti/packet"
 )
 
-// The two ways in which Socket.IO clients read messages: the default parser's
-// and the MessagePack parser's. Every message is encoded and framed at most
-// once for each, and the same bytes go to all.
+// The ways in which Socket.IO clients read messages: the default parser's and
+// the MessagePack parser's, and each with or without the offset that lets a
+// client come back. Every message is encoded and framed at most once for each,
+// and the same bytes go to all.
 var (
-	jsonForm    = hub.NewForm(func(m *hub.Message) []*engineio.Frame { return eventFrames(packet.JSON, m) })
-	msgpackForm = hub.NewForm(func(m *hub.Message) []*engineio.Frame { return eventFrames(packet.MessagePack, m) })
+	jsonForm        = eventForm(packet.JSON, false)
+	msgpackForm     = eventForm(packet.MessagePack, false)
+	jsonKeptForm    = eventForm(packet.JSON, true)
+	msgpackKeptForm = eventForm(packet.MessagePack, true)
 )
 
-// framesOf returns m as a client that speaks format reads it.
-func framesOf(format packet.Format, m *hub.Message) []*engineio.Frame {
-	if format == packet.MessagePack {
+// framesOf returns m as a client that speaks format reads it. A client that
+// may come back gets offsets.
+func framesOf(format packet.Format, returns bool, m *hub.Message) []*engineio.Frame {
+	switch {
+	case format == packet.MessagePack && returns:
+		return msgpackKeptForm.Of(m)
+	case format == packet.MessagePack:
 		return msgpackForm.Of(m)
+	case returns:
+		return jsonKeptForm.Of(m)
 	}
 	return jsonForm.Of(m)
 }
 
-func eventFrames(format packet.Format, m *hub.Message) []*engineio.Frame {
-	p := &packet.Packet{Type: packet.Event, Namespace: m.Namespace, Event: m.Event, Args: m.Args}
-	if m.Call != nil {
-		p.HasID, p.ID = true, m.Call.ID
+func eventForm(format packet.Format, returns bool) *hub.Form[[]*engineio.Frame] {
+	return hub.NewForm(func(m *hub.Message) []*engineio.Frame {
+		p := &packet.Packet{Type: packet.Event, Namespace: m.Namespace, Event: m.Event, Args: m.Args}
+		if m.Call != nil {
+			p.HasID, p.ID = true, m.Call.ID
+		}
+		if returns && needsOffset(m) {
+			args, err := m.Args.Append(string(m.Since()))
+			if err != nil {
+				return nil // a string can always be appended
+			}
+			p.Args = args
+		}
+		return prepare(format, p, m.Uncompressed)
+	})
+}
+
+// needsOffset says whether an offset follows the arguments. A stock client
+// takes the last argument of any event for an offset if it is a string, so that
+// one which is not kept but ends with a string would spoil the client's: it
+// gets the offset of what came before. An event with an acknowledgement ends
+// with a function.
+func needsOffset(m *hub.Message) bool {
+	switch {
+	case m.Call != nil:
+		return false
+	case m.Kept():
+		return true
+	case m.Args.Len() == 0:
+		return false
 	}
-	return prepare(format, p, m.Uncompressed)
+	_, isString := m.Args.At(m.Args.Len() - 1).String()
+	return isString
 }
 
 // prepare makes a packet ready to be sent. A packet that cannot be encoded is

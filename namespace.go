@@ -88,7 +88,7 @@ func (ns *Namespace) Sockets(ctx context.Context) iter.Seq2[SocketInfo, error] {
 // Socket returns the socket of that id, if it is connected to this node.
 func (ns *Namespace) Socket(id string) (*Socket, bool) {
 	for _, s := range ns.To(id).sockets() {
-		if s.id == id {
+		if s.ID() == id {
 			return s, true
 		}
 	}

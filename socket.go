@@ -25,12 +25,13 @@ const leaveGrace = 5 * time.Second
 // A Socket is a peer in one namespace. All its methods may be called by any
 // goroutine, also after it has left.
 type Socket struct {
-	id       string
-	name     string // of the namespace
-	link     *link
-	format   packet.Format
-	greeting greeting
-	mailbox  serial.Mailbox
+	name      string // of the namespace
+	link      *link
+	format    packet.Format
+	greeting  greeting
+	mailbox   serial.Mailbox
+	returns   bool // the client may come back; set before it is seated
+	recovered bool // it has; set before it is seated
 
 	// A socket lives as long as a request may, and its handlers get this
 	// context from it: the exception to not storing one.
@@ -41,6 +42,8 @@ type Socket struct {
 	greeted bool // the connect handlers ran, so the disconnect handlers will
 
 	mu    sync.Mutex
+	id    string // changes once at most: when it turns out that the peer came back
+	owner string
 	ns    *Namespace // nil until it is found
 	seat  *hub.Seat  // nil until it is connected
 	early []string   // rooms joined before
@@ -78,8 +81,13 @@ func newID() string {
 }
 
 // ID returns the socket's id, which is also the name of a room of its own. It
-// is no secret.
-func (s *Socket) ID() string { return s.id }
+// is no secret. In a guard it is not settled yet: a peer that comes back gets
+// the id it had.
+func (s *Socket) ID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.id
+}
 
 // Handshake returns what is known of the peer since it connected. It is put
 // together anew by every call and the caller's own.
@@ -121,7 +129,7 @@ func (s *Socket) DisconnectSession() {
 
 // LogValue implements [slog.LogValuer].
 func (s *Socket) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("id", s.id), slog.String(keyNamespace, s.name))
+	return slog.GroupValue(slog.String("id", s.ID()), slog.String(keyNamespace, s.name))
 }
 
 // connect is the first thing that a socket's mailbox does: find the namespace,
@@ -185,10 +193,18 @@ func (s *Socket) enter() error {
 // come: before it any broadcast, after it all.
 func (s *Socket) sit() error {
 	s.mu.Lock()
-	rooms := append([]string{s.id}, s.early...)
+	early := s.early
 	s.mu.Unlock()
-	welcome := func() { s.sendPacket(connectReply(s.link.session.Protocol(), s.id)) }
-	seat, err := s.ns.space.Enter(s, welcome, rooms...)
+	var (
+		seat *hub.Seat
+		err  error
+	)
+	if s.ns.space.Remembers() && s.link.session.Protocol() != 3 {
+		seat, err = s.sitAgain(early)
+	} else {
+		welcome := func() { s.sendPacket(connectReply(s.link.session.Protocol(), s.ID(), "")) }
+		seat, err = s.ns.space.Enter(s, welcome, append([]string{s.ID()}, early...)...)
+	}
 	if err != nil {
 		return fmt.Errorf("take a seat: %w", err)
 	}
@@ -202,10 +218,15 @@ func (s *Socket) sit() error {
 	return nil
 }
 
-func connectReply(protocol int, id string) *packet.Packet {
+// connectReply lets a client in. With a private id it may come back.
+func connectReply(protocol int, id, private string) *packet.Packet {
 	p := &packet.Packet{Type: packet.Connect}
-	if protocol != 3 {
+	switch {
+	case protocol == 3:
+	case private == "":
 		p.Data = []byte(`{"sid":"` + id + `"}`)
+	default:
+		p.Data = []byte(`{"sid":"` + id + `","pid":"` + private + `"}`)
 	}
 	return p
 }
@@ -230,6 +251,8 @@ func (s *Socket) leave(reason Reason) {
 	}
 	if seat == nil {
 		s.cancel() // guards are running, for nobody
+	} else if reason == ReasonClientDisconnect || reason == ReasonServerDisconnect {
+		seat.End()
 	} else {
 		seat.Close()
 	}

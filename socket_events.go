@@ -1,6 +1,7 @@
 package tutti
 
 import (
+	"context"
 	"encoding/json"
 
 	"github.com/tutti-rt/tutti/engineio"
@@ -8,13 +9,24 @@ import (
 	"github.com/tutti-rt/tutti/packet"
 )
 
-// Emit sends an event to the socket's peer and to nobody else. It queues and
-// does not wait. A []byte among or within args travels as binary. The offset
-// is empty: the message is not one of the namespace's.
+// Emit sends an event to the socket's peer and to nobody else. A []byte among
+// or within args travels as binary.
+//
+// In a namespace without memory it queues and does not wait, and the offset is
+// empty: the message is not one of the namespace's. In one with memory the
+// message goes on the tape, to be received later if the peer is away for a
+// while; Emit returns when it is there.
 func (s *Socket) Emit(event string, args ...any) (Offset, error) {
 	m, err := newMessage(event, args)
 	if err != nil {
 		return "", err
+	}
+	s.mu.Lock()
+	seat, left := s.seat, s.left
+	s.mu.Unlock()
+	if seat != nil && left == "" && s.returns {
+		r, err := s.ns.space.Publish(context.Background(), m, hub.Address{Rooms: []string{s.ID()}})
+		return r.Offset, err
 	}
 	return "", s.deliver(m)
 }
@@ -67,7 +79,7 @@ func (s *Socket) write(m *hub.Message) error {
 	if trace := s.link.server.cfg.Trace.EventSent; trace != nil {
 		trace(s, m)
 	}
-	frames := framesOf(s.format, m)
+	frames := framesOf(s.format, s.returns, m)
 	if m.Volatile {
 		s.link.session.SendVolatile(frames...)
 		return nil

@@ -42,7 +42,7 @@ func (s *Socket) Rooms() []string {
 
 // Broadcast returns everyone in the namespace but this socket.
 func (s *Socket) Broadcast() Audience {
-	return Audience{ns: s.Namespace(), except: []string{s.id}}
+	return Audience{ns: s.Namespace(), except: []string{s.ID()}}
 }
 
 // To returns the members of any of the rooms, but not this socket.

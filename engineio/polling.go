@@ -54,6 +54,11 @@ func (t *pollTransport) send(f *Frame) error {
 	return nil
 }
 
+func (t *pollTransport) backlog() int { return t.size }
+
+// whenDrained: a GET that takes the whole queue fires, see answer.
+func (t *pollTransport) whenDrained() bool { return t.size > 0 }
+
 // ready reports whether a GET waits for which there is nothing yet.
 func (t *pollTransport) ready() bool {
 	return t.status == serving && t.wake != nil && len(t.queue) == 0
@@ -230,7 +235,11 @@ func (t *pollTransport) left(frames []*Frame, err error) {
 	if t.status == ended {
 		s.flushedLocked()
 	}
+	drained := t.size == 0
 	s.mu.Unlock()
+	if drained {
+		s.fireDrained()
+	}
 	switch {
 	case err != nil:
 		s.fail(&fault{ReasonTransportError, err})

@@ -45,6 +45,7 @@ type Session struct {
 	heartbeat heartbeat
 	closing   closing
 	turn      turn
+	drained   func() // see OnDrained
 }
 
 // state is where a session is in its life.

@@ -146,6 +146,7 @@ func (s *Session) completeUpgrade(t *wsTransport) bool {
 			over := s.state > open
 			s.mu.Unlock()
 			s.srv.trace.upgraded(s)
+			s.fireDrained() // the transport that would have is gone: who waits looks again
 			if over {
 				s.tellHere()
 			}

@@ -34,6 +34,44 @@ func (s *Session) SendVolatile(frames ...*Frame) bool {
 	return err == nil
 }
 
+// Backlog returns how many bytes were sent and have not left yet: over polling, those that no GET has taken.
+func (s *Session) Backlog() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state > open {
+		return 0
+	}
+	return s.transport.backlog()
+}
+
+// OnDrained has f called once when everything that was sent has left; at once, if it has. f must not wait. It is called
+// on any goroutine, and not if the session ends before. It replaces the f of an earlier call that is still to come. It
+// is for who sends in pieces what is too much to be queued.
+func (s *Session) OnDrained(f func()) {
+	s.mu.Lock()
+	if s.state > open {
+		s.mu.Unlock()
+		return
+	}
+	s.drained = f
+	wait := s.transport.whenDrained()
+	s.mu.Unlock()
+	if !wait {
+		s.fireDrained()
+	}
+}
+
+// fireDrained calls what waits for it.
+func (s *Session) fireDrained() {
+	s.mu.Lock()
+	f := s.drained
+	s.drained = nil
+	s.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
 // sendLocked hands frames to the transport one by one: the lock keeps others from between them, and no slice has to
 // live on the heap. After an error the caller must unlock and call tell.
 func (s *Session) sendLocked(frames []*Frame) error {

@@ -8,6 +8,10 @@ type transport interface {
 	send(f *Frame) error
 	// ready reports whether a frame sent now would leave at once.
 	ready() bool
+	// backlog returns how many bytes were sent and have not left.
+	backlog() int
+	// whenDrained has Session.fireDrained called when the backlog is 0, without the lock. It returns false if it is now.
+	whenDrained() bool
 	// end ends the connection. Nothing is sent afterwards.
 	end(how ending)
 }

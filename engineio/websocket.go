@@ -35,6 +35,10 @@ func (t *wsTransport) send(f *Frame) error {
 
 func (t *wsTransport) ready() bool { return t.conn.Queued() == 0 }
 
+func (t *wsTransport) backlog() int { return t.conn.Queued() }
+
+func (t *wsTransport) whenDrained() bool { return t.conn.OnDrained(t.s.fireDrained) }
+
 func (t *wsTransport) end(how ending) {
 	if how == endCut {
 		t.conn.Abort(nil)

@@ -39,12 +39,13 @@ type Message struct {
 	Except    []string  // the rooms it was not for; set by Publish
 	Time      time.Time // when it got its place on the tape; set by Publish
 
-	epoch    string
-	position Position // 0: it has none
-	since    Position // without a position: that of the last message before it
-	size     int      // bytes of its record on the tape
-	members  int      // how many it was handed to
-	forms    atomic.Pointer[[]encoded]
+	epoch      string
+	remembered bool     // its space has a memory
+	position   Position // 0: it has none
+	since      Position // without a position: that of the last message before it
+	size       int      // bytes of its record on the tape
+	members    int      // how many it was handed to
+	forms      atomic.Pointer[[]encoded]
 }
 
 // Offset returns the message's place in the order of its space, or "" if it
@@ -57,9 +58,16 @@ func (m *Message) Offset() Offset {
 	return newOffset(m.epoch, m.position)
 }
 
+// Kept says whether the message is on the tape of a space with memory.
+func (m *Message) Kept() bool { return m.remembered && m.position != 0 }
+
 // Since returns the offset with which a member continues that has received m
-// and everything before it: m's own, or that of the last message before it.
+// and everything before it: m's own, or that of the last message before it if
+// m is not kept. It is "" in a space without memory.
 func (m *Message) Since() Offset {
+	if !m.remembered {
+		return ""
+	}
 	return newOffset(m.epoch, max(m.position, m.since))
 }
 

@@ -78,7 +78,7 @@ func (sp *Space) open() error {
 	if err != nil {
 		return fmt.Errorf("open memory of %s: %w", sp.namespace, err)
 	}
-	if sp.tape, err = openTape(log, sp.memory, sp.follow); err != nil {
+	if sp.tape, err = openTape(sp.namespace, log, sp.memory, sp.follow); err != nil {
 		return fmt.Errorf("open memory of %s: %w", sp.namespace, err)
 	}
 	sp.head = sp.tape.last
@@ -88,6 +88,20 @@ func (sp *Space) open() error {
 // Err returns why the space's memory could not be opened, nil if it was or has
 // none. Such a space refuses everything.
 func (sp *Space) Err() error { return sp.err }
+
+// Remembers says whether the space has a memory.
+func (sp *Space) Remembers() bool { return sp.memory != nil }
+
+// Head returns the offset of the last message that was handed out: where one
+// continues who has seen all. It is "" in a space without memory.
+func (sp *Space) Head() Offset {
+	if sp.tape == nil {
+		return ""
+	}
+	var o Offset
+	sp.order.do(func() { o = newOffset(sp.tape.epoch, sp.head) })
+	return o
+}
 
 // Namespace returns the name of the namespace.
 func (sp *Space) Namespace() string { return sp.namespace }
@@ -135,7 +149,7 @@ func (sp *Space) forward(ctx context.Context, m *Message) (Receipt, error) {
 			sp.head++
 			m.epoch, m.position = sp.hub.epoch, sp.head
 		} else {
-			m.epoch, m.since = sp.tape.epoch, sp.head
+			m.remembered, m.epoch, m.since = true, sp.tape.epoch, sp.head
 		}
 		sp.hand(m)
 	})
@@ -159,7 +173,7 @@ func (sp *Space) follow(batch []*Message) {
 // hand gives a message to every member it is for, but for those that read it
 // from the tape.
 func (sp *Space) hand(m *Message) {
-	kept := sp.tape != nil && m.position != 0
+	kept := m.Kept()
 	sp.each(Address{Rooms: m.Rooms, Except: m.Except}, func(s *Seat) {
 		switch {
 		case s.behind || kept && s.cursor >= m.position:

@@ -14,10 +14,11 @@ import (
 // next one, so that many publishers share one fsync; a batch is handed out to
 // the members when it is written, in order, and then its publishers return.
 type tape struct {
-	log    Log
-	epoch  string
-	memory *Memory
-	follow func(batch []*Message) // called by the writer, outside locks
+	namespace string
+	log       Log
+	epoch     string
+	memory    *Memory
+	follow    func(batch []*Message) // called by the writer, outside locks
 
 	mu     sync.Mutex
 	last   Position // the last that was given out
@@ -48,9 +49,9 @@ var (
 )
 
 // openTape continues where the log was left.
-func openTape(log Log, memory *Memory, follow func([]*Message)) (*tape, error) {
+func openTape(namespace string, log Log, memory *Memory, follow func([]*Message)) (*tape, error) {
 	state := log.State()
-	t := &tape{log: log, epoch: state.Epoch, memory: memory, follow: follow, last: state.Last}
+	t := &tape{namespace: namespace, log: log, epoch: state.Epoch, memory: memory, follow: follow, last: state.Last}
 	t.recent.floor = state.Floor
 	for after := state.Floor; ; {
 		stored, err := log.Tape(after, 1024)
@@ -79,7 +80,8 @@ func (t *tape) message(s Stored) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.epoch, m.position, m.Time, m.size = t.epoch, s.Position, s.Time, len(s.Body)
+	m.remembered, m.epoch, m.position, m.Time, m.size = true, t.epoch, s.Position, s.Time, len(s.Body)
+	m.Namespace = t.namespace
 	return m, nil
 }
 
@@ -99,7 +101,7 @@ func (t *tape) append(ctx context.Context, m *Message) (Position, bool, error) {
 		return first.position, true, err
 	}
 	t.last++
-	m.epoch, m.position, m.Time = t.epoch, t.last, time.Now()
+	m.remembered, m.epoch, m.position, m.Time = true, t.epoch, t.last, time.Now()
 	g := t.groupLocked()
 	g.messages = append(g.messages, m)
 	t.ids.add(m, g, t.memory.Window)

@@ -122,6 +122,20 @@ func (c *Conn) Queued() int {
 	return c.out.queued
 }
 
+// OnDrained has f called once when nothing waits to be written any more, on the
+// writer's goroutine; f must not wait. If nothing waits now it returns false and
+// f will not be called, nor if the connection ends before. It replaces the f
+// of an earlier call that is still to come.
+func (c *Conn) OnDrained(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out.queued == 0 {
+		return false
+	}
+	c.drained = f
+	return true
+}
+
 func (c *Conn) roomLocked(size int) error {
 	if c.closing {
 		return ErrClosed
@@ -256,7 +270,14 @@ func (c *Conn) writeItems(data []byte, items []item) error {
 	if !c.ended { // or it has been set to 0
 		c.out.queued -= size
 	}
+	var drained func()
+	if c.out.queued == 0 {
+		drained, c.drained = c.drained, nil
+	}
 	c.mu.Unlock()
+	if drained != nil {
+		drained()
+	}
 	for i := range items {
 		if f := items[i].flushed; f != nil {
 			f()
