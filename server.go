@@ -120,5 +120,6 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		err = errors.Join(err, ctx.Err())
 	}
 	srv.cancel()
+	srv.hub.Close()
 	return err
 }

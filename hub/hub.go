@@ -66,6 +66,9 @@ func New(cfg Config) *Hub {
 	if cfg.Trace == nil {
 		cfg.Trace = &Trace{}
 	}
+	if cfg.Store == nil && cfg.Memory != nil {
+		cfg.Store = NewMemoryStore()
+	}
 	return &Hub{cfg: cfg, epoch: newEpoch(), spaces: make(map[string]*Space)}
 }
 

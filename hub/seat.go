@@ -53,10 +53,16 @@ type place struct {
 // nil it is called when m's turn has come and before any message can reach m:
 // what it sends comes first. It must not wait.
 func (sp *Space) Enter(m Member, welcome func(), rooms ...string) (*Seat, error) {
+	if sp.err != nil {
+		return nil, sp.err
+	}
 	if err := sp.hub.checkRooms(rooms); err != nil {
 		return nil, err
 	}
 	s := &Seat{space: sp, member: m}
+	if sp.tape != nil {
+		s.reader, _ = m.(Reader)
+	}
 	var err error
 	sp.order.do(func() {
 		if err = s.fits(len(rooms)); err != nil {

@@ -88,6 +88,9 @@ type sessions struct {
 // EnterSession gives a member a seat that it can come back to. The session is
 // written before Welcome is called.
 func (sp *Space) EnterSession(ctx context.Context, r Reader, a Arrival) (*Seat, error) {
+	if sp.err != nil {
+		return nil, sp.err
+	}
 	rooms := append([]string{a.Name}, a.Rooms...)
 	if err := sp.hub.checkRooms(rooms); err != nil {
 		return nil, err
@@ -124,6 +127,9 @@ func (sp *Space) EnterSession(ctx context.Context, r Reader, a Arrival) (*Seat, 
 // It fails with [ErrNoSession], [ErrNotOwner], [ErrOffset] or [ErrTrimmed], and
 // then nothing has changed.
 func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset Offset, a Arrival) (*Seat, error) {
+	if sp.err != nil {
+		return nil, sp.err
+	}
 	if err := sp.hub.checkRooms(a.Rooms); err != nil {
 		return nil, err
 	}
@@ -188,11 +194,10 @@ func (sp *Space) welcome(ctx context.Context, s *Seat, saved *group, welcome fun
 func (sp *Space) resumeAt(old *session, offset Offset) (Position, error) {
 	p := old.start
 	if offset != "" {
-		epoch, position, ok := parseOffset(offset)
-		if !ok || epoch != sp.tape.epoch || position > sp.tape.lastWritten() {
-			return 0, ErrOffset
+		var err error
+		if p, err = sp.positionOf(offset); err != nil {
+			return 0, err
 		}
-		p = position
 	}
 	handed, level := old.handed, old.level
 	if old.seat != nil {
@@ -301,4 +306,50 @@ func (sp *Space) loadSessions() error {
 		sp.sessions.gone = append(sp.sessions.gone, s)
 	}
 	return nil
+}
+
+// EnterAt gives a member a seat in rooms as Enter does, and hands it what was
+// published to them since an offset before anything else. It is for members
+// that keep their offset themselves and have no session. With the offset "" it
+// begins with what comes next. It fails with [ErrOffset] or [ErrTrimmed].
+func (sp *Space) EnterAt(r Reader, offset Offset, welcome func(), rooms ...string) (*Seat, error) {
+	if offset == "" {
+		return sp.Enter(r, welcome, rooms...)
+	}
+	switch {
+	case sp.err != nil:
+		return nil, sp.err
+	case sp.tape == nil:
+		return nil, ErrOffset
+	}
+	if err := sp.hub.checkRooms(rooms); err != nil {
+		return nil, err
+	}
+	p, err := sp.positionOf(offset)
+	if err != nil {
+		return nil, err
+	}
+	if !sp.tape.covers(p) {
+		return nil, ErrTrimmed
+	}
+	s := &Seat{space: sp, member: r, reader: r, behind: true, cursor: p}
+	sp.order.do(func() {
+		if err = s.fits(len(rooms)); err != nil {
+			return
+		}
+		if welcome != nil {
+			welcome()
+		}
+		s.sit()
+		for _, name := range rooms {
+			if s.find(name) < 0 {
+				s.addSince(name, p)
+			}
+		}
+		s.catchUp()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }

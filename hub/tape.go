@@ -370,3 +370,12 @@ func (x *ids) add(m *Message, g *group, window time.Duration) {
 	}
 	x.young[idKey{m.Publisher, m.ID}] = appended{m.position, g}
 }
+
+// forget drops what was erased from memory.
+func (t *tape) forget(e Erasure) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.recent.list = slices.DeleteFunc(slices.Clone(t.recent.list), func(m *Message) bool {
+		return slices.Contains(m.Rooms, e.Room) && (e.Position == 0 || m.position == e.Position)
+	})
+}

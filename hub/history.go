@@ -1,0 +1,116 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// ErrNoHistory means that the room keeps no history: its space has no memory,
+// or no rule of it fits.
+var ErrNoHistory = errors.New("hub: room keeps no history")
+
+// DefaultPage and MaxPage bound how many messages a page of a history has.
+const (
+	DefaultPage = 50
+	MaxPage     = 1000
+)
+
+// A PageQuery asks for a page of a room's history: the last messages before an
+// offset, the first after one, or the last of all if both are "". Limit 0 is
+// [DefaultPage]; more than [MaxPage] is MaxPage.
+type PageQuery struct {
+	Before, After Offset
+	Limit         int
+}
+
+// A Page is a part of a room's history, oldest first.
+type Page struct {
+	// Epoch names the life of the tape. When it changes, offsets of before mean
+	// nothing any more.
+	Epoch    string
+	Messages []*Message
+	// More says that the history goes on in the direction that was asked for.
+	More bool
+}
+
+// History returns a page of what a room has kept. It fails with [ErrNoHistory],
+// or [ErrOffset] for an offset that is not of this tape.
+func (sp *Space) History(room string, q PageQuery) (Page, error) {
+	if sp.err != nil {
+		return Page{}, sp.err
+	}
+	if sp.tape == nil || sp.memory.rule(room) == nil {
+		return Page{}, ErrNoHistory
+	}
+	limit := q.Limit
+	if limit <= 0 {
+		limit = DefaultPage
+	}
+	limit = min(limit, MaxPage)
+	query := HistoryQuery{Limit: limit + 1}
+	for _, x := range []struct {
+		offset   Offset
+		position *Position
+	}{{q.Before, &query.Before}, {q.After, &query.After}} {
+		if x.offset == "" {
+			continue
+		}
+		p, err := sp.positionOf(x.offset)
+		if err != nil {
+			return Page{}, err
+		}
+		*x.position = p
+	}
+	stored, err := sp.tape.log.History(room, query)
+	if err != nil {
+		return Page{}, fmt.Errorf("read history: %w", err)
+	}
+	page := Page{Epoch: sp.tape.epoch, More: len(stored) > limit}
+	if page.More && query.After != 0 {
+		stored = stored[:limit]
+	} else if page.More {
+		stored = stored[1:]
+	}
+	page.Messages, err = sp.tape.messages(stored)
+	return page, err
+}
+
+// positionOf reads an offset of this space's tape.
+func (sp *Space) positionOf(o Offset) (Position, error) {
+	epoch, p, ok := parseOffset(o)
+	if !ok || epoch != sp.tape.epoch || p > sp.tape.lastWritten() {
+		return 0, ErrOffset
+	}
+	return p, nil
+}
+
+// Erase removes a message from a room's history and from the tape, for good.
+// Who has received it keeps it.
+func (sp *Space) Erase(ctx context.Context, room string, o Offset) error {
+	if sp.tape == nil {
+		return ErrNoHistory
+	}
+	p, err := sp.positionOf(o)
+	if err != nil {
+		return err
+	}
+	return sp.erase(ctx, Erasure{Room: room, Position: p})
+}
+
+// EraseRoom removes all that a room has kept, for good.
+func (sp *Space) EraseRoom(ctx context.Context, room string) error {
+	if sp.tape == nil {
+		return ErrNoHistory
+	}
+	return sp.erase(ctx, Erasure{Room: room})
+}
+
+func (sp *Space) erase(ctx context.Context, e Erasure) error {
+	g := sp.tape.enqueue(nil, e)
+	if err := g.wait(ctx); err != nil {
+		return err
+	}
+	sp.tape.forget(e)
+	return nil
+}
