@@ -1,7 +1,9 @@
 package engineio
 
 import (
+	"errors"
 	"net/http"
+	"os"
 	"slices"
 	"time"
 )
@@ -233,6 +235,9 @@ func (t *pollTransport) left(frames []*Frame, err error) {
 	s.mu.Unlock()
 	switch {
 	case err != nil:
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.srv.trace.limit("WriteTimeout")
+		}
 		s.fail(&fault{ReasonTransportError, err})
 	case slices.Contains(frames, framePing):
 		s.pingLeft()

@@ -50,18 +50,25 @@ func (t *wsTransport) run() {
 	if t.probe != nil {
 		t.s.probeEnded(t.probe)
 	} else {
-		t.s.fail(lost(err))
+		t.s.fail(t.s.srv.lost(err))
 	}
 	<-t.conn.Done()
 }
 
 // lost returns the fault of a connection that has ended with err.
-func lost(err error) *fault {
+func (srv *Server) lost(err error) *fault {
 	var wrong *websocket.ProtocolError
-	if errors.As(err, &wrong) || errors.Is(err, websocket.ErrTooSlow) {
-		return &fault{ReasonTransportError, err}
+	switch {
+	case errors.As(err, &wrong):
+		if wrong.Code == websocket.CodeTooBig {
+			srv.trace.limit("MaxPayload")
+		}
+	case errors.Is(err, websocket.ErrTooSlow):
+		srv.trace.limit("WriteTimeout")
+	default:
+		return &fault{ReasonTransportClose, err}
 	}
-	return &fault{ReasonTransportClose, err}
+	return &fault{ReasonTransportError, err}
 }
 
 // receive takes a WebSocket message, which is one packet.
