@@ -20,6 +20,8 @@ type pollTransport struct {
 	wake   chan struct{} // of the GET that waits, nil if none does; holds one token when there is something to take
 	status status
 
+	coming chan struct{} // after a close packet: see farewell
+
 	posting bool
 	body    *http.ResponseController // of the POST whose body is being read, while it is
 	cut     bool                     // that was ended, and its connection with it
@@ -61,9 +63,9 @@ func (t *pollTransport) ready() bool {
 	return t.status == serving && t.wake != nil && len(t.queue) == 0
 }
 
-func (t *pollTransport) end(how ending) {
+func (t *pollTransport) end(how ending) (over bool) {
 	if t.status == ended || t.status == replaced {
-		return
+		return true
 	}
 	t.status = ended
 	switch how {
@@ -71,6 +73,9 @@ func (t *pollTransport) end(how ending) {
 		t.status = draining
 	case endAgree:
 		t.last(frameNoop)
+		if t.wake == nil {
+			t.coming = make(chan struct{})
+		}
 	default:
 		t.last(frameClose)
 	}
@@ -80,6 +85,7 @@ func (t *pollTransport) end(how ending) {
 		t.body, t.cut = nil, true
 	}
 	t.signal()
+	return t.status == ended && t.coming == nil
 }
 
 // last makes f the only thing to leave.
@@ -171,6 +177,9 @@ func (t *pollTransport) wait() (wake chan struct{}, refused *refusal) {
 	switch {
 	case t.status == replaced:
 		return nil, refuse(CodeBadRequest)
+	case t.coming != nil:
+		close(t.coming)
+		t.coming = nil
 	case t.status == ended:
 		return nil, refuse(CodeSessionUnknown)
 	case t.wake != nil:

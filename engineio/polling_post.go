@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 )
 
 // bodies are buffers for the bodies of POSTs.
@@ -62,6 +63,7 @@ func (t *pollTransport) post(w http.ResponseWriter, r *http.Request) {
 			t.s.srv.trace.limit("MaxPackets")
 		}
 		t.s.fail(err)
+		t.farewell()
 	}
 	h := t.s.srv.header(w, r, false)
 	h.Set("Content-Type", "text/html") // "text/plain" makes some old browsers offer a download
@@ -101,6 +103,32 @@ func (t *pollTransport) bodyDone() bool {
 	defer t.s.mu.Unlock()
 	t.body = nil
 	return t.cut
+}
+
+// farewellTime is how long the answer to a close packet waits for a GET.
+const farewellTime = 20 * time.Millisecond
+
+// farewell waits a moment if the peer has sent a close packet while no GET was pending. Clients send the two at the
+// same time on different connections, and goroutines take them in any order; a GET that comes too late would be
+// told that there is no such session.
+func (t *pollTransport) farewell() {
+	s := t.s
+	s.mu.Lock()
+	coming := t.coming
+	s.mu.Unlock()
+	if coming == nil {
+		return
+	}
+	moment := time.NewTimer(farewellTime)
+	defer moment.Stop()
+	select {
+	case <-coming:
+	case <-moment.C:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.coming = nil
+	s.flushedLocked()
 }
 
 // isBinary reports whether the body of r is binary. Revision 3 clients say so for binary payloads.

@@ -8,8 +8,9 @@ type transport interface {
 	send(f *Frame) error
 	// ready reports whether a frame sent now would leave at once.
 	ready() bool
-	// end ends the connection. Nothing is sent afterwards.
-	end(how ending)
+	// end ends the connection. Nothing is sent afterwards. It reports whether the session can be forgotten now; if
+	// not, the transport says so later, with Session.flushedLocked or Session.fail.
+	end(how ending) (over bool)
 }
 
 var (
@@ -21,8 +22,7 @@ var (
 type ending uint8
 
 const (
-	// endFlush lets what was sent leave, then tells the peer. A peer that polls has to come for it: the transport
-	// calls Session.flushed when it did.
+	// endFlush lets what was sent leave, then tells the peer. A peer that polls has to come for it.
 	endFlush ending = iota
 	// endTell tells the peer, if it waits; what was sent and has not left is dropped.
 	endTell

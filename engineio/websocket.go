@@ -35,12 +35,13 @@ func (t *wsTransport) send(f *Frame) error {
 
 func (t *wsTransport) ready() bool { return t.conn.Queued() == 0 }
 
-func (t *wsTransport) end(how ending) {
+func (t *wsTransport) end(how ending) (over bool) {
 	if how == endCut {
 		t.conn.Abort(nil)
-		return
+		return true
 	}
 	t.conn.Close(websocket.CodeNormal, "")
+	return how != endFlush
 }
 
 // run reads until the connection has ended. It is the goroutine of the session.
