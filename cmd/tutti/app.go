@@ -137,7 +137,7 @@ func serverConfig(s config.Settings, log *slog.Logger) tutti.Config {
 			Credentials:     s.Credentials,
 			HTTPCompression: max(int(s.Compress.HTTP), -1),
 		},
-		Packets:         packet.Limits{MaxAttachments: int(s.Limit.Attachments)},
+		Packets:         packet.Limits{MaxAttachments: int(s.Limit.Attachments), MaxBytes: int(s.Limit.Packet)},
 		Hub:             hub.Config{MaxRooms: int(s.Limit.Rooms)},
 		MaxNamespaces:   int(s.Limit.Namespaces),
 		MaxInbox:        int(s.Limit.Inbox),
