@@ -44,7 +44,8 @@ type Session struct {
 	confirm   *wheel.Timer // until Confirm
 	heartbeat heartbeat
 	closing   closing
-	turn      turn
+	receiving bool // somebody is inside Receiver.Receive
+	told      bool // Receiver.Closed was called, or is about to be
 }
 
 // state is where a session is in its life.
