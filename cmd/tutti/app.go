@@ -34,10 +34,10 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 	cfg := serverConfig(s, log)
 	cfg.Trace, cfg.Engine.Trace, cfg.Hub.Trace = m.Server(), m.Engine(), m.Hub()
 
-	files, _, err := clientfiles.Files()
+	files, version, err := clientfiles.Files()
 	switch {
 	case err == nil:
-		cfg.ClientFiles = files
+		cfg.ClientFiles, cfg.ClientVersion = files, version
 	case s.Demo != "":
 		return nil, fmt.Errorf("the demo needs the Socket.IO client: %w", err)
 	default:
