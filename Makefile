@@ -4,12 +4,13 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 MAKEFLAGS += --no-builtin-rules
 
 # The tools, at fixed versions and apart from go.mod: who uses the library
 # doesn't inherit what its developers check it with.
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.1.4
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 T ?= 30s

@@ -14,9 +14,10 @@ import (
 )
 
 // clientFiles serves the files of the JavaScript client. They are read,
-// compressed and named by their content at the first request for each.
+// compressed and given their names at the first request for each.
 type clientFiles struct {
-	source fs.FS
+	source  fs.FS
+	version string // "": name files by their content
 
 	mu    sync.Mutex
 	files map[string]*clientFile
@@ -39,7 +40,7 @@ var clientFileNames = map[string]bool{
 
 // serve answers a request for a client file and says whether it was one.
 func (c *clientFiles) serve(w http.ResponseWriter, r *http.Request) bool {
-	name := path.Base(r.URL.Path)
+	_, name := path.Split(r.URL.Path)
 	if !clientFileNames[name] || (r.Method != http.MethodGet && r.Method != http.MethodHead) {
 		return false
 	}
@@ -76,11 +77,15 @@ func (c *clientFiles) open(name string) (*clientFile, error) {
 	zw := gzip.NewWriter(&buf)
 	zw.Write(plain) // a bytes.Buffer takes everything
 	zw.Close()
-	sum := sha256.Sum256(plain)
+	version := c.version
+	if version == "" {
+		sum := sha256.Sum256(plain)
+		version = hex.EncodeToString(sum[:8])
+	}
 	f := &clientFile{
 		plain:       plain,
 		gzipped:     buf.Bytes(),
-		etag:        `"` + hex.EncodeToString(sum[:8]) + `"`,
+		etag:        `"` + version + `"`,
 		contentType: "application/javascript; charset=utf-8",
 	}
 	if strings.HasSuffix(name, ".map") {

@@ -46,6 +46,9 @@ type Config struct {
 	// ClientFiles holds socket.io.js and its siblings, from the client-dist
 	// folder of the npm package "socket.io". Nil: they are not served.
 	ClientFiles fs.FS
+	// ClientVersion is the version of ClientFiles, which browsers use to tell
+	// whether theirs is the same. Default: a digest of each file.
+	ClientVersion string
 
 	// Log is where the server writes what went wrong. Default slog.Default().
 	Log *slog.Logger

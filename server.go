@@ -65,7 +65,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	if cfg.ClientFiles != nil {
-		srv.files = &clientFiles{source: cfg.ClientFiles}
+		srv.files = &clientFiles{source: cfg.ClientFiles, version: cfg.ClientVersion}
 	}
 	srv.ctx, srv.cancel = context.WithCancel(context.Background())
 	srv.Namespace("/")

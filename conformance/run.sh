@@ -26,6 +26,7 @@ npm ci --no-audit --no-fund --loglevel=error
 if [ "${TUTTI_REFERENCE:-}" = 1 ]; then
 	[ $# -gt 0 ] || set -- test/*.test.mjs
 else
+	../scripts/client.sh # the files that the programs carry
 	bin=$(mktemp -d)
 	trap 'rm -rf "$bin"' EXIT
 	(cd .. && go build -o "$bin/" ./conformance/server ./cmd/tutti)
@@ -33,4 +34,4 @@ else
 	[ $# -gt 0 ] || set -- test/*.test.mjs browser/*.test.mjs
 fi
 
-node --test --test-reporter="${REPORTER:-dot}" --test-reporter-destination=stdout "$@"
+node --test --test-reporter="${REPORTER:-./reporter.mjs}" --test-reporter-destination=stdout "$@"

@@ -58,26 +58,30 @@ func eventName(name string) string {
 	}, name)
 }
 
-// encodeText writes a message for WebSockets that take mere text: a single
-// string as it is, everything else as JSON.
-func encodeText(m *hub.Message) *websocket.Frame {
+// encodeText writes a message for WebSockets that take mere text.
+func encodeText(m *hub.Message) *websocket.Frame { return frame(m, appendText(nil, m)) }
+
+// appendText appends a single string as it is, everything else as JSON.
+func appendText(dst []byte, m *hub.Message) []byte {
 	if m.Args.Len() == 1 {
 		if text, ok := m.Args.At(0).String(); ok {
-			return frame(m, []byte(text))
+			return append(dst, text...)
 		}
 	}
-	return frame(m, appendData(nil, m.Args))
+	return appendData(dst, m.Args)
 }
 
 // encodeJSON writes a message for WebSockets with JSON framing.
 func encodeJSON(m *hub.Message) *websocket.Frame {
-	dst := make([]byte, 0, 96+len(m.Event)+m.Args.Size())
+	return frame(m, appendJSON(make([]byte, 0, 96+len(m.Event)+m.Args.Size()), m))
+}
+
+// appendJSON appends the message as an object of JSON framing.
+func appendJSON(dst []byte, m *hub.Message) []byte {
+	dst = append(dst, '{')
 	if m.Call != nil {
-		dst = append(dst, `{"call":`...)
-		dst = strconv.AppendUint(dst, m.Call.ID, 10)
+		dst = strconv.AppendUint(append(dst, `"call":`...), m.Call.ID, 10)
 		dst = append(dst, ',')
-	} else {
-		dst = append(dst, '{')
 	}
 	dst = appendString(append(dst, `"event":`...), m.Event)
 	dst = appendData(append(dst, `,"data":`...), m.Args)
@@ -87,7 +91,7 @@ func encodeJSON(m *hub.Message) *websocket.Frame {
 	if o := m.Offset(); o != "" {
 		dst = appendString(append(dst, `,"offset":`...), o)
 	}
-	return frame(m, append(dst, '}'))
+	return append(dst, '}')
 }
 
 func frame(m *hub.Message, text []byte) *websocket.Frame {

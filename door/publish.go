@@ -195,12 +195,17 @@ func (p *publisher) read(w http.ResponseWriter, r *http.Request) ([]byte, error)
 		}
 		body = http.MaxBytesReader(w, r.Body, p.cfg.MaxBody)
 	}
+	// Where deadlines are not supported, whoever wraps the writer bounds the
+	// reading and writing.
+	deadlines := http.NewResponseController(w)
+	var by time.Time
 	if p.cfg.ReadTimeout > 0 {
-		// Where deadlines are not supported, whoever wraps the writer bounds
-		// the reading.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(p.cfg.ReadTimeout))
+		by = time.Now().Add(p.cfg.ReadTimeout)
 	}
+	_ = deadlines.SetReadDeadline(by)
 	text, err := io.ReadAll(body)
+	// The http.Server's may have passed, and every request gets an answer.
+	_ = deadlines.SetWriteDeadline(time.Now().Add(defaultWriteTimeout))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, p.tooLarge()
 	}

@@ -23,8 +23,8 @@ type WebSocketConfig struct {
 	// listen.
 	Publish Access
 	// Relay opens the door to anyone and makes it pass on what each client
-	// sends to everyone in the namespace. Clients name no rooms. It excludes
-	// Listen and Publish. A relay best has a space of its own.
+	// sends to everyone in the namespace. Clients name no rooms, and Listen and
+	// Publish mean nothing. A relay best has a space of its own.
 	Relay bool
 	// Origins are the origins whose pages may come in besides the server's own,
 	// as "https://app.example.com", or "*" for every page of the web.
@@ -91,16 +91,13 @@ type webSockets struct {
 func WebSocket(space *hub.Space, cfg WebSocketConfig) (*Door, error) {
 	policy, err := origin.New(cfg.Origins, false)
 	err = errors.Join(err, cfg.Listen.validate("Listen"), cfg.Publish.validate("Publish"))
-	listen, publish := newAccess(cfg.Listen), newAccess(cfg.Publish)
-	if cfg.Relay {
-		if !listen.closed() || !publish.closed() {
-			err = errors.Join(err, errors.New("Relay is for everyone: it excludes Listen and Publish"))
-		}
-		// Nobody can name a room in a relay, so that this is everyone only.
-		listen.anyone, publish.anyone = patterns{"*"}, patterns{"*"}
-	}
 	if err != nil {
 		return nil, fmt.Errorf("websocket door: %w", err)
+	}
+	if cfg.Relay {
+		// Nobody can name a room in a relay, so that this is everyone only.
+		cfg.Listen = Access{Rooms: []string{"*"}}
+		cfg.Publish = cfg.Listen
 	}
 	cfg.Heartbeat = orDefault(cfg.Heartbeat, defaultHeartbeat)
 	cfg.MaxRooms = orDefault(cfg.MaxRooms, defaultMaxRooms)
@@ -108,7 +105,8 @@ func WebSocket(space *hub.Space, cfg WebSocketConfig) (*Door, error) {
 	cfg.MaxQueue = orDefault(cfg.MaxQueue, defaultMaxQueue)
 
 	d := &webSockets{
-		Door: newDoor("websocket", space, policy, cfg.Log, cfg.Trace), cfg: cfg, listen: listen, publish: publish,
+		Door: newDoor("websocket", space, policy, cfg.Log, cfg.Trace), cfg: cfg,
+		listen: newAccess(cfg.Listen), publish: newAccess(cfg.Publish),
 		rate:  limit.Rate{PerSecond: orDefault(cfg.Rate, 50), Burst: orDefault(cfg.Burst, 100)},
 		beats: wheel.New(100 * time.Millisecond), ping: websocket.PreparePing(),
 	}

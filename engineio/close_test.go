@@ -104,6 +104,18 @@ func TestClientCloses(t *testing.T) {
 		h.wantClosed(h.last(), "a close packet", engineio.ReasonTransportClose)
 		p.wantGone("closed")
 
+		p = h.poll("")
+		closed := make(chan answer, 1)
+		go func() { closed <- p.post("1") }()
+		synctest.Wait()
+		h.wantClosed(h.last(), "a close packet", engineio.ReasonTransportClose)
+		p.want("6") // a GET at the same time that came a moment later
+		h.want("the close packet", <-closed, 200, "ok")
+		p.wantGone("closed")
+		p = h.poll("")
+		p.send("1")
+		p.wantGone("a GET after the answer to the close packet")
+
 		p = h.poll("EIO=3")
 		pending = p.later()
 		p.send("1:1")

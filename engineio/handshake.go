@@ -71,7 +71,9 @@ func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q *query)
 	if srv.cfg.upgrades() {
 		upgrades = []string{webSocket}
 	}
-	s.start(t, nil)
+	if !s.start(t, nil) {
+		return &refusal{status: http.StatusServiceUnavailable}
+	}
 	if c := srv.cfg.Cookie; c != nil {
 		cookie := *c
 		cookie.Value = s.id
@@ -101,14 +103,14 @@ func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q *quer
 	t := &wsTransport{s: s, conn: conn}
 	started := false
 	defer func() {
-		if !started { // the acceptor panicked
+		if !started { // the server is shutting down, or the acceptor panicked
 			srv.leaveConn(conn)
 		}
 	}()
-	s.start(t, srv.openPacket(s, nil))
-	started = true
-	// The session's reader: ends with the connection; Shutdown waits.
-	srv.tasks.Go(t.run)
+	if started = s.start(t, srv.openPacket(s, nil)); started {
+		// The session's reader: ends with the connection; Shutdown waits.
+		srv.tasks.Go(t.run)
+	}
 	return nil
 }
 

@@ -1,7 +1,9 @@
 package engineio
 
 import (
+	"errors"
 	"net/http"
+	"os"
 	"slices"
 	"time"
 )
@@ -17,6 +19,8 @@ type pollTransport struct {
 
 	wake   chan struct{} // of the GET that waits, nil if none does; holds one token when there is something to take
 	status status
+
+	coming chan struct{} // after a close packet: see farewell
 
 	posting bool
 	body    *http.ResponseController // of the POST whose body is being read, while it is
@@ -64,9 +68,9 @@ func (t *pollTransport) ready() bool {
 	return t.status == serving && t.wake != nil && len(t.queue) == 0
 }
 
-func (t *pollTransport) end(how ending) {
+func (t *pollTransport) end(how ending) (over bool) {
 	if t.status == ended || t.status == replaced {
-		return
+		return true
 	}
 	t.status = ended
 	switch how {
@@ -74,6 +78,9 @@ func (t *pollTransport) end(how ending) {
 		t.status = draining
 	case endAgree:
 		t.last(frameNoop)
+		if t.wake == nil {
+			t.coming = make(chan struct{})
+		}
 	default:
 		t.last(frameClose)
 	}
@@ -83,6 +90,7 @@ func (t *pollTransport) end(how ending) {
 		t.body, t.cut = nil, true
 	}
 	t.signal()
+	return t.status == ended && t.coming == nil
 }
 
 // last makes f the only thing to leave.
@@ -174,6 +182,9 @@ func (t *pollTransport) wait() (wake chan struct{}, refused *refusal) {
 	switch {
 	case t.status == replaced:
 		return nil, refuse(CodeBadRequest)
+	case t.coming != nil:
+		close(t.coming)
+		t.coming = nil
 	case t.status == ended:
 		return nil, refuse(CodeSessionUnknown)
 	case t.wake != nil:
@@ -242,6 +253,9 @@ func (t *pollTransport) left(frames []*Frame, err error) {
 	}
 	switch {
 	case err != nil:
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.srv.trace.limit("WriteTimeout")
+		}
 		s.fail(&fault{ReasonTransportError, err})
 	case slices.Contains(frames, framePing):
 		s.pingLeft()

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 )
 
 // bodies are buffers for the bodies of POSTs.
@@ -62,6 +63,7 @@ func (t *pollTransport) post(w http.ResponseWriter, r *http.Request) {
 			t.s.srv.trace.limit("MaxPackets")
 		}
 		t.s.fail(err)
+		t.farewell()
 	}
 	h := t.s.srv.header(w, r, false)
 	h.Set("Content-Type", "text/html") // "text/plain" makes some old browsers offer a download
@@ -103,6 +105,32 @@ func (t *pollTransport) bodyDone() bool {
 	return t.cut
 }
 
+// farewellTime is how long the answer to a close packet waits for a GET.
+const farewellTime = 20 * time.Millisecond
+
+// farewell waits a moment if the peer has sent a close packet while no GET was pending. Clients send the two at the
+// same time on different connections, and goroutines take them in any order; a GET that comes too late would be
+// told that there is no such session.
+func (t *pollTransport) farewell() {
+	s := t.s
+	s.mu.Lock()
+	coming := t.coming
+	s.mu.Unlock()
+	if coming == nil {
+		return
+	}
+	moment := time.NewTimer(farewellTime)
+	defer moment.Stop()
+	select {
+	case <-coming:
+	case <-moment.C:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.coming = nil
+	s.flushedLocked()
+}
+
 // isBinary reports whether the body of r is binary. Revision 3 clients say so for binary payloads.
 func isBinary(r *http.Request) bool {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -130,14 +158,14 @@ func (t *pollTransport) decode(body []byte, binary bool) error {
 	handle := func(p packet) error { return t.s.handle(t, p) }
 	limit := t.s.srv.cfg.MaxPackets
 	if t.script != nil {
-		form, err := url.ParseQuery(string(body))
+		text, err := formField(string(body))
 		if err != nil {
 			return unparsable(err)
 		}
-		if !form.Has("d") {
+		if text == "" {
 			return nil
 		}
-		body = []byte(unescapeLines(form.Get("d")))
+		body = []byte(unescapeLines(text))
 	}
 	switch {
 	case t.s.protocol == 4:
@@ -147,6 +175,16 @@ func (t *pollTransport) decode(body []byte, binary bool) error {
 	default:
 		return decodePayloadV3(body, limit, handle)
 	}
+}
+
+// formField returns the field d of a form. Other fields cost nothing: half a million of them would fit a body.
+func formField(form string) (string, error) {
+	for pair := range strings.SplitSeq(form, "&") {
+		if value, ok := strings.CutPrefix(pair, "d="); ok {
+			return url.QueryUnescape(value)
+		}
+	}
+	return "", nil
 }
 
 // unescapeLines undoes what JSONP clients do to line feeds, because browsers change those in form fields: a line feed

@@ -44,7 +44,8 @@ type Session struct {
 	confirm   *wheel.Timer // until Confirm
 	heartbeat heartbeat
 	closing   closing
-	turn      turn
+	receiving bool   // somebody is inside Receiver.Receive
+	told      bool   // Receiver.Closed was called, or is about to be
 	drained   func() // see OnDrained
 }
 
@@ -65,10 +66,16 @@ func newSession(srv *Server, id string, protocol int, request *RequestInfo) *Ses
 	return s
 }
 
-// start makes the session live: the peer is told of it by opened, then the acceptor.
-func (s *Session) start(t transport, opened *Frame) {
+// start makes the session live: the peer is told of it by opened, then the acceptor. It reports false if the session has
+// ended before.
+func (s *Session) start(t transport, opened *Frame) bool {
 	s.mu.Lock()
 	s.transport = t
+	if s.state == closed {
+		t.end(endCut)
+		s.mu.Unlock()
+		return false
+	}
 	if opened != nil {
 		_ = t.send(opened) // the connection may have ended already: its reader will tell
 	}
@@ -100,6 +107,7 @@ func (s *Session) start(t transport, opened *Frame) {
 	}
 	s.mu.Unlock()
 	s.tell()
+	return true
 }
 
 // ID returns the id of the session. It is a secret: who knows it can act as the peer.

@@ -26,10 +26,13 @@ func (s *Session) Abort(reason Reason) {
 // closeWithin is Close with a limit on how long a peer that polls may take to come back.
 func (s *Session) closeWithin(reason Reason, limit time.Duration) {
 	s.mu.Lock()
+	switch s.transport.(type) {
+	case nil: // Shutdown has come between the request and its answer: start will see
+		s.failLocked(&fault{reason: reason}, endCut)
+	case *wsTransport:
+		limit = closeTimeout // a WebSocket has limits of its own
+	}
 	if s.state <= open {
-		if _, polls := s.transport.(*pollTransport); !polls {
-			limit = closeTimeout // a WebSocket has limits of its own
-		}
 		s.endLocked(closing{reason: reason})
 		s.heartbeat.timer.Reset(limit)
 		s.transport.end(endFlush)
@@ -63,8 +66,13 @@ func (s *Session) failLocked(f *fault, how ending) {
 	if s.state <= open {
 		s.endLocked(closing{f.reason, f.err})
 	}
-	s.transport.end(how)
-	s.goneLocked()
+	if s.transport == nil {
+		s.goneLocked()
+		return
+	}
+	if s.transport.end(how) {
+		s.goneLocked()
+	}
 }
 
 // endLocked stops everything but what is still to leave.

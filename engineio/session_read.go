@@ -28,47 +28,30 @@ func (s *Session) handle(t transport, p packet) error {
 	return nil // open, upgrade and noop say nothing here
 }
 
-// turn decides who may call the Receiver. Messages come from one reader at a time, but when the transport changes the
-// old reader may still be inside the Receiver.
-type turn struct {
-	taken bool
-	free  chan struct{} // made by who waits for the turn, closed when it is free
-	told  bool          // Receiver.Closed was called, or is about to be
-}
-
 // deliver gives m to the receiver, after the message before.
 func (s *Session) deliver(t transport, m Message) error {
-	if !s.takeTurn(t) {
+	if !s.beginReceive(t) {
 		return errOver
 	}
-	defer s.leaveTurn()
+	defer s.endReceive()
 	s.receiver.Receive(m)
 	return nil
 }
 
-// takeTurn waits until nobody is inside the Receiver. It reports whether a message that came over t may still be
-// received; then leaveTurn must be called.
-func (s *Session) takeTurn(t transport) bool {
+// beginReceive reports whether a message that came over t may be received. Then nobody else is inside the receiver: a
+// transport reads one message at a time, and an upgrade waits for the POST that is being read.
+func (s *Session) beginReceive(t transport) bool {
 	s.mu.Lock()
-	for s.turn.taken && s.state == open {
-		if s.turn.free == nil {
-			s.turn.free = make(chan struct{})
-		}
-		free := s.turn.free
-		s.mu.Unlock()
-		<-free
-		s.mu.Lock()
-	}
 	defer s.mu.Unlock()
 	if s.state != open || s.transport != t {
 		return false
 	}
-	s.turn.taken = true
+	s.receiving = true
 	return true
 }
 
-// leaveTurn ends a call of Receive. Who receives may have panicked: then the session ends, and the process goes on.
-func (s *Session) leaveTurn() {
+// endReceive ends a call of Receive. Who receives may have panicked: then the session ends, and the process goes on.
+func (s *Session) endReceive() {
 	if v := recover(); v != nil {
 		s.srv.cfg.Log.Error("receiver panicked", "err", v, "stack", string(debug.Stack()))
 		s.mu.Lock()
@@ -76,11 +59,7 @@ func (s *Session) leaveTurn() {
 		s.mu.Unlock()
 	}
 	s.mu.Lock()
-	s.turn.taken = false
-	if s.turn.free != nil {
-		close(s.turn.free)
-		s.turn.free = nil
-	}
+	s.receiving = false
 	over := s.state > open
 	s.mu.Unlock()
 	if over {
@@ -104,15 +83,15 @@ func (s *Session) tellHere() {
 	}
 }
 
-// mayTell reports, once, that it is time for Receiver.Closed. While somebody is inside Receive it is not: leaveTurn
-// asks again.
+// mayTell reports, once, that it is time for Receiver.Closed. While somebody is inside Receive it is not:
+// endReceive asks again.
 func (s *Session) mayTell() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state <= open || s.receiver == nil || s.turn.taken || s.turn.told {
+	if s.state <= open || s.receiver == nil || s.receiving || s.told {
 		return false
 	}
-	s.turn.told = true
+	s.told = true
 	return true
 }
 

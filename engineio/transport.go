@@ -12,8 +12,9 @@ type transport interface {
 	backlog() int
 	// whenDrained has Session.fireDrained called when the backlog is 0, without the lock. It returns false if it is now.
 	whenDrained() bool
-	// end ends the connection. Nothing is sent afterwards.
-	end(how ending)
+	// end ends the connection. Nothing is sent afterwards. It reports whether the session can be forgotten now; if
+	// not, the transport says so later, with Session.flushedLocked or Session.fail.
+	end(how ending) (over bool)
 }
 
 var (
@@ -25,8 +26,7 @@ var (
 type ending uint8
 
 const (
-	// endFlush lets what was sent leave, then tells the peer. A peer that polls has to come for it: the transport
-	// calls Session.flushed when it did.
+	// endFlush lets what was sent leave, then tells the peer. A peer that polls has to come for it.
 	endFlush ending = iota
 	// endTell tells the peer, if it waits; what was sent and has not left is dropped.
 	endTell

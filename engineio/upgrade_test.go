@@ -140,6 +140,7 @@ func TestPOSTInFlightAtUpgrade(t *testing.T) {
 		posted := make(chan answer, 1)
 		go func() { posted <- h.doContext(context.Background(), "POST", p.query, r) }()
 		pw.Write([]byte("4first"))
+		synctest.Wait()
 		w := p.probe()
 		w.send("2probe")
 		w.want("3probe")
@@ -152,6 +153,27 @@ func TestPOSTInFlightAtUpgrade(t *testing.T) {
 		pw.Close()
 		h.want("the POST", <-posted, 200, "ok")
 		h.wantGot(h.last(), "first", "second", "third")
+	})
+}
+
+// A POST that never ends makes the upgrade fail, and nothing else.
+func TestEndlessPOSTAtUpgrade(t *testing.T) {
+	run(t, engineio.Config{PingInterval: time.Hour, PingTimeout: time.Hour, UpgradeTimeout: time.Second}, func(h *harness) {
+		p := h.poll("")
+		r, pw := io.Pipe()
+		posted := make(chan answer, 1)
+		go func() { posted <- h.doContext(context.Background(), "POST", p.query, r) }()
+		pw.Write([]byte("4slow"))
+		synctest.Wait()
+		w := p.probe()
+		w.send("2probe")
+		w.want("3probe")
+		w.send("5", "4lost with the WebSocket")
+		w.wantEnd("the upgrade took too long", 1000)
+		pw.Close()
+		h.want("the POST", <-posted, 200, "ok")
+		h.wantGot(h.last(), "slow")
+		p.upgrade()
 	})
 }
 

@@ -39,12 +39,13 @@ func (t *wsTransport) backlog() int { return t.conn.Queued() }
 
 func (t *wsTransport) whenDrained() bool { return t.conn.OnDrained(t.s.fireDrained) }
 
-func (t *wsTransport) end(how ending) {
+func (t *wsTransport) end(how ending) (over bool) {
 	if how == endCut {
 		t.conn.Abort(nil)
-		return
+		return true
 	}
 	t.conn.Close(websocket.CodeNormal, "")
+	return how != endFlush
 }
 
 // run reads until the connection has ended. It is the goroutine of the session.
@@ -54,18 +55,25 @@ func (t *wsTransport) run() {
 	if t.probe != nil {
 		t.s.probeEnded(t.probe)
 	} else {
-		t.s.fail(lost(err))
+		t.s.fail(t.s.srv.lost(err))
 	}
 	<-t.conn.Done()
 }
 
 // lost returns the fault of a connection that has ended with err.
-func lost(err error) *fault {
+func (srv *Server) lost(err error) *fault {
 	var wrong *websocket.ProtocolError
-	if errors.As(err, &wrong) || errors.Is(err, websocket.ErrTooSlow) {
-		return &fault{ReasonTransportError, err}
+	switch {
+	case errors.As(err, &wrong):
+		if wrong.Code == websocket.CodeTooBig {
+			srv.trace.limit("MaxPayload")
+		}
+	case errors.Is(err, websocket.ErrTooSlow):
+		srv.trace.limit("WriteTimeout")
+	default:
+		return &fault{ReasonTransportClose, err}
 	}
-	return &fault{ReasonTransportClose, err}
+	return &fault{ReasonTransportError, err}
 }
 
 // receive takes a WebSocket message, which is one packet.

@@ -36,6 +36,18 @@ func (md *model) rooms() []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
+func (md *model) join(m *recorder, rooms []string) {
+	for _, room := range rooms {
+		md.seats[m][room] = true
+	}
+}
+
+func (md *model) leave(m *recorder, rooms []string) {
+	for _, room := range rooms {
+		delete(md.seats[m], room)
+	}
+}
+
 // reached returns who an address reaches.
 func (md *model) reached(to hub.Address) map[*recorder]bool {
 	got := map[*recorder]bool{}
@@ -62,98 +74,53 @@ func TestSeatsMatchModel(t *testing.T) {
 	}
 }
 
+// A walker takes the steps, on the space and on the model.
+type walker struct {
+	rnd   *rand.Rand
+	space *hub.Space
+	model *model
+	seats map[*recorder]*hub.Seat // closed ones too
+}
+
+var walkRooms = []string{"a", "b", "c", "d", "e"}
+
+// rooms returns some of the rooms, now and then one of them twice.
+func (w *walker) rooms() []string {
+	rooms := slices.Clone(walkRooms)
+	w.rnd.Shuffle(len(rooms), func(i, j int) { rooms[i], rooms[j] = rooms[j], rooms[i] })
+	rooms = rooms[:w.rnd.IntN(len(rooms))]
+	if len(rooms) > 0 && w.rnd.IntN(8) == 0 {
+		rooms = append(rooms, rooms[0])
+	}
+	return rooms
+}
+
+func (w *walker) address() hub.Address {
+	to := hub.Address{Rooms: w.rooms()}
+	if w.rnd.IntN(2) == 0 {
+		to.Except = w.rooms()
+	}
+	return to
+}
+
 func walk(t *testing.T, rnd *rand.Rand, steps int) {
-	var (
-		created = map[string]int{}
-		joined  = map[string]int{}
-		md      = &model{seats: map[*recorder]map[string]bool{}, last: map[*recorder]map[string]bool{}}
-		seats   = map[*recorder]*hub.Seat{}
-		names   = []string{"a", "b", "c", "d", "e"}
-	)
+	created, joined := map[string]int{}, map[string]int{}
 	sp := hub.New(hub.Config{Trace: &hub.Trace{
 		RoomCreated: func(_, room string) { created[room]++ },
 		RoomDeleted: func(_, room string) { created[room]-- },
 		Joined:      func(_, room string, _ hub.Member) { joined[room]++ },
 		Left:        func(_, room string, _ hub.Member) { joined[room]-- },
 	}}).Space("/model")
-	someRooms := func() []string {
-		rooms := slices.Clone(names)
-		rnd.Shuffle(len(rooms), func(i, j int) { rooms[i], rooms[j] = rooms[j], rooms[i] })
-		rooms = rooms[:rnd.IntN(len(rooms))]
-		if len(rooms) > 0 && rnd.IntN(8) == 0 {
-			rooms = append(rooms, rooms[0]) // named twice
-		}
-		return rooms
-	}
-	anAddress := func() hub.Address {
-		to := hub.Address{Rooms: someRooms()}
-		if rnd.IntN(2) == 0 {
-			to.Except = someRooms()
-		}
-		return to
-	}
+	md := &model{seats: map[*recorder]map[string]bool{}, last: map[*recorder]map[string]bool{}}
+	w := &walker{rnd: rnd, space: sp, model: md, seats: map[*recorder]*hub.Seat{}}
 	for step := range steps {
-		var who *recorder
-		if in := slices.SortedFunc(maps.Keys(md.seats), byName); len(in) > 0 {
-			who = in[rnd.IntN(len(in))]
+		did, err := w.step(step)
+		if err != nil {
+			t.Errorf("error %v", err)
 		}
-		rooms, to := someRooms(), anAddress()
-		did := ""
-		switch n := rnd.IntN(10); {
-		case n < 3 || who == nil:
-			who = &recorder{name: fmt.Sprint("m", step)}
-			seat, err := sp.Enter(who, nil, rooms...)
-			if err != nil {
-				t.Fatalf("step %d: enter: %v", step, err)
-			}
-			seats[who] = seat
-			md.seats[who] = map[string]bool{}
-			for _, r := range rooms {
-				md.seats[who][r] = true
-			}
-			did = fmt.Sprint("enter ", rooms)
-		case n < 5:
-			if err := seats[who].Join(rooms...); err != nil {
-				t.Fatalf("step %d: join: %v", step, err)
-			}
-			for _, r := range rooms {
-				md.seats[who][r] = true
-			}
-			did = fmt.Sprint("join ", rooms)
-		case n < 7:
-			seats[who].Leave(rooms...)
-			for _, r := range rooms {
-				delete(md.seats[who], r)
-			}
-			did = fmt.Sprint("leave ", rooms)
-		case n < 8:
-			seats[who].Close()
-			seats[who].Close() // twice is once
-			md.last[who] = md.seats[who]
-			delete(md.seats, who)
-			did = "close"
-		case n < 9:
-			for m := range md.reached(to) {
-				for _, r := range rooms {
-					md.seats[m][r] = true
-				}
-			}
-			if err := sp.Join(to, rooms...); err != nil {
-				t.Fatalf("step %d: join all: %v", step, err)
-			}
-			did = fmt.Sprint("join all ", to, rooms)
-		default:
-			for m := range md.reached(to) {
-				for _, r := range rooms {
-					delete(md.seats[m], r)
-				}
-			}
-			sp.Leave(to, rooms...)
-			did = fmt.Sprint("leave all ", to, rooms)
-		}
-		compare(t, sp, md, seats, anAddress())
-		if !maps.Equal(nonZero(joined), counts(md, names)) {
-			t.Errorf("trace counts %v members, want %v", joined, counts(md, names))
+		compare(t, sp, md, w.seats, w.address())
+		if want := counts(md, walkRooms); !maps.Equal(nonZero(joined), want) {
+			t.Errorf("trace counts %v members, want %v", joined, want)
 		}
 		for room, n := range created {
 			if want := min(joined[room], 1); n != want {
@@ -164,6 +131,46 @@ func walk(t *testing.T, rnd *rand.Rand, steps int) {
 			t.Fatalf("after step %d: %s", step, did)
 		}
 	}
+}
+
+// step does one random thing and says what.
+func (w *walker) step(n int) (did string, err error) {
+	var who *recorder
+	if in := slices.SortedFunc(maps.Keys(w.model.seats), byName); len(in) > 0 {
+		who = in[w.rnd.IntN(len(in))]
+	}
+	rooms, to := w.rooms(), w.address()
+	switch dice := w.rnd.IntN(10); {
+	case dice < 3 || who == nil:
+		who = &recorder{name: fmt.Sprint("m", n)}
+		w.seats[who], err = w.space.Enter(who, nil, rooms...)
+		w.model.seats[who] = map[string]bool{}
+		w.model.join(who, rooms)
+		return fmt.Sprint("enter ", rooms), err
+	case dice < 5:
+		w.model.join(who, rooms)
+		return fmt.Sprint("join ", rooms), w.seats[who].Join(rooms...)
+	case dice < 7:
+		w.seats[who].Leave(rooms...)
+		w.model.leave(who, rooms)
+		return fmt.Sprint("leave ", rooms), nil
+	case dice < 8:
+		w.seats[who].Close()
+		w.seats[who].Close() // twice is once
+		w.model.last[who] = w.model.seats[who]
+		delete(w.model.seats, who)
+		return "close", nil
+	case dice < 9:
+		for m := range w.model.reached(to) {
+			w.model.join(m, rooms)
+		}
+		return fmt.Sprint("join all ", to, rooms), w.space.Join(to, rooms...)
+	}
+	for m := range w.model.reached(to) {
+		w.model.leave(m, rooms)
+	}
+	w.space.Leave(to, rooms...)
+	return fmt.Sprint("leave all ", to, rooms), nil
 }
 
 func compare(t *testing.T, sp *hub.Space, md *model, seats map[*recorder]*hub.Seat, to hub.Address) {

@@ -38,7 +38,7 @@ func newSockets(mk *maker) sockets {
 		disconnected: mk.family("sockets_disconnected_total", "Sockets that left their namespace, by reason.", "reason", reasons...),
 		refused:      mk.family("sockets_refused_total", "Sockets not let into a namespace, by cause.", "cause", causeRefusal, causeError),
 		received:     mk.counter("events_received_total", "Events that came from sockets and were handled."),
-		sent:         mk.counter("events_sent_total", "Events written to sockets; a broadcast counts once for each."),
+		sent:         mk.counter("events_sent_total", "Events sent to sockets, dropped volatile ones included; a broadcast counts once for each."),
 		namespaces:   mk.counter("namespaces_created_total", "Namespaces made because a peer asked for one of a family."),
 	}
 }

@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+git rev-parse --is-inside-work-tree >/dev/null # or the list below would be empty, and all well
 mapfile -d '' files < <(git ls-files -z --cached --others --exclude-standard -- '*.go')
 unformatted=$(for f in "${files[@]}"; do [[ -e $f ]] && printf '%s\0' "$f"; done | xargs -0r gofmt -l)
 if [[ -n $unformatted ]]; then

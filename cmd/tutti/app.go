@@ -34,10 +34,10 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 	cfg := serverConfig(s, log)
 	cfg.Trace, cfg.Engine.Trace, cfg.Hub.Trace = m.Server(), m.Engine(), m.Hub()
 
-	files, _, err := clientfiles.Files()
+	files, version, err := clientfiles.Files()
 	switch {
 	case err == nil:
-		cfg.ClientFiles = files
+		cfg.ClientFiles, cfg.ClientVersion = files, version
 	case s.Demo != "":
 		return nil, fmt.Errorf("the demo needs the Socket.IO client: %w", err)
 	default:
@@ -137,7 +137,7 @@ func serverConfig(s config.Settings, log *slog.Logger) tutti.Config {
 			Credentials:     s.Credentials,
 			HTTPCompression: max(int(s.Compress.HTTP), -1),
 		},
-		Packets:         packet.Limits{MaxAttachments: int(s.Limit.Attachments)},
+		Packets:         packet.Limits{MaxAttachments: int(s.Limit.Attachments), MaxBytes: int(s.Limit.Packet)},
 		Hub:             hub.Config{MaxRooms: int(s.Limit.Rooms)},
 		MaxNamespaces:   int(s.Limit.Namespaces),
 		MaxInbox:        int(s.Limit.Inbox),

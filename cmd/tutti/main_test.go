@@ -17,6 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
 	"github.com/tutti-rt/tutti/internal/clientfiles"
 )
 
@@ -457,6 +460,40 @@ func TestDoors(t *testing.T) {
 	}
 	p.signal(syscall.SIGTERM)
 	if code := p.wait(); code != exitOK { // with a stream open
+		t.Errorf("exit code %d, want 0; stderr:\n%s", code, p.stderr.String())
+	}
+}
+
+// TestRelayText: what a plain WebSocket sends reaches all, and only them.
+func TestRelayText(t *testing.T) {
+	p := start(t, "--relay-text")
+	var conns []net.Conn
+	for range 2 {
+		conn, buffered, _, err := ws.Dial(t.Context(), "ws"+strings.TrimPrefix(p.url, "http")+"/ws")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if buffered != nil {
+			t.Fatal("the server spoke first")
+		}
+		conns = append(conns, conn)
+	}
+	if err := wsutil.WriteClientText(conns[0], []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	for i, conn := range conns {
+		if text, err := wsutil.ReadServerText(conn); err != nil || string(text) != "hello" {
+			t.Errorf("%d got %q, %v, want hello", i, text, err)
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	for i, conn := range conns { // reading answers the server's farewell
+		if text, err := wsutil.ReadServerText(conn); err == nil {
+			t.Errorf("%d got %q, want the end", i, text)
+		}
+	}
+	if code := p.wait(); code != exitOK {
 		t.Errorf("exit code %d, want 0; stderr:\n%s", code, p.stderr.String())
 	}
 }

@@ -66,6 +66,7 @@ type Timeout struct {
 // "none".
 type Limit struct {
 	Payload     Bytes `set:"payload SIZE: The largest message a client may send."`
+	Packet      Bytes `set:"packet SIZE: The largest event in memory, with its binary values, each of which is a message."`
 	Queue       Bytes `set:"queue SIZE: How much may wait for one client. A client that reads too slowly for it is closed."`
 	Inbox       Bytes `set:"inbox SIZE: How much one socket may have waiting for its handlers. A socket that sends too fast for it is disconnected."`
 	Sessions    Count `set:"sessions NUMBER: How many sessions there may be. More are answered 503."`
@@ -103,6 +104,7 @@ func Default() Settings {
 		},
 		Limit: Limit{
 			Payload:     1_000_000,
+			Packet:      16 << 20,
 			Queue:       1 << 20,
 			Inbox:       4 << 20,
 			Sessions:    None,

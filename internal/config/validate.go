@@ -230,6 +230,7 @@ func (l *loader) checkLimits() {
 		name  string
 		value Bytes
 	}{
+		{"limit.packet", l.Limit.Packet},
 		{"limit.queue", l.Limit.Queue},
 		{"limit.inbox", l.Limit.Inbox},
 	} {

@@ -114,14 +114,15 @@ async function join(name) {
   try {
     const answer = await wire.call("join", { room: name });
     store.entered(name, answer ?? {});
-    return true;
   } catch (error) {
-    if (!(error instanceof Refused)) return false; // the connection went: enter comes again
+    if (!(error instanceof Refused)) return; // the connection went: enter comes again
+    if (error.wait > 0) {
+      await new Promise((resolve) => setTimeout(resolve, error.wait));
+      return store.rooms.get(name)?.joined && join(name);
+    }
     toast(error.message);
     store.forget(name);
-    store.list([...store.rooms.values()].filter((room) => room.count > 0 || room.name !== name).map((room) => ({ name: room.name, members: room.count })));
-    if (store.active === name) go(store.mine[0]?.name ?? FIRST_ROOM);
-    return false;
+    if (store.active === name && store.mine.length > 0) go(store.mine[0].name);
   }
 }
 
@@ -150,8 +151,8 @@ async function leave() {
   }
   const mineNow = store.mine;
   const next = mineNow[mineNow.indexOf(room) + 1] ?? mineNow[mineNow.indexOf(room) - 1];
+  room.count = Math.max(0, room.count - 1);
   store.forget(room.name);
-  if (room.count > 0) room.count--;
   go(next.name);
 }
 

@@ -2,6 +2,7 @@
 import { byID, el, keyed, setText } from "./dom.js";
 import { avatar, paint } from "./text.js";
 
+const collator = new Intl.Collator(undefined, { numeric: true });
 const MOST_SHOWN = 200;
 
 export class People {
@@ -16,7 +17,7 @@ export class People {
     const room = this.store.current;
     if (!room) return;
     const me = this.store.me?.id;
-    const everyone = [...room.members.values()].sort((a, b) => (b.id === me) - (a.id === me) || a.name.localeCompare(b.name));
+    const everyone = [...room.members.values()].sort((a, b) => (b.id === me) - (a.id === me) || collator.compare(a.name, b.name));
     const items = everyone.slice(0, MOST_SHOWN).map((person) => ({ key: person.id, person, me: person.id === me, typing: room.typing.has(person.id) }));
     if (everyone.length > MOST_SHOWN) items.push({ key: "more", more: everyone.length - MOST_SHOWN });
     this.#draw(items);

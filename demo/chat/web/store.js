@@ -5,6 +5,9 @@ const KEPT = 500; // messages of a room kept in the page
 const RECENT = 100; // messages the server gives on entering
 const TYPING_FOR = 6000; // milliseconds a "typing" is believed without being renewed
 
+const collator = new Intl.Collator(undefined, { numeric: true });
+const byName = (a, b) => collator.compare(a.name, b.name);
+
 let serial = 0;
 
 // person makes what came over the wire into somebody. An empty id: not a person here but a program behind a door.
@@ -74,11 +77,11 @@ export class Store extends EventTarget {
 
   // mine and others are sorted by name: a list that moves under the finger is no help.
   get mine() {
-    return [...this.rooms.values()].filter((room) => room.joined).sort((a, b) => a.name.localeCompare(b.name));
+    return [...this.rooms.values()].filter((room) => room.joined).sort(byName);
   }
 
   get others() {
-    return [...this.rooms.values()].filter((room) => !room.joined).sort((a, b) => b.count - a.count || a.name.localeCompare(b.name));
+    return [...this.rooms.values()].filter((room) => !room.joined).sort((a, b) => b.count - a.count || byName(a, b));
   }
 
   get unread() {
@@ -291,6 +294,7 @@ export class Store extends EventTarget {
     Object.assign(room, { joined: false, known: false, lines: [], unread: 0, newFrom: "", draft: "" });
     room.members.clear();
     room.typing.clear();
+    if (room.count === 0) this.rooms.delete(name);
     delete this.#read[name];
     lasting.write("read", this.#read);
     this.#keepJoined();

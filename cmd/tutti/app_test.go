@@ -1,0 +1,98 @@
+package main
+
+import (
+	"log/slog"
+	"net"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/tutti-rt/tutti/door"
+	"github.com/tutti-rt/tutti/internal/config"
+)
+
+// configs is what the settings become.
+type configs struct {
+	server  any
+	events  door.EventsConfig
+	sockets door.WebSocketConfig
+	publish door.PublishConfig
+}
+
+func configsOf(t *testing.T, args ...string) configs {
+	t.Helper()
+	l, err := config.Load(args, nil, config.Facts{Demos: demoNames()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	cfg := serverConfig(l.Settings, log)
+	cfg.Log, cfg.Engine.Log = nil, nil
+	return configs{cfg, eventsConfig(l.Settings, nil), webSocketConfig(l.Settings, nil), publishConfig(l.Settings, nil)}
+}
+
+// TestEverySetting: a setting that changes nothing has been forgotten.
+func TestEverySetting(t *testing.T) {
+	values := map[string]string{
+		"--origin": "https://a.example", "--credentials": "true", "--allow-eio3": "true", "--transport": "polling", "--cookie": "io",
+		"--door-listen": "news", "--door-publish": "news", "--door-key": "backend 0123456789abcdef news",
+		"--ping-interval": "7s", "--ping-timeout": "7s", "--timeout-upgrade": "7s", "--timeout-connect": "7s", "--timeout-write": "7s",
+		"--limit-payload": "70000", "--limit-packet": "7MB", "--limit-queue": "7MB", "--limit-inbox": "7MB", "--limit-sessions": "7",
+		"--limit-namespaces": "7", "--limit-rooms": "7", "--limit-calls": "7", "--limit-attachments": "7",
+		"--compress-http": "7", "--compress-websocket": "7",
+	}
+	// These are used where the program is put together, and tested there.
+	elsewhere := []string{
+		"--listen", "--path", "--demo", "--static", "--namespace", "--relay", "--relay-text", "--metrics", "--timeout-drain",
+		"--log-format", "--log-level", "--config", "--print-config",
+	}
+	standard := configsOf(t)
+	for line := range strings.Lines(config.Usage()) {
+		if !strings.HasPrefix(line, "  --") {
+			continue
+		}
+		flag := strings.Fields(line)[0]
+		value, mapped := values[flag]
+		switch {
+		case strings.Contains(" "+strings.Join(elsewhere, " ")+" ", " "+flag+" "):
+		case !mapped:
+			t.Errorf("%s is a new setting: add a value here", flag)
+		case reflect.DeepEqual(configsOf(t, flag+"="+value), standard):
+			t.Errorf("%s %s changes nothing", flag, value)
+		}
+	}
+}
+
+// TestNone: "none" and 0 mean in the settings what they say, whatever zero
+// means to the library.
+func TestNone(t *testing.T) {
+	load := func(args ...string) config.Settings {
+		l, err := config.Load(args, nil, config.Facts{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Settings
+	}
+	none := serverConfig(load("--compress-http=none", "--limit-queue=none", "--limit-rooms=none"), nil)
+	if none.Engine.HTTPCompression >= 0 || none.Engine.Deflate != nil || none.Engine.MaxQueue >= 0 || none.Hub.MaxRooms >= 0 {
+		t.Errorf("none is not none: %+v", none)
+	}
+	all := serverConfig(load("--compress-http=0", "--compress-websocket=0"), nil)
+	if all.Engine.HTTPCompression != 1 || all.Engine.Deflate == nil || all.Engine.Deflate.Threshold >= 0 {
+		t.Errorf("0 is not everything: %+v", all.Engine)
+	}
+}
+
+func TestURL(t *testing.T) {
+	tests := []struct{ ip, want string }{
+		{"127.0.0.1", "http://127.0.0.1:80"},
+		{"::1", "http://[::1]:80"},
+		{"0.0.0.0", "http://localhost:80"},
+		{"::", "http://localhost:80"},
+	}
+	for _, tt := range tests {
+		if got := urlOf(&net.TCPAddr{IP: net.ParseIP(tt.ip), Port: 80}); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.ip, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,8 @@
+package chat
+
+// For the fuzzers.
+var (
+	CleanName = cleanName
+	CleanText = cleanText
+	Cut       = cut
+)
