@@ -8,7 +8,8 @@ const chunk = 128
 // fallBehind stops handing messages to a seat: what it is owed after a
 // position it will read from the tape.
 func (s *Seat) fallBehind(after Position) {
-	s.behind, s.cursor = true, after
+	s.behind = true
+	s.cursor.Store(uint64(after))
 }
 
 // Resume says that the member is ready again. It does not wait, and may be
@@ -21,7 +22,7 @@ func (s *Seat) catchUp() {
 	if !s.behind || s.pumping || s.index < 0 {
 		return
 	}
-	if s.cursor >= s.space.head {
+	if s.at() >= s.space.head {
 		s.behind = false
 		return
 	}
@@ -35,7 +36,7 @@ func (s *Seat) catchUp() {
 // take more.
 func (s *Seat) pump() {
 	for {
-		list, err := s.space.tape.after(s.cursor, chunk)
+		list, err := s.space.tape.after(s.at(), chunk)
 		if err != nil {
 			s.space.order.do(func() { s.pumping = false })
 			s.End()
@@ -56,7 +57,7 @@ func (s *Seat) pick(list []*Message) (owed []*Message, more bool) {
 		switch {
 		case s.index < 0:
 			s.pumping = false
-		case len(list) == 0 && s.cursor >= s.space.head:
+		case len(list) == 0 && s.at() >= s.space.head:
 			s.pumping, s.behind = false, false
 		default:
 			more = true
@@ -77,11 +78,12 @@ func (s *Seat) hand(owed, list []*Message) bool {
 		if !s.reader.Ready() && s.pause() {
 			return false
 		}
+		s.handed.Store(uint64(m.position))
 		s.reader.Deliver(m)
-		s.cursor, s.handed = m.position, m.position
+		s.cursor.Store(uint64(m.position))
 	}
 	if len(list) > 0 {
-		s.cursor = list[len(list)-1].position
+		s.cursor.Store(uint64(list[len(list)-1].position))
 	}
 	return true
 }
@@ -118,7 +120,10 @@ func (s *Seat) owes(m *Message) bool {
 // reached returns the position up to which the seat was handed all it is owed.
 func (s *Seat) reached() Position {
 	if s.behind {
-		return s.cursor
+		return s.at()
 	}
 	return s.space.head
 }
+
+// at returns where a seat that is behind stands.
+func (s *Seat) at() Position { return Position(s.cursor.Load()) }

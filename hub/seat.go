@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -37,9 +38,13 @@ type Seat struct {
 	reader  Reader   // nil: a member that cannot fall behind
 	session *session // nil: a member that cannot come back, or was fenced
 	behind  bool     // it reads from the tape what it is owed
-	pumping bool     // and somebody is reading for it, who owns cursor and handed
-	cursor  Position // up to here it was handed what it is owed; while behind
-	handed  Position // the last message that was handed to it
+	pumping bool     // and somebody is reading for it
+	// Written by who hands messages to the seat: an operation of the order, or
+	// the pump while there is one. handed is written before its message is
+	// delivered and cursor after it, so that who reads cursor first and then
+	// handed knows that nothing in between was owed.
+	cursor atomic.Uint64 // a Position: up to here it was handed what it is owed; while behind
+	handed atomic.Uint64 // the Position of the last message that was handed to it
 }
 
 // A place is where a seat is in a room's list.

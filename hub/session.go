@@ -104,7 +104,7 @@ func (sp *Space) EnterSession(ctx context.Context, r Reader, a Arrival) (*Seat, 
 		if err = s.fits(len(rooms)); err != nil {
 			return
 		}
-		s.cursor = sp.head
+		s.cursor.Store(uint64(sp.head))
 		s.session = &session{id: newSessionID(), name: a.Name, owner: a.Owner, start: sp.head, generation: 1, seat: s}
 		s.sit()
 		err = s.join(rooms)
@@ -145,9 +145,12 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 		if old, err = sp.sessions.find(id, a.Owner); err != nil {
 			return
 		}
-		if s.cursor, err = sp.resumeAt(old, offset); err != nil {
+		var has, at Position
+		if has, at, err = sp.resumeAt(old, offset); err != nil {
 			return
 		}
+		s.handed.Store(uint64(has))
+		s.cursor.Store(uint64(at))
 		standings := old.standings()
 		if fenced = old.seat; fenced != nil {
 			fenced.session = nil
@@ -190,28 +193,29 @@ func (sp *Space) welcome(ctx context.Context, s *Seat, saved *group, welcome fun
 	return s, nil
 }
 
-// resumeAt returns the position after which a returning member continues.
-func (sp *Space) resumeAt(old *session, offset Offset) (Position, error) {
+// resumeAt returns what a returning member has received, and after which
+// position it continues.
+func (sp *Space) resumeAt(old *session, offset Offset) (has, at Position, err error) {
 	p := old.start
 	if offset != "" {
-		var err error
 		if p, err = sp.positionOf(offset); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	handed, level := old.handed, old.level
 	if old.seat != nil {
-		handed, level = old.seat.handed, old.seat.reached()
+		level = old.seat.reached() // before handed, see Seat
+		handed = Position(old.seat.handed.Load())
 	}
 	if handed <= p && level > p {
 		// It has received all that was ever handed to it, and was owed nothing
 		// up to where it went: quiet members can come back after any time.
-		return level, nil
+		return p, level, nil
 	}
 	if !sp.tape.covers(p) {
-		return 0, ErrTrimmed
+		return 0, 0, ErrTrimmed
 	}
-	return p, nil
+	return p, p, nil
 }
 
 func newSessionID() string {
@@ -254,7 +258,8 @@ func (x *sessions) returned(s *session) {
 
 // leave notes that a session's member has gone.
 func (x *sessions) leave(s *session, now time.Time) {
-	s.rooms, s.handed, s.level = s.seat.standings(), s.seat.handed, s.seat.reached()
+	s.rooms, s.level = s.seat.standings(), s.seat.reached() // before handed, see Seat
+	s.handed = Position(s.seat.handed.Load())
 	s.seat, s.gone = nil, now
 	x.gone = append(x.gone, s)
 }
@@ -332,7 +337,8 @@ func (sp *Space) EnterAt(r Reader, offset Offset, welcome func(), rooms ...strin
 	if !sp.tape.covers(p) {
 		return nil, ErrTrimmed
 	}
-	s := &Seat{space: sp, member: r, reader: r, behind: true, cursor: p}
+	s := &Seat{space: sp, member: r, reader: r, behind: true}
+	s.cursor.Store(uint64(p))
 	sp.order.do(func() {
 		if err = s.fits(len(rooms)); err != nil {
 			return

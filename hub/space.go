@@ -176,14 +176,14 @@ func (sp *Space) hand(m *Message) {
 	kept := m.Kept()
 	sp.each(Address{Rooms: m.Rooms, Except: m.Except}, func(s *Seat) {
 		switch {
-		case s.behind || kept && s.cursor >= m.position:
+		case s.behind || kept && s.cursor.Load() >= uint64(m.position):
 			return
 		case kept && s.reader != nil && !s.reader.Ready():
 			s.fallBehind(m.since)
 			return
 		}
 		if kept {
-			s.handed = m.position
+			s.handed.Store(uint64(m.position))
 		}
 		m.members++
 		s.member.Deliver(m)

@@ -365,7 +365,10 @@ func (x *ids) add(m *Message, g *group, window time.Duration) {
 	if m.ID == "" {
 		return
 	}
-	if x.young == nil || m.Time.Sub(x.turned) > window {
+	if age := m.Time.Sub(x.turned); x.young == nil || age > window {
+		if age > 2*window {
+			x.young = nil
+		}
 		x.young, x.old, x.turned = make(map[idKey]appended), x.young, m.Time
 	}
 	x.young[idKey{m.Publisher, m.ID}] = appended{m.position, g}
