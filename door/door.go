@@ -161,27 +161,41 @@ func (d *Door) end() {
 	}
 }
 
-// openStream counts a stream in, if there is room for one.
-func (d *Door) openStream() error {
-	d.mu.Lock()
-	full := d.most >= 0 && d.streams >= d.most
-	if !full {
-		d.streams++
+// enter gives a new stream its seat, if there is room for one. Who gets a seat
+// closes it, and then the stream.
+func (d *Door) enter(m hub.Member, rooms []string) (*hub.Seat, error) {
+	if !d.count() {
+		return nil, errStreams
 	}
-	d.mu.Unlock()
-	if full {
-		return errStreams
+	seat, err := d.space.Enter(m, nil, rooms...)
+	if err != nil {
+		d.uncount()
+		return nil, roomRefusal(err)
 	}
 	if d.trace.Opened != nil {
 		d.trace.Opened()
 	}
-	return nil
+	return seat, nil
+}
+
+func (d *Door) count() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.most >= 0 && d.streams >= d.most {
+		return false
+	}
+	d.streams++
+	return true
+}
+
+func (d *Door) uncount() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.streams--
 }
 
 func (d *Door) closeStream(remote string, why Reason, err error) {
-	d.mu.Lock()
-	d.streams--
-	d.mu.Unlock()
+	d.uncount()
 	if d.trace.Closed != nil {
 		d.trace.Closed(why)
 	}
@@ -217,7 +231,10 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var refused *refusal
 	level := slog.LevelDebug
 	if !errors.As(err, &refused) {
-		refused, level = errInternal, slog.LevelError
+		refused = errInternal
+		if r.Context().Err() == nil { // else the client is gone, and that is all
+			level = slog.LevelError
+		}
 	}
 	if refused.limit != "" {
 		d.limitHit(refused.limit)

@@ -107,15 +107,22 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := e.openStream(); err != nil {
-		return err
-	}
 	s := &eventStream{
 		door: e, out: http.NewResponseController(w), w: w,
 		inbox: inbox{limit: e.cfg.MaxQueue, everyone: everyone, news: make(chan struct{}, 1)},
 	}
-	why, err := s.run(r, rooms)
-	e.closeStream(r.RemoteAddr, why, err)
+	// First the seat, then the headers: what is published after a client has
+	// seen them reaches it.
+	seat, err := e.enter(&s.inbox, rooms)
+	if err != nil {
+		return err
+	}
+	why := ReasonFault // unless run returns
+	defer func() {
+		seat.Close()
+		e.closeStream(r.RemoteAddr, why, err)
+	}()
+	why, err = s.run(r.Context())
 	if refused := (*refusal)(nil); errors.As(err, &refused) {
 		return err
 	}

@@ -28,25 +28,13 @@ var (
 
 // run serves the stream on the goroutine of its request until it ends. A
 // refusal means that nothing was written.
-func (s *eventStream) run(r *http.Request, rooms []string) (Reason, error) {
-	// The http.Server's own timeouts are meant for requests that end. Who wraps
-	// the ResponseWriter and hides its deadlines bounds the writing itself.
-	if err := s.out.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return ReasonLeft, err
-	}
-	// First the seat, then the headers: what is published after a client has
-	// seen them reaches it.
-	seat, err := s.door.space.Enter(&s.inbox, nil, rooms...)
-	if err != nil {
-		return ReasonMisuse, roomRefusal(err)
-	}
-	defer seat.Close()
+func (s *eventStream) run(ctx context.Context) (Reason, error) {
 	// Whoever does not read is not waited for when Shutdown's time is up.
 	defer context.AfterFunc(s.door.patient, s.expire)()
 	if err := s.start(); err != nil {
 		return s.lost(err)
 	}
-	return s.loop(r.Context())
+	return s.loop(ctx)
 }
 
 // start sends the headers and what the browser is to know at first.
@@ -110,6 +98,8 @@ func (s *eventStream) lost(err error) (Reason, error) {
 	switch {
 	case s.door.patient.Err() != nil:
 		return ReasonShutdown, err
+	case errors.Is(err, http.ErrNotSupported):
+		return ReasonFault, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.door.limitHit("write")
 		return ReasonSlow, err
@@ -136,9 +126,11 @@ func (s *eventStream) write(chunks ...[]byte) error {
 	return nil
 }
 
-// extend gives the next write its time.
+// extend gives the next write its time, and takes the http.Server's, which is
+// meant for answers that end. Who wraps the ResponseWriter and hides its
+// deadlines bounds the writing itself.
 func (s *eventStream) extend() error {
-	var by time.Time // the http.Server's would end the stream
+	var by time.Time
 	if s.door.cfg.WriteTimeout > 0 {
 		by = time.Now().Add(s.door.cfg.WriteTimeout)
 	}

@@ -69,8 +69,9 @@ type world struct {
 	trace    *door.Trace
 	doors    []*door.Door
 
-	mu   sync.Mutex
-	seen []string // what the trace told
+	mu        sync.Mutex
+	seen      []string // what the trace told
+	published []int    // members that each message from a door was handed to
 }
 
 // bubble runs test in a world where time is fake. What a door leaves behind
@@ -93,8 +94,13 @@ func newWorld(t *testing.T, buffer int) *world {
 		w.seen = append(w.seen, fmt.Sprintf(format, args...))
 	}
 	w.trace = &door.Trace{
-		Opened:   func() { note("opened") },
-		Closed:   func(why door.Reason) { note("closed: %s", why) },
+		Opened: func() { note("opened") },
+		Closed: func(why door.Reason) { note("closed: %s", why) },
+		Published: func(members int) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.published = append(w.published, members)
+		},
 		Refused:  func(status int, code string) { note("refused: %d %s", status, code) },
 		LimitHit: func(limit string) { note("limit: %s", limit) },
 	}

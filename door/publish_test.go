@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,6 +58,9 @@ func TestPublish(t *testing.T) {
 		resp, body := w.answer("POST", "/api/publish", `{"room":"nobody is here","event":"e"}`, asJSON...)
 		if resp.StatusCode != 200 || !strings.HasSuffix(body, `,"members":0}`) {
 			t.Errorf("an empty room: %d %s", resp.StatusCode, body)
+		}
+		if want := []int{2, 3, 3, 2, 2, 3, 2, 0}; !slices.Equal(w.published, want) {
+			t.Errorf("the trace was told of messages to %v members, want %v", w.published, want)
 		}
 	})
 }

@@ -51,16 +51,15 @@ type talk interface {
 }
 
 // accept enters the space, answers the handshake, and starts the goroutine
-// that reads. If it returns an error the stream is over, and if that is a
-// refusal nothing was written.
+// that reads.
 //
 // The seat comes first: what is published after the client has seen the answer
 // reaches it. What is delivered before the connection is there waits in early.
-func (s *stream) accept(w http.ResponseWriter, r *http.Request) (Reason, error) {
+func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 	t := s.talk(r)
-	seat, err := s.door.space.Enter(t, nil, s.rooms...)
+	seat, err := s.door.enter(t, s.rooms)
 	if err != nil {
-		return ReasonMisuse, roomRefusal(err)
+		return err
 	}
 	s.seat = seat
 	conn, err := websocket.Accept(w, r, websocket.Options{
@@ -73,7 +72,11 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) (Reason, error) 
 	if err != nil {
 		seat.Close()
 		t.gone()
-		return ReasonLeft, handshakeRefusal(err)
+		s.door.closeStream(r.RemoteAddr, ReasonLeft, err)
+		if bad := (*websocket.HandshakeError)(nil); errors.As(err, &bad) {
+			return handshakeRefusal(bad)
+		}
+		return nil // there is no connection left to answer on
 	}
 	s.attach(conn)
 	s.door.stay()
@@ -81,7 +84,7 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) (Reason, error) 
 	// Started here, ended by the connection's end, which Shutdown brings about;
 	// Shutdown waits.
 	s.door.goroutines.Go(func() { s.serve(t, remote) })
-	return "", nil
+	return nil
 }
 
 // talk chooses the framing: what the query says, or else the subprotocol.

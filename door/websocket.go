@@ -121,29 +121,20 @@ func (d *webSockets) accept(w http.ResponseWriter, r *http.Request) error {
 		return &refusal{status: http.StatusUpgradeRequired, code: "upgrade_required", message: "this is a door for WebSockets"}
 	}
 	if err := websocket.Check(r); err != nil {
-		return handshakeRefusal(err)
+		if bad := (*websocket.HandshakeError)(nil); errors.As(err, &bad) {
+			return handshakeRefusal(bad)
+		}
+		return err
 	}
 	s, err := d.admit(r)
 	if err != nil {
 		return err
 	}
-	if err := d.openStream(); err != nil {
-		return err
-	}
-	why, err := s.accept(w, r)
-	if err != nil {
-		d.closeStream(r.RemoteAddr, why, err)
-		return err
-	}
-	return nil
+	return s.accept(w, r)
 }
 
-func handshakeRefusal(err error) error {
-	var bad *websocket.HandshakeError
-	if !errors.As(err, &bad) {
-		return err
-	}
-	return &refusal{status: bad.Status, code: "bad_handshake", message: bad.Reason, allow: http.MethodGet}
+func handshakeRefusal(e *websocket.HandshakeError) error {
+	return &refusal{status: e.Status, code: "bad_handshake", message: e.Reason, allow: http.MethodGet}
 }
 
 // admit returns the stream that r asks for, if it may have it.

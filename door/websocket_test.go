@@ -1,9 +1,11 @@
 package door_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -609,5 +611,107 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("preflight: %d %v", resp.StatusCode, resp.Header)
 		}
 		synctest.Wait()
+	})
+}
+
+// A hijacker lets a test act between the seat and the answer of a handshake.
+type hijacker struct {
+	http.ResponseWriter
+	before func() error
+}
+
+func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if err := h.before(); err != nil {
+		return nil, nil, err
+	}
+	return http.NewResponseController(h.ResponseWriter).Hijack()
+}
+
+// TestWebSocketEarlyMessages: what is delivered before the handshake is
+// answered comes first after it.
+func TestWebSocketEarlyMessages(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		cfg := chatty
+		cfg.MaxQueue = 10_000
+		d := w.sockets(cfg)
+		var size, count int
+		w.mux.HandleFunc("/early", func(rw http.ResponseWriter, r *http.Request) {
+			d.ServeHTTP(hijacker{rw, func() error {
+				for i := range count {
+					w.publish(w.event("e", fmt.Sprint(i, strings.Repeat("x", size))), "chat:a")
+				}
+				return nil
+			}}, r)
+		})
+		size, count = 10, 100
+		s := w.connect("/early?room=chat:a")
+		w.publish(w.event("e", "after"), "chat:a")
+		for i := range count {
+			s.want(fmt.Sprint(i, strings.Repeat("x", size)))
+		}
+		s.want("after")
+		s.close()
+		w.wantTold("early messages", "opened", "closed: client left")
+
+		size, count = 1000, 11
+		s = w.connect("/early?room=chat:a")
+		s.wantClose(1008, "too slow")
+		w.wantTold("more early messages than a queue holds", "opened", "limit: queue", "closed: client too slow")
+	})
+}
+
+func TestWebSocketCannotHijack(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		d := w.sockets(chatty)
+		w.mux.HandleFunc("/broken", func(rw http.ResponseWriter, r *http.Request) {
+			d.ServeHTTP(hijacker{rw, func() error { return errors.New("no") }}, r)
+		})
+		if _, no := w.dial("/broken?room=chat:a"); no == nil || no.status != 500 || !strings.Contains(no.body, `{"error":{`) {
+			t.Errorf("%+v, want 500", no)
+		}
+		if d.Streams() != 0 || w.space.Count("chat:a") != 0 {
+			t.Errorf("%d streams, %d members", d.Streams(), w.space.Count("chat:a"))
+		}
+	})
+}
+
+func TestWebSocketForEveryone(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		cfg := chatty
+		cfg.Listen.Keys = []door.Key{{Name: "all", Secret: secret, Rooms: []string{"*"}}}
+		w.sockets(cfg)
+		for _, framing := range []string{"text", "json"} {
+			some := w.connect("/ws?room=chat:a&framing=" + framing)
+			all := w.connect("/ws?framing="+framing, "Authorization", "Bearer "+secret)
+			w.publish(w.event("e", "everyone"))
+			if got, err := all.read(); err != nil || !strings.Contains(got, "everyone") {
+				t.Errorf("got %q, %v", got, err)
+			}
+			some.wantQuiet("what is for everyone")
+			some.close()
+			all.close()
+			synctest.Wait()
+		}
+	})
+}
+
+// TestHubLimits: what the hub refuses is told like what the door refuses.
+func TestHubLimits(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.space = hub.New(hub.Config{MaxRooms: 1}).Space("/")
+		w.sockets(chatty)
+		w.events(door.EventsConfig{Listen: open})
+		resp, body := w.answer("GET", "/events?room=chat:a&room=chat:b", "")
+		w.wantRefusal("two rooms of one", resp, body, 400, "too_many_rooms")
+		w.wantTold("two rooms of one", "limit: rooms", "refused: 400 too_many_rooms")
+		s := w.connect("/ws?room=chat:a&framing=json")
+		defer s.close()
+		s.send(`{"join":"chat:b","ack":1}`)
+		s.want(`{"ack":1,"error":"too many rooms"}`)
+		s.send(`{"event":"e"}`)
+		if got, _ := s.read(); !strings.HasPrefix(got, `{"event":"e"`) {
+			t.Errorf("got %s", got)
+		}
+		w.wantTold("a second room", "opened", "limit: rooms")
 	})
 }

@@ -345,6 +345,7 @@ func (h *harness) socket(query string) *socket {
 		h.t.Fatalf("no open packet: %q %v", data, err)
 	}
 	w.sid = opened.Sid
+	synctest.Wait() // the client sees the open packet before the acceptor has returned
 	return w
 }
 

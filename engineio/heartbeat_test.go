@@ -174,6 +174,7 @@ func TestHeartbeatOfRevision3(t *testing.T) {
 		}
 		h.wantOpen(h.last(), "the client pings in time")
 		time.Sleep(interval + timeout)
+		h.wantClosed(h.last(), "the client pings no more", engineio.ReasonPingTimeout)
 		p.wantGone("the client pings no more")
 	})
 }
