@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/door"
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/clientfiles"
@@ -23,6 +24,7 @@ type app struct {
 	server   *tutti.Server
 	public   http.Handler
 	private  http.Handler // for operators
+	relayed  *door.Door   // plain WebSockets; nil unless asked for
 	draining atomic.Bool
 
 	closers []func(context.Context) error // in this order
@@ -57,7 +59,7 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 	if err != nil {
 		return nil, errors.Join(err, a.close(context.Background()))
 	}
-	a.public = mux
+	a.public = a.orRelay(mux)
 
 	operators := http.NewServeMux()
 	operators.Handle("GET /metrics", m.Handler())
@@ -129,6 +131,7 @@ func serverConfig(s config.Settings, log *slog.Logger) tutti.Config {
 			ConfirmTimeout:  s.Timeout.Connect,
 			WriteTimeout:    s.Timeout.Write,
 			MaxPayload:      int64(s.Limit.Payload),
+			MaxPackets:      int(s.Limit.Batch),
 			MaxQueue:        int(s.Limit.Queue),
 			MaxSessions:     int(s.Limit.Sessions),
 			Transports:      s.Transport,
@@ -137,12 +140,20 @@ func serverConfig(s config.Settings, log *slog.Logger) tutti.Config {
 			Credentials:     s.Credentials,
 			HTTPCompression: max(int(s.Compress.HTTP), -1),
 		},
-		Packets:         packet.Limits{MaxAttachments: int(s.Limit.Attachments), MaxBytes: int(s.Limit.Packet)},
-		Hub:             hub.Config{MaxRooms: int(s.Limit.Rooms)},
-		MaxNamespaces:   int(s.Limit.Namespaces),
-		MaxInbox:        int(s.Limit.Inbox),
-		MaxPendingCalls: int(s.Limit.Calls),
-		Log:             log,
+		Packets: packet.Limits{
+			MaxAttachments: int(s.Limit.Attachments),
+			MaxDepth:       int(s.Limit.Depth),
+			MaxNamespace:   int(s.Limit.NamespaceName),
+			MaxEvent:       int(s.Limit.EventName),
+			MaxBytes:       int(s.Limit.Packet),
+		},
+		Hub:               hub.Config{MaxRooms: int(s.Limit.Rooms), MaxRoomName: int(s.Limit.RoomName)},
+		MaxNamespaces:     int(s.Limit.Namespaces),
+		MaxDynamic:        int(s.Limit.Dynamic),
+		MaxInbox:          int(s.Limit.Inbox),
+		MaxPendingCalls:   int(s.Limit.Calls),
+		AttachmentTimeout: s.Timeout.Attachment,
+		Log:               log,
 	}
 	if s.Compress.HTTP == 0 {
 		cfg.Engine.HTTPCompression = 1 // 0 is the default, and an answer has at least a byte

@@ -39,11 +39,16 @@ func TestEverySetting(t *testing.T) {
 		"--ping-interval": "7s", "--ping-timeout": "7s", "--timeout-upgrade": "7s", "--timeout-connect": "7s", "--timeout-write": "7s",
 		"--limit-payload": "70000", "--limit-packet": "7MB", "--limit-queue": "7MB", "--limit-inbox": "7MB", "--limit-sessions": "7",
 		"--limit-namespaces": "7", "--limit-rooms": "7", "--limit-calls": "7", "--limit-attachments": "7",
+		"--timeout-attachment": "7s", "--limit-dynamic": "7", "--limit-batch": "7", "--limit-depth": "7",
+		"--limit-namespace-name": "7", "--limit-room-name": "7", "--limit-event-name": "7",
+		"--door-streams": "7", "--door-rooms": "7", "--door-retry": "7s", "--door-rate": "7", "--door-burst": "7",
+		"--door-publish-rate": "7", "--door-publish-burst": "7", "--door-key-rate": "7", "--door-key-burst": "7",
 		"--compress-http": "7", "--compress-websocket": "7",
 	}
 	// These are used where the program is put together, and tested there.
 	elsewhere := []string{
 		"--listen", "--path", "--demo", "--static", "--namespace", "--relay", "--relay-text", "--metrics", "--timeout-drain",
+		"--timeout-header", "--timeout-idle", "--limit-header",
 		"--log-format", "--log-level", "--config", "--print-config",
 	}
 	standard := configsOf(t)
@@ -59,6 +64,30 @@ func TestEverySetting(t *testing.T) {
 			t.Errorf("%s is a new setting: add a value here", flag)
 		case reflect.DeepEqual(configsOf(t, flag+"="+value), standard):
 			t.Errorf("%s %s changes nothing", flag, value)
+		}
+	}
+}
+
+// TestEveryLimit: a limit of the library that no setting sets has been
+// forgotten.
+func TestEveryLimit(t *testing.T) {
+	c := configsOf(t)
+	for _, cfg := range []any{c.server, c.events, c.sockets, c.publish} {
+		unset(t, reflect.ValueOf(cfg))
+	}
+}
+
+// unset reports numbers that are zero: the settings' defaults never are.
+func unset(t *testing.T, v reflect.Value) {
+	for i := range v.NumField() {
+		name, field := v.Type().String()+"."+v.Type().Field(i).Name, v.Field(i)
+		switch field.Kind() {
+		case reflect.Struct:
+			unset(t, field)
+		case reflect.Int, reflect.Int64, reflect.Float64:
+			if field.IsZero() {
+				t.Errorf("no setting sets %s", name)
+			}
 		}
 	}
 }

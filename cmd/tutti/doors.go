@@ -7,6 +7,7 @@ import (
 
 	"github.com/tutti-rt/tutti/door"
 	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/internal/websocket"
 	"github.com/tutti-rt/tutti/metrics"
 )
 
@@ -53,8 +54,27 @@ func (a *app) mountDoors(s config.Settings, mux *http.ServeMux, log *slog.Logger
 		}
 		sockets, err := door.WebSocket(space, both)
 		mount("/ws"+suffix, sockets, err)
+		if both.Relay {
+			a.relayed = sockets
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// orRelay sends WebSockets that come to / to the relay, if there is one: the
+// first line of many a tutorial is new WebSocket("ws://localhost:3000").
+// Everything else is next's, and so is what comes to other paths.
+func (a *app) orRelay(next http.Handler) http.Handler {
+	if a.relayed == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" && websocket.IsUpgrade(r) {
+			a.relayed.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // access is who may use the rooms of patterns; keys open theirs besides.
@@ -71,6 +91,9 @@ func eventsConfig(s config.Settings, log *slog.Logger) door.EventsConfig {
 		Listen:       access(s.Door.Listen, s.Door.Key),
 		Origins:      s.Origin,
 		Heartbeat:    s.Ping.Interval,
+		Retry:        s.Door.Retry,
+		MaxRooms:     int(s.Door.Rooms),
+		MaxStreams:   int(s.Door.Streams),
 		MaxQueue:     int(s.Limit.Queue),
 		WriteTimeout: s.Timeout.Write,
 		Log:          log,
@@ -83,6 +106,10 @@ func webSocketConfig(s config.Settings, log *slog.Logger) door.WebSocketConfig {
 		Publish:      access(s.Door.Publish, s.Door.Key),
 		Origins:      s.Origin,
 		Heartbeat:    s.Ping.Interval,
+		MaxRooms:     int(s.Door.Rooms),
+		MaxStreams:   int(s.Door.Streams),
+		Rate:         float64(s.Door.Rate),
+		Burst:        int(s.Door.Burst),
 		MaxMessage:   int64(s.Limit.Payload),
 		MaxQueue:     int(s.Limit.Queue),
 		WriteTimeout: s.Timeout.Write,
@@ -95,6 +122,11 @@ func publishConfig(s config.Settings, log *slog.Logger) door.PublishConfig {
 		Publish:     access(s.Door.Publish, s.Door.Key),
 		Origins:     s.Origin,
 		MaxBody:     int64(s.Limit.Payload),
+		MaxRooms:    int(s.Door.Rooms),
+		Rate:        float64(s.Door.PublishRate),
+		Burst:       int(s.Door.PublishBurst),
+		KeyRate:     float64(s.Door.KeyRate),
+		KeyBurst:    int(s.Door.KeyBurst),
 		ReadTimeout: s.Timeout.Write,
 		Log:         log,
 	}

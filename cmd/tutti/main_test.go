@@ -464,12 +464,22 @@ func TestDoors(t *testing.T) {
 	}
 }
 
-// TestRelayText: what a plain WebSocket sends reaches all, and only them.
+// TestRelayText: what a plain WebSocket sends reaches all, and only them. It
+// may come to / as well, beside the pages there.
 func TestRelayText(t *testing.T) {
-	p := start(t, "--relay-text")
+	for _, flags := range [][]string{nil, {"--static", folderOf(t, map[string]string{"index.html": "<title>hello</title>"})}} {
+		relayText(t, append([]string{"--relay-text"}, flags...))
+	}
+}
+
+func relayText(t *testing.T, flags []string) {
+	p := start(t, flags...)
+	if status, _, body := p.get("/"); status != http.StatusOK || body == "" {
+		t.Errorf("/: got %d %q, want a page", status, body)
+	}
 	var conns []net.Conn
-	for range 2 {
-		conn, buffered, _, err := ws.Dial(t.Context(), "ws"+strings.TrimPrefix(p.url, "http")+"/ws")
+	for _, path := range []string{"", "/", "/ws"} {
+		conn, buffered, _, err := ws.Dial(t.Context(), "ws"+strings.TrimPrefix(p.url, "http")+path)
 		if err != nil {
 			t.Fatal(err)
 		}

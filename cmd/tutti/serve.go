@@ -17,16 +17,6 @@ import (
 	"github.com/tutti-rt/tutti/packet"
 )
 
-// What a peer may take up before it is anybody: net/http's own limits are none
-// and 1 MiB. There is no limit on reading and writing as a whole, because a
-// poll and a stream take as long as they take; the packages that serve them
-// have their own.
-const (
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 2 * time.Minute
-	maxHeader     = 32 << 10
-)
-
 // serve runs a server until it is told to end. On SIGTERM or SIGINT it stops
 // listening, tells its sessions, and ends when they are gone; on a second one
 // it ends at once.
@@ -81,13 +71,13 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	if err != nil {
 		return errors.Join(err, a.close(ctx))
 	}
-	servers := []*httpServer{newHTTPServer(listener, a.public, log)}
+	servers := []*httpServer{newHTTPServer(listener, a.public, s, log)}
 	if s.Metrics != "" {
 		private, err := listen(s.Metrics, "--metrics")
 		if err != nil {
 			return errors.Join(err, listener.Close(), a.close(ctx))
 		}
-		servers = append(servers, newHTTPServer(private, a.private, log))
+		servers = append(servers, newHTTPServer(private, a.private, s, log))
 	}
 
 	// Each server has a goroutine, started here, ended by its shutdown or by
@@ -158,13 +148,16 @@ type httpServer struct {
 	listener net.Listener
 }
 
-func newHTTPServer(l net.Listener, h http.Handler, log *slog.Logger) *httpServer {
+// newHTTPServer limits what a peer may take up before it is anybody. There is
+// no limit on reading and writing as a whole, because a poll and a stream take
+// as long as they take; the packages that serve them have their own.
+func newHTTPServer(l net.Listener, h http.Handler, s config.Settings, log *slog.Logger) *httpServer {
 	return &httpServer{
 		Server: &http.Server{
 			Handler:           h,
-			ReadHeaderTimeout: headerTimeout,
-			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    maxHeader,
+			ReadHeaderTimeout: s.Timeout.Header,
+			IdleTimeout:       s.Timeout.Idle,
+			MaxHeaderBytes:    int(s.Limit.Header),
 			// What net/http complains of is what peers do wrong.
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},

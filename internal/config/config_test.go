@@ -218,6 +218,10 @@ func TestSingle(t *testing.T) {
 		{"--door-listen", "", "want the pattern of a room"},
 		{"--relay", "", "want the name of an event"},
 		{"--static", "gone", "want a folder"},
+		{"--limit-header", "none", "limit.header is none: want 4KiB to 16MiB"},
+		{"--limit-room-name", "0", "limit.room-name is 0: want 1 or more, or none"},
+		{"--door-publish-rate", "0", "door.publish-rate is 0: want 1 or more, or none"},
+		{"--door-burst", "none", "want 1 or more; the rate can be none"},
 	}
 	t.Chdir(t.TempDir())
 	for _, tt := range tests {

@@ -67,7 +67,12 @@ func scalarText(text string, f field) string {
 func Usage() string {
 	defaults := Default()
 	var b strings.Builder
+	group := ""
 	for _, f := range append([]field{configField, printField}, fields()...) {
+		if g, _, grouped := strings.Cut(f.name, "."); grouped && g != group {
+			b.WriteString("\n")
+			group = g
+		}
 		head := f.flag()
 		if f.placeholder != "" {
 			head += " " + f.placeholder

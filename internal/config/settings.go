@@ -21,7 +21,7 @@ type Settings struct {
 	Static     Folder   `set:"static FOLDER: Serve the files of a folder at /."`
 	Namespaces []string `set:"namespace NAME: A namespace to open besides /. Repeatable."`
 	Relay      []string `set:"relay EVENT: Pass events of this name, sent by any client, on to everyone in its namespace, the sender included. Repeatable."`
-	RelayText  bool     `set:"relay-text: Pass every text that a plain WebSocket sends to /ws on to all that are connected there, the sender included."`
+	RelayText  bool     `set:"relay-text: Pass every text that a plain WebSocket sends to / or /ws on to all that are connected there, the sender included."`
 
 	Origin      []string `set:"origin ORIGIN: An origin, such as https://app.example.com, whose pages may connect, besides the server's own. Repeatable. '*' lets every page of the web connect."`
 	Credentials bool     `set:"credentials: Let pages of other origins send cookies with polling requests."`
@@ -46,6 +46,16 @@ type Door struct {
 	Listen  []string `set:"listen PATTERN: Rooms that anyone may listen to; 'chat:*' is all whose name begins with chat:. Repeatable."`
 	Publish []string `set:"publish PATTERN: Rooms that anyone may publish to. Repeatable."`
 	Key     []Key    `set:"key KEY: A name, a secret of at least 16 characters, and patterns, with spaces between: who shows the secret may listen and publish to the rooms. Better in a file or a variable than in a flag, which others on the machine can see. Repeatable."`
+
+	Streams      Count         `set:"streams NUMBER: How many streams may be open at /events, and how many at /ws, in each namespace, or none for no limit."`
+	Rooms        Count         `set:"rooms NUMBER: How many rooms a stream may be in, and a message be for, or none for no limit but limit.rooms."`
+	Retry        time.Duration `set:"retry DURATION: How long a browser waits before it comes back to /events, at least; at most twice that, so that not all come at once."`
+	Rate         Count         `set:"rate NUMBER: How many messages per second one WebSocket may send in the long run, or none for no limit."`
+	Burst        Count         `set:"burst NUMBER: How many messages one WebSocket may send at once."`
+	PublishRate  Count         `set:"publish-rate NUMBER: How many messages per second one address may publish without a key in the long run, or none for no limit. Behind a proxy all have its address."`
+	PublishBurst Count         `set:"publish-burst NUMBER: How many messages one address may publish without a key at once."`
+	KeyRate      Count         `set:"key-rate NUMBER: How many messages per second the bearers of one key may publish in the long run, or none for no limit."`
+	KeyBurst     Count         `set:"key-burst NUMBER: How many messages the bearers of one key may publish at once."`
 }
 
 // Ping is how dead clients are found.
@@ -56,24 +66,34 @@ type Ping struct {
 
 // Timeout is how long things may take.
 type Timeout struct {
-	Upgrade time.Duration `set:"upgrade DURATION: How long the move from polling to WebSocket may take."`
-	Connect time.Duration `set:"connect DURATION: How long a session may be in no namespace before it is closed."`
-	Write   time.Duration `set:"write DURATION: How long a client may take none of the bytes written to it before it is closed."`
-	Drain   time.Duration `set:"drain DURATION: How long to wait for sessions to end after SIGTERM or SIGINT."`
+	Upgrade    time.Duration `set:"upgrade DURATION: How long the move from polling to WebSocket may take."`
+	Connect    time.Duration `set:"connect DURATION: How long a session may be in no namespace before it is closed."`
+	Attachment time.Duration `set:"attachment DURATION: How long an event may wait for its binary values before its session is closed."`
+	Write      time.Duration `set:"write DURATION: How long a client may take none of the bytes written to it before it is closed, and how long the body of a message that it publishes may take."`
+	Header     time.Duration `set:"header DURATION: How long the header of a request may take to arrive."`
+	Idle       time.Duration `set:"idle DURATION: How long an HTTP connection may wait for its next request."`
+	Drain      time.Duration `set:"drain DURATION: How long to wait for sessions to end after SIGTERM or SIGINT."`
 }
 
 // Limit is how much one client, or all of them, may take up. Each may be
 // "none".
 type Limit struct {
-	Payload     Bytes `set:"payload SIZE: The largest message a client may send."`
-	Packet      Bytes `set:"packet SIZE: The largest event in memory, with its binary values, each of which is a message."`
-	Queue       Bytes `set:"queue SIZE: How much may wait for one client. A client that reads too slowly for it is closed."`
-	Inbox       Bytes `set:"inbox SIZE: How much one socket may have waiting for its handlers. A socket that sends too fast for it is disconnected."`
-	Sessions    Count `set:"sessions NUMBER: How many sessions there may be. More are answered 503."`
-	Namespaces  Count `set:"namespaces NUMBER: How many namespaces one session may be in."`
-	Rooms       Count `set:"rooms NUMBER: How many rooms one socket may be in."`
-	Calls       Count `set:"calls NUMBER: How many answers one socket may owe."`
-	Attachments Count `set:"attachments NUMBER: How many binary values one packet may carry."`
+	Payload       Bytes `set:"payload SIZE: The largest message a client may send."`
+	Packet        Bytes `set:"packet SIZE: The largest event in memory, with its binary values, each of which is a message."`
+	Queue         Bytes `set:"queue SIZE: How much may wait for one client. A client that reads too slowly for it is closed."`
+	Inbox         Bytes `set:"inbox SIZE: How much one socket may have waiting for its handlers. A socket that sends too fast for it is disconnected."`
+	Header        Bytes `set:"header SIZE: The largest header of a request, which can't be none."`
+	Sessions      Count `set:"sessions NUMBER: How many sessions there may be. More are answered 503."`
+	Namespaces    Count `set:"namespaces NUMBER: How many namespaces one session may be in."`
+	Dynamic       Count `set:"dynamic NUMBER: How many namespaces whose names clients chose there may be, where a demo lets them choose."`
+	Rooms         Count `set:"rooms NUMBER: How many rooms one socket may be in."`
+	Calls         Count `set:"calls NUMBER: How many answers one socket may owe."`
+	Batch         Count `set:"batch NUMBER: How many Engine.IO packets one POST may carry."`
+	Attachments   Count `set:"attachments NUMBER: How many binary values one packet may carry."`
+	Depth         Count `set:"depth NUMBER: How deep arrays and objects may lie within one another. None means 10000."`
+	NamespaceName Bytes `set:"namespace-name SIZE: The longest name of a namespace."`
+	RoomName      Bytes `set:"room-name SIZE: The longest name of a room."`
+	EventName     Bytes `set:"event-name SIZE: The longest name of an event."`
 }
 
 // Compress is what is compressed. It is off for WebSocket because each message
@@ -96,22 +116,43 @@ func Default() Settings {
 		Path:      "/socket.io/",
 		Transport: []string{"polling", "websocket"},
 		Ping:      Ping{Interval: 25 * time.Second, Timeout: 20 * time.Second},
+		Door: Door{
+			Streams:      10_000,
+			Rooms:        100,
+			Retry:        2 * time.Second,
+			Rate:         50,
+			Burst:        100,
+			PublishRate:  10,
+			PublishBurst: 50,
+			KeyRate:      1000,
+			KeyBurst:     2000,
+		},
 		Timeout: Timeout{
-			Upgrade: 10 * time.Second,
-			Connect: 45 * time.Second,
-			Write:   10 * time.Second,
-			Drain:   10 * time.Second,
+			Upgrade:    10 * time.Second,
+			Connect:    45 * time.Second,
+			Attachment: 30 * time.Second,
+			Write:      10 * time.Second,
+			Header:     10 * time.Second,
+			Idle:       2 * time.Minute,
+			Drain:      10 * time.Second,
 		},
 		Limit: Limit{
-			Payload:     1_000_000,
-			Packet:      16 << 20,
-			Queue:       1 << 20,
-			Inbox:       4 << 20,
-			Sessions:    None,
-			Namespaces:  100,
-			Rooms:       1000,
-			Calls:       10_000,
-			Attachments: 10,
+			Payload:       1_000_000,
+			Packet:        16 << 20,
+			Queue:         1 << 20,
+			Inbox:         4 << 20,
+			Header:        32 << 10,
+			Sessions:      None,
+			Namespaces:    100,
+			Dynamic:       10_000,
+			Rooms:         1000,
+			Calls:         10_000,
+			Batch:         10_000,
+			Attachments:   10,
+			Depth:         512,
+			NamespaceName: 1 << 10,
+			RoomName:      256,
+			EventName:     4 << 10,
 		},
 		Compress: Compress{HTTP: 1024, WebSocket: None},
 		Log:      Log{Format: "text"},

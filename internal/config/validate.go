@@ -213,8 +213,12 @@ func (l *loader) checkTimes() {
 		{"ping.timeout", l.Ping.Timeout, least, time.Hour},
 		{"timeout.upgrade", l.Timeout.Upgrade, least, 10 * time.Minute},
 		{"timeout.connect", l.Timeout.Connect, least, time.Hour},
+		{"timeout.attachment", l.Timeout.Attachment, least, time.Hour},
 		{"timeout.write", l.Timeout.Write, least, 10 * time.Minute},
+		{"timeout.header", l.Timeout.Header, least, 10 * time.Minute},
+		{"timeout.idle", l.Timeout.Idle, least, time.Hour},
 		{"timeout.drain", l.Timeout.Drain, 0, time.Hour},
+		{"door.retry", l.Door.Retry, least, time.Hour},
 	} {
 		if t.value < t.low || t.value > t.high {
 			l.not(t.name, "is %v: want %s to %s", t.value, shortDuration(t.low), shortDuration(t.high))
@@ -225,6 +229,9 @@ func (l *loader) checkTimes() {
 func (l *loader) checkLimits() {
 	if p := l.Limit.Payload; p < 100 || p > 1<<30 {
 		l.not("limit.payload", "is %s: want 100 to 1GiB", mustText(p))
+	}
+	if h := l.Limit.Header; h < 4<<10 || h > 16<<20 {
+		l.not("limit.header", "is %s: want 4KiB to 16MiB", mustText(h))
 	}
 	for _, b := range []struct {
 		name  string
@@ -238,18 +245,42 @@ func (l *loader) checkLimits() {
 			l.conflict(b.name, "limit.payload", "%s is %s, less than the %s that one message may have: want at least that", b.name, mustText(b.value), mustText(l.Limit.Payload))
 		}
 	}
+	// Zero means the default to the library, which is not what it says here.
 	for _, c := range []struct {
 		name  string
 		value Count
 	}{
 		{"limit.sessions", l.Limit.Sessions},
 		{"limit.namespaces", l.Limit.Namespaces},
+		{"limit.dynamic", l.Limit.Dynamic},
 		{"limit.rooms", l.Limit.Rooms},
 		{"limit.calls", l.Limit.Calls},
+		{"limit.batch", l.Limit.Batch},
 		{"limit.attachments", l.Limit.Attachments},
+		{"limit.depth", l.Limit.Depth},
+		{"limit.namespace-name", Count(l.Limit.NamespaceName)},
+		{"limit.room-name", Count(l.Limit.RoomName)},
+		{"limit.event-name", Count(l.Limit.EventName)},
+		{"door.streams", l.Door.Streams},
+		{"door.rooms", l.Door.Rooms},
+		{"door.rate", l.Door.Rate},
+		{"door.publish-rate", l.Door.PublishRate},
+		{"door.key-rate", l.Door.KeyRate},
 	} {
 		if c.value == 0 {
 			l.not(c.name, "is 0: want 1 or more, or none")
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		value Count
+	}{
+		{"door.burst", l.Door.Burst},
+		{"door.publish-burst", l.Door.PublishBurst},
+		{"door.key-burst", l.Door.KeyBurst},
+	} {
+		if c.value < 1 {
+			l.not(c.name, "is %d: want 1 or more; the rate can be none", c.value)
 		}
 	}
 }
