@@ -1,0 +1,56 @@
+// What goes wrong, when, and for whom: wholly decided by the seed before anything starts.
+
+/** Every kind of fault, with the words of the table. */
+export const kinds = {
+  none: "none",
+  kill: "kill -9",
+  term: "SIGTERM restart",
+  cut: "cut",
+  half: "half-open",
+  hole: "hole",
+  offline: "offline",
+  mix: "mix",
+};
+
+const single = Object.keys(kinds).filter((kind) => kind !== "none" && kind !== "mix");
+
+/**
+ * plan lists the faults of a run, by time: {at, kind, …} in milliseconds since the faults began. Those of the network
+ * name the clients that they hit.
+ */
+export function plan({ random, kind, duration, every, clients }) {
+  if (kind === "none") return [];
+  const faults = [];
+  let order = [];
+  // The first comes early, so that the shortest run has one, and the last leaves it time to show.
+  for (let at = random.between(500, 1500); at < duration; at += Math.round(every * (0.75 + random.next() / 2))) {
+    if (order.length === 0) order = kind === "mix" ? random.shuffle(single) : [kind];
+    faults.push({ at, ...fault(random, order.pop(), clients) });
+  }
+  return faults;
+}
+
+function fault(random, kind, clients) {
+  if (kind === "kill" || kind === "term") {
+    // Again: soon after the start, while clients come back and catch up.
+    return { kind, down: random.between(0, 1000), again: random.chance(0.3) ? random.between(100, 900) : 0 };
+  }
+  const hit = random.shuffle(Array.from({ length: clients }, (_, i) => i)).slice(0, Math.ceil(clients / 3));
+  if (kind === "cut") return { kind, hit, again: random.chance(0.5) ? random.between(20, 400) : 0 };
+  // Of a half-open connection, some clients learn at once (a phone changes its network) and come back while the
+  // server still takes the old connection for alive. The others find out by the heartbeat.
+  if (kind === "half") return { kind, hit, told: hit.filter(() => random.chance(0.5)) };
+  if (kind === "hole") return { kind, hit, lasts: random.between(1000, 4000) };
+  return { kind, hit, lasts: random.between(500, 3000) };
+}
+
+/** tell says a fault in one line. */
+export function tell({ at, kind, hit, told, down, lasts, again }) {
+  const words = [`${(at / 1000).toFixed(1)} s`, kinds[kind]];
+  if (hit) words.push(`for clients ${hit.join(" ")}`);
+  if (told) words.push(`(of them told: ${told.join(" ") || "none"})`);
+  if (down !== undefined) words.push(`down ${down} ms`);
+  if (lasts) words.push(`for ${lasts} ms`);
+  if (again) words.push(`and again after ${again} ms`);
+  return words.join(" ");
+}

@@ -1,0 +1,17 @@
+// The servers that the test can be run against, by their command lines. All take --listen besides.
+import { fileURLToPath } from "node:url";
+import { heartbeat } from "./run.mjs";
+
+const file = (name) => fileURLToPath(new URL(name, import.meta.url));
+const pings = ["--ping-interval", `${heartbeat.interval}ms`, "--ping-timeout", `${heartbeat.timeout}ms`];
+
+/** By name: the command line for a data directory, and a bug to have, for those that know some. */
+export const commands = {
+  tutti: (data) => [
+    process.env.TUTTI_BIN || file("../../bin/tutti"),
+    "serve", "--data", data, "--durable", "chat:*", "--open", "chat:*", ...pings,
+  ],
+  csr: () => [process.execPath, file("reference.mjs"), "--recovery", ...pings],
+  plain: () => [process.execPath, file("reference.mjs"), ...pings],
+  model: (data, bug) => [process.execPath, file("model.mjs"), "--data", data, ...(bug ? ["--bug", bug] : []), ...pings],
+};

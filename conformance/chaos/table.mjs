@@ -1,0 +1,33 @@
+// The table of results, in the form of the one that compares systems.
+import { kinds } from "./plan.mjs";
+
+const columns = [
+  ["server", (r, name) => name],
+  ["fault", (r) => `${kinds[r.kind]} (${r.faults})`],
+  ["acked", (r) => r.acked],
+  ["owed", (r) => r.owed],
+  ["**silent**", (r) => bold(r.silent)],
+  ["signalled", (r) => bold(r.signalled)],
+  ["(msgs; for all)", (r) => (r.lostMessages ? `${r.lostMessages}; ${r.forAll}` : "–")],
+  ["dup server/retry", (r) => `${bold(r.serverDuplicates)}/${bold(r.retryDuplicates)}`],
+  ["order pub/total/real time", (r) => [r.publisherOrder, r.totalOrder, r.realTimeOrder].map(bold).join("/")],
+  ["wrong", (r) => bold(r.wrong)],
+  ["offsets", (r) => bold(r.offsets)],
+  ["unacked", (r) => bold(r.unacked)],
+  ["exits", (r) => bold(r.exits)],
+  ["deaf", (r) => bold(r.deaf)],
+  ["recov", (r) => ratio(r.recovered, r.reconnects)],
+  ["pub recov", (r) => ratio(r.publisherRecovered, r.publisherReconnects)],
+  ["retried", (r) => r.retried],
+  ["latency max", (r) => `${(r.worstLatency / 1000).toFixed(1)} s`],
+];
+
+const bold = (n) => (n === 0 ? "0" : `**${n}**`);
+const ratio = (n, of) => (of === 0 ? "–" : n === of ? `${n}/${of}` : `**${n}/${of}**`);
+const line = (cells) => `| ${cells.join(" | ")} |`;
+
+export const head = `${line(columns.map(([title]) => title))}\n${line(columns.map(() => "---"))}`;
+
+export function row(name, result) {
+  return line(columns.map(([, cell]) => cell(result, name)));
+}
