@@ -1,0 +1,261 @@
+package verb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/packet"
+)
+
+// Config sets up a [Desk]. Zero values mean the defaults.
+type Config struct {
+	// Rules say what callers may do, by room. The first whose pattern matches
+	// holds. None: nothing.
+	Rules []Rule
+	// Permit is asked where a rule wants a token, if [Caller.Opens] does not
+	// allow it already: nil lets the caller do it, a [*Refusal] is told to it,
+	// any other error is told as a refusal without words. It may wait. ctx is
+	// the caller's: that of the guards of its namespace, for a socket. Nil:
+	// refuses.
+	Permit func(ctx context.Context, c Caller, v Verb, room string) error
+	// Admit is asked before everything else, and refuses who comes too often:
+	// with a [*Refusal] of the code [TooManyRequests], mostly. Nil: admits.
+	Admit func(c Caller, v Verb) error
+
+	// MaxData is how many bytes the data of a message may have, binary included.
+	// Default 64 KiB; negative: no limit.
+	MaxData int
+	// MaxPage is how many messages or members a page may have. Default 200; at
+	// most [hub.MaxPage].
+	MaxPage int
+	// MaxPageBytes is how many bytes of data a page may have; it has one message
+	// at least. Default 128 KiB; negative: no limit.
+	MaxPageBytes int
+}
+
+// Limits that nobody needs to change.
+const (
+	maxEvent = 256 // bytes of an event's name: as long as a room's may be
+	maxID    = 256 // bytes of a message's id
+
+	defaultMaxData      = 64 << 10
+	defaultMaxPage      = 200
+	defaultMaxPageBytes = 128 << 10
+)
+
+// A Desk serves the verbs. It is safe for concurrent use and serves any number
+// of spaces.
+type Desk struct {
+	cfg Config
+}
+
+// New returns a desk. Its error lists all that is wrong with cfg.
+func New(cfg Config) (*Desk, error) {
+	var errs []error
+	cfg.Rules = slices.Clone(cfg.Rules)
+	for i := range cfg.Rules {
+		cfg.Rules[i].Events = slices.Clone(cfg.Rules[i].Events)
+		errs = append(errs, cfg.Rules[i].validate(fmt.Sprintf("verb: Rules[%d]", i)))
+	}
+	for _, x := range []struct {
+		v   *int
+		def int
+	}{{&cfg.MaxData, defaultMaxData}, {&cfg.MaxPage, defaultMaxPage}, {&cfg.MaxPageBytes, defaultMaxPageBytes}} {
+		if *x.v == 0 {
+			*x.v = x.def
+		}
+	}
+	if cfg.MaxPage < 0 || cfg.MaxPage > hub.MaxPage {
+		errs = append(errs, fmt.Errorf("verb: MaxPage %d: want 1 to %d", cfg.MaxPage, hub.MaxPage))
+	}
+	return &Desk{cfg: cfg}, errors.Join(errs...)
+}
+
+// A Caller is who asks.
+type Caller struct {
+	// Space is where it asks.
+	Space *hub.Space
+	// Seat is its place there; nil for a caller that has none, as over HTTP.
+	Seat *hub.Seat
+	// Owner is who it is to the application: the ids of its messages are its
+	// own. "" if nobody knows.
+	Owner string
+	// Opens says what the caller's token, which was checked before, lets it do
+	// where a rule wants a token. Nil: nothing.
+	Opens func(v Verb, room string) bool
+}
+
+// allow says whether the caller may use a verb in a room.
+func (d *Desk) allow(ctx context.Context, c Caller, v Verb, room string) (*Rule, error) {
+	if d.cfg.Admit != nil {
+		if err := d.cfg.Admit(c, v); err != nil {
+			return nil, err
+		}
+	}
+	if room == "" {
+		return nil, refuse(BadRequest, `"room" is missing`)
+	}
+	rule := d.rule(room)
+	if rule == nil {
+		return nil, forbidden(v)
+	}
+	switch rule.who(v) {
+	case Anyone:
+		return rule, nil
+	case Members:
+		if c.Seat == nil || !c.Seat.In(room) {
+			return nil, &Refusal{Code: NotMember, Message: "only members of the room may"}
+		}
+		return rule, nil
+	case Token:
+		if c.Opens != nil && c.Opens(v, room) {
+			return rule, nil
+		}
+		if d.cfg.Permit != nil {
+			return rule, permitted(d.cfg.Permit(ctx, c, v, room), v)
+		}
+	}
+	return nil, forbidden(v)
+}
+
+func permitted(err error, v Verb) error {
+	if err == nil {
+		return nil
+	}
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		return r
+	}
+	r := forbidden(v)
+	r.Err = err
+	return r
+}
+
+func forbidden(v Verb) *Refusal {
+	return &Refusal{Code: Forbidden, Message: fmt.Sprintf("%s is not open to you in this room", v)}
+}
+
+// A JoinRequest asks to join or leave a room.
+type JoinRequest struct {
+	Room string `json:"room"`
+}
+
+// A JoinAnswer says from where the caller hears: everything after Offset. It is
+// "" in a namespace without memory.
+type JoinAnswer struct {
+	Offset hub.Offset `json:"offset,omitempty"`
+}
+
+// Join adds the caller to a room. A room it is in already is no error.
+func (d *Desk) Join(ctx context.Context, c Caller, q JoinRequest) (JoinAnswer, error) {
+	if _, err := d.allow(ctx, c, Join, q.Room); err != nil {
+		return JoinAnswer{}, err
+	}
+	if c.Seat == nil {
+		return JoinAnswer{}, refuse(BadRequest, "join over a connection that lasts")
+	}
+	if err := c.Seat.Join(q.Room); err != nil {
+		return JoinAnswer{}, RefusalOf(err)
+	}
+	return JoinAnswer{Offset: c.Space.Head()}, nil
+}
+
+// Leave takes the caller out of a room. A room it is not in is no error.
+func (d *Desk) Leave(ctx context.Context, c Caller, q JoinRequest) (struct{}, error) {
+	if _, err := d.allow(ctx, c, Leave, q.Room); err != nil {
+		return struct{}{}, err
+	}
+	if c.Seat != nil {
+		c.Seat.Leave(q.Room)
+	}
+	return struct{}{}, nil
+}
+
+// A Publication asks to publish a message.
+type Publication struct {
+	Room  string
+	Event string
+	// Args are the message's arguments: its data, mostly one.
+	Args packet.Args
+	// ID lets the caller try again without publishing twice; "": it cannot.
+	ID string
+}
+
+// A PublishAnswer says where a message is on the tape. Offset is the space's
+// own in a namespace without memory.
+type PublishAnswer struct {
+	Offset hub.Offset `json:"offset"`
+	// Repeated says that it was there before, with the same id, and nobody was
+	// handed it again.
+	Repeated bool `json:"repeated,omitempty"`
+}
+
+// Publish publishes a message to a room, the caller included if it is a member.
+func (d *Desk) Publish(ctx context.Context, c Caller, p Publication) (PublishAnswer, error) {
+	rule, err := d.allow(ctx, c, Publish, p.Room)
+	if err == nil {
+		err = d.check(rule, &p)
+	}
+	if err != nil {
+		return PublishAnswer{}, err
+	}
+	m := &hub.Message{Event: p.Event, Args: p.Args, ID: p.ID}
+	if p.ID != "" {
+		m.Publisher = Publisher(c.Owner, m, p.Room)
+	}
+	r, err := c.Space.Publish(ctx, m, hub.Address{Rooms: []string{p.Room}})
+	if err != nil {
+		return PublishAnswer{}, RefusalOf(err)
+	}
+	return PublishAnswer{Offset: r.Offset, Repeated: r.Repeated}, nil
+}
+
+func (d *Desk) check(rule *Rule, p *Publication) error {
+	switch {
+	case p.Event == "":
+		return refuse(BadRequest, `"event" is missing`)
+	case len(p.Event) > maxEvent:
+		return tooLarge("event", maxEvent)
+	case isReserved(p.Event):
+		return refuse(BadEvent, "the event name %q is reserved", p.Event)
+	case len(rule.Events) > 0 && !slices.Contains(rule.Events, p.Event):
+		return refuse(BadEvent, "the event %q may not be published in this room", p.Event)
+	case d.cfg.MaxData >= 0 && p.Args.Size() > d.cfg.MaxData:
+		return tooLarge("data", d.cfg.MaxData)
+	case len(p.ID) > maxID:
+		return tooLarge("id", maxID)
+	}
+	return nil
+}
+
+// A PageRequest asks for a page of a room's history: the last messages before
+// an offset, the first after one, or the last of all.
+type PageRequest struct {
+	Room   string     `json:"room"`
+	Before hub.Offset `json:"before"`
+	After  hub.Offset `json:"after"`
+	Limit  int        `json:"limit"`
+}
+
+// History returns a page of a room's history.
+func (d *Desk) History(ctx context.Context, c Caller, q PageRequest) (Page, error) {
+	if _, err := d.allow(ctx, c, History, q.Room); err != nil {
+		return Page{}, err
+	}
+	switch {
+	case q.Before != "" && q.After != "":
+		return Page{}, refuse(BadRequest, `"before" and "after" exclude each other`)
+	case q.Limit < 0:
+		return Page{}, refuse(BadRequest, `"limit" is negative`)
+	case q.Limit == 0:
+		q.Limit = hub.DefaultPage
+	}
+	limit := min(q.Limit, d.cfg.MaxPage)
+	page, err := c.Space.History(q.Room, hub.PageQuery{Before: q.Before, After: q.After, Limit: limit})
+	if err != nil {
+		return Page{}, RefusalOf(err)
+	}
+	return newPage(page, q.After != "", d.cfg.MaxPageBytes), nil
+}

@@ -1,0 +1,126 @@
+package tutti
+
+import (
+	"context"
+
+	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/verb"
+)
+
+// maxAckAttachments is how many attachments a stock client takes in a packet
+// before it closes the connection.
+const maxAckAttachments = 10
+
+// ServeVerbs lets sockets of the namespace use the verbs of a desk, as events
+// with an acknowledgement:
+//
+//	socket.emit("join", {room: "chat:tea"}, ({offset, error, code}) => …)
+//
+// A refusal is answered as {error, code}: the message for people and the
+// [verb.Code] for programs. Only the verbs that the desk's rules open to
+// somebody are served; it panics if the namespace has a handler for one of
+// them, as [Namespace.Handle] does. Middleware wraps verbs like other events.
+func (ns *Namespace) ServeVerbs(d *verb.Desk) {
+	b := verbBinding{desk: d}
+	for v, h := range map[verb.Verb]Handler{
+		verb.Join:    serveVerb(b, d.Join),
+		verb.Leave:   serveVerb(b, d.Leave),
+		verb.Publish: serveVerb(b, b.publish),
+		verb.History: b.history,
+	} {
+		if d.Serves(v) {
+			ns.Handle(string(v), h)
+		}
+	}
+}
+
+// verbBinding reads requests of a desk from Socket.IO events and writes its
+// answers as acknowledgements.
+type verbBinding struct {
+	desk *verb.Desk
+}
+
+// A publication is a [verb.Publication] as it comes in an event.
+type publication struct {
+	Room  string      `json:"room"`
+	Event string      `json:"event"`
+	Data  *packet.Arg `json:"data"`
+	ID    string      `json:"id"`
+}
+
+func (b verbBinding) publish(ctx context.Context, c verb.Caller, p publication) (verb.PublishAnswer, error) {
+	var args Args
+	if p.Data != nil {
+		var err error
+		if args, err = packet.Marshal(*p.Data); err != nil {
+			return verb.PublishAnswer{}, err
+		}
+	}
+	return b.desk.Publish(ctx, c, verb.Publication{Room: p.Room, Event: p.Event, Args: args, ID: p.ID})
+}
+
+// history answers with as much of a page as one packet may hold.
+func (b verbBinding) history(ctx context.Context, s *Socket, m *Message) error {
+	q, err := scanVerb[verb.PageRequest](m)
+	if err != nil {
+		return b.refuse(s, m, err)
+	}
+	page, err := b.desk.History(ctx, s.caller(), q)
+	if err != nil {
+		return b.refuse(s, m, err)
+	}
+	for page, more := page.Within(maxAckAttachments), true; more; page, more = page.Half() {
+		// A message without binary data may have a value that next to the
+		// attachments of others would pose as one.
+		if err = m.Reply(page); err == nil {
+			break
+		}
+	}
+	return err
+}
+
+// serveVerb returns the handler of a verb.
+func serveVerb[Req, Res any](b verbBinding, do func(context.Context, verb.Caller, Req) (Res, error)) Handler {
+	return func(ctx context.Context, s *Socket, m *Message) error {
+		q, err := scanVerb[Req](m)
+		if err != nil {
+			return b.refuse(s, m, err)
+		}
+		answer, err := do(ctx, s.caller(), q)
+		if err != nil {
+			return b.refuse(s, m, err)
+		}
+		return m.Reply(answer)
+	}
+}
+
+func scanVerb[Req any](m *Message) (q Req, err error) {
+	if err := m.Args.Scan(&q); err != nil {
+		return q, &verb.Refusal{Code: verb.BadRequest, Message: "bad arguments for \"" + m.Event + "\": " + err.Error()}
+	}
+	return q, nil
+}
+
+// refuse answers an error in the form of the verbs.
+func (b verbBinding) refuse(s *Socket, m *Message, err error) error {
+	r := verb.RefusalOf(err)
+	if r.Limit != "" {
+		s.link.server.cfg.Trace.limitHit(r.Limit)
+	}
+	if r.Code == verb.Internal {
+		s.link.server.log.Error("serve verb", keySocket, s, keyEvent, m.Event, keyErr, err)
+	}
+	answer := struct {
+		Error string    `json:"error"`
+		Code  verb.Code `json:"code"`
+		Retry int64     `json:"retry,omitempty"` // milliseconds
+	}{r.Message, r.Code, r.Retry.Milliseconds()}
+	return m.Reply(answer)
+}
+
+// caller is the socket as a desk sees it.
+func (s *Socket) caller() verb.Caller {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return verb.Caller{Space: s.ns.space, Seat: s.seat, Owner: s.owner}
+}
