@@ -114,7 +114,34 @@ func (s *Socket) resume() {
 // was too slow for the window: it comes back and is told.
 func (s *Socket) Evicted(err error) {
 	s.link.server.log.Debug("evicted", keySocket, s, keyErr, err)
+	s.leave(engineio.ReasonTransportClose)
 	s.link.session.Abort(engineio.ReasonTransportClose)
 }
 
 var _ hub.Reader = (*Socket)(nil)
+
+// depart notes that a socket's disconnect handlers are about to run, for the
+// one that may come back under its id meanwhile.
+func (srv *Server) depart(s *Socket) {
+	if s.returns {
+		srv.departing.Store(s.ID(), s)
+	}
+}
+
+// departed notes that they have run.
+func (srv *Server) departed(s *Socket) {
+	if s.returns {
+		srv.departing.CompareAndDelete(s.ID(), s)
+	}
+}
+
+// awaitDeparture waits until the disconnect handlers of the socket that had
+// this one's id have run: an application sees one socket of an id at a time.
+func (srv *Server) awaitDeparture(s *Socket) {
+	if !s.recovered {
+		return
+	}
+	if old, ok := srv.departing.Load(s.ID()); ok {
+		old.(*Socket).mailbox.Wait()
+	}
+}

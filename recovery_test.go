@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,6 +219,38 @@ func TestUnrecovered(t *testing.T) {
 		}
 		a.comeBack()
 		a.wantRecovered("the owner still can")
+	})
+}
+
+// TestOneSocketOfAnIDAtATime returns while the handlers of the old connection
+// are still at work.
+func TestOneSocketOfAnIDAtATime(t *testing.T) {
+	inWorld(t, remembering(nil), func(w *world) {
+		ns := w.srv.Namespace("/")
+		var mu sync.Mutex
+		var log []string
+		note := func(what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			log = append(log, what)
+		}
+		ns.OnConnect(func(context.Context, *tutti.Socket) { note("connect") })
+		ns.OnDisconnect(func(context.Context, *tutti.Socket, tutti.Reason) { note("disconnect") })
+		ns.Handle("slow", func(context.Context, *tutti.Socket, *tutti.Message) error {
+			time.Sleep(3 * time.Second)
+			note("slow")
+			return nil
+		})
+		a := w.travel()
+		a.send(`2["slow"]`)
+		synctest.Wait()
+		a.comeBack()
+		a.wantRecovered("over another connection")
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if got := strings.Join(log, ","); got != "connect,slow,disconnect,connect" {
+			t.Errorf("the application saw %s", got)
+		}
 	})
 }
 

@@ -26,6 +26,8 @@ type Server struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup // sockets whose last function has not run
 
+	departing sync.Map // by id: *Socket whose disconnect handlers have not run
+
 	mu         sync.RWMutex
 	namespaces map[string]*Namespace // by name, those of families included
 	families   []*Namespace          // in the order of Dynamic

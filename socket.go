@@ -137,6 +137,7 @@ func (s *Socket) LogValue() slog.Value {
 func (s *Socket) connect() {
 	err := s.enter()
 	if err == nil {
+		s.link.server.awaitDeparture(s)
 		s.greeted = true
 		ns := s.Namespace()
 		if trace := s.link.server.cfg.Trace.SocketConnected; trace != nil {
@@ -211,11 +212,21 @@ func (s *Socket) sit() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.left != "" {
-		seat.Close()
+		vacate(seat, s.left)
 		return ErrDisconnected
 	}
 	s.seat = seat
 	return nil
+}
+
+// vacate gives up a seat. Who left in words does not come back; anybody else
+// may have lost the connection.
+func vacate(seat *hub.Seat, reason Reason) {
+	if reason == ReasonClientDisconnect || reason == ReasonServerDisconnect {
+		seat.End()
+	} else {
+		seat.Close()
+	}
 }
 
 // connectReply lets a client in. With a private id it may come back.
@@ -251,10 +262,9 @@ func (s *Socket) leave(reason Reason) {
 	}
 	if seat == nil {
 		s.cancel() // guards are running, for nobody
-	} else if reason == ReasonClientDisconnect || reason == ReasonServerDisconnect {
-		seat.End()
 	} else {
-		seat.Close()
+		s.link.server.depart(s)
+		vacate(seat, reason)
 	}
 	grace := time.AfterFunc(leaveGrace, s.cancel)
 	s.mailbox.Close(func() {
@@ -272,6 +282,7 @@ func (s *Socket) farewell(reason Reason) {
 		return
 	}
 	defer s.link.server.release(ns)
+	defer s.link.server.departed(s)
 	if !s.greeted {
 		return
 	}

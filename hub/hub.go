@@ -6,6 +6,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Config sets up a [Hub]. Zero values mean the defaults.
@@ -23,6 +24,8 @@ type Config struct {
 	// Store is where memories are kept. Default: in the process, which they
 	// then do not outlive.
 	Store Store
+	// Presence says how rooms tell who is in them.
+	Presence PresenceConfig
 	// Trace, if set, is told what happens. Its functions are called in the
 	// space's order and must not wait or call the space.
 	Trace *Trace
@@ -36,6 +39,22 @@ type Trace struct {
 	Left        func(namespace, room string, m Member) // m left room
 	Published   func(m *Message, members int)          // m was handed to that many members
 	LimitHit    func(limit string)                     // "rooms" or "room name" refused a join
+
+	// Of spaces with memory.
+	Committed func(namespace string, c Commit)     // the tape has written a batch, or could not
+	Sessions  func(namespace string, more int)     // so many sessions more can come back; negative: fewer
+	Returned  func(namespace string, err error)    // a member asked for its session: nil if it got it
+	Replayed  func(namespace string, messages int) // a member was handed so many from the tape
+	Evicted   func(namespace string, err error)    // a member lost its seat, see [Reader]
+}
+
+// A Commit is what a tape writes at a time.
+type Commit struct {
+	Messages  int
+	Sync      bool          // it was to survive the machine
+	Took      time.Duration // until it did
+	TapeBytes int64         // how much of the tape is in memory now
+	Err       error         // nothing was acknowledged, and nothing will be
 }
 
 const (
@@ -93,6 +112,7 @@ func (h *Hub) Space(namespace string) *Space {
 	if sp = h.spaces[namespace]; sp == nil {
 		sp = &Space{hub: h, namespace: namespace, rooms: make(map[string]*room)}
 		sp.err = sp.open()
+		sp.presence.space, sp.presence.cfg = sp, h.cfg.Presence.withDefaults(sp.memory)
 		h.spaces[namespace] = sp
 	}
 	return sp
@@ -102,6 +122,7 @@ func (h *Hub) Space(namespace string) *Space {
 // closed before. The store is the caller's to close.
 func (h *Hub) Close() {
 	for sp := range h.Spaces() {
+		sp.order.do(sp.presence.end)
 		if sp.tape != nil {
 			sp.tape.close()
 		}

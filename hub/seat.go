@@ -34,6 +34,10 @@ type Seat struct {
 	last   []string // the rooms it was in when it was closed
 	walk   uint64   // the last walk that met this seat, see Space.each
 
+	person   string        // by which others know who sits here; "": nobody is seen
+	watching []*attendance // rooms of whose presence it is told
+	lost     bool          // its connection was: its person may come back
+
 	// Of a seat in a space with memory.
 	reader  Reader   // nil: a member that cannot fall behind
 	session *session // nil: a member that cannot come back, or was fenced
@@ -87,6 +91,7 @@ func (sp *Space) Enter(m Member, welcome func(), rooms ...string) (*Seat, error)
 
 // sit puts the seat into the space.
 func (s *Seat) sit() {
+	s.person = s.whom()
 	s.index = len(s.space.seats)
 	s.space.seats = append(s.space.seats, s)
 }
@@ -96,6 +101,9 @@ func (s *Seat) rise() {
 	s.last = s.names()
 	for len(s.places) > 0 {
 		s.remove(len(s.places) - 1)
+	}
+	for len(s.watching) > 0 {
+		s.unwatch(s.watching[0].room)
 	}
 	seats := s.space.seats
 	last := len(seats) - 1
@@ -182,6 +190,7 @@ func (s *Seat) Close() {
 			s.space.sessions.leave(s.session, time.Now())
 			s.session = nil
 		}
+		s.lost = true
 		s.rise()
 	})
 }
@@ -263,6 +272,7 @@ func (s *Seat) addSince(name string, since Position) {
 	}
 	s.places = append(s.places, place{room: r, index: len(r.seats), since: since})
 	r.seats = append(r.seats, s)
+	sp.presence.joined(s, name)
 	if trace.Joined != nil {
 		trace.Joined(sp.namespace, name, s.member)
 	}
@@ -284,6 +294,7 @@ func (s *Seat) remove(i int) {
 		moved.places[moved.find(r.name)].index = p.index
 	}
 	s.places = append(s.places[:i], s.places[i+1:]...)
+	sp.presence.left(s, r.name)
 	if trace.Left != nil {
 		trace.Left(sp.namespace, r.name, s.member)
 	}

@@ -153,7 +153,7 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 		s.cursor.Store(uint64(at))
 		standings := old.standings()
 		if fenced = old.seat; fenced != nil {
-			fenced.session = nil
+			fenced.session, fenced.lost = nil, true
 			fenced.rise()
 		}
 		sp.sessions.returned(old)

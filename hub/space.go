@@ -52,6 +52,7 @@ type Space struct {
 	walk  uint64   // of the last walk over seats, see each
 
 	sessions sessions
+	presence presence
 }
 
 // A room is the seats that joined it, in no order, so that leaving is quick.

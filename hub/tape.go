@@ -19,6 +19,7 @@ type tape struct {
 	epoch     string
 	memory    *Memory
 	follow    func(batch []*Message) // called by the writer, outside locks
+	trace     *Trace
 
 	mu     sync.Mutex
 	last   Position // the last that was given out
@@ -217,7 +218,16 @@ func (t *tape) commit(g *group, trim Position) error {
 			b.Sync = b.Sync || rule.Durability == Fsync
 		}
 	}
-	return t.log.Commit(b)
+	began := time.Now()
+	err := t.log.Commit(b)
+	if t.trace.Committed != nil {
+		c := Commit{Messages: len(b.Messages), Sync: b.Sync, Took: time.Since(began), Err: err}
+		t.mu.Lock()
+		c.TapeBytes = t.recent.bytes
+		t.mu.Unlock()
+		t.trace.Committed(t.namespace, c)
+	}
+	return err
 }
 
 // settle hands a written group out and lets its publishers return.

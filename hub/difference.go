@@ -1,0 +1,111 @@
+package hub
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tutti-rt/tutti/packet"
+)
+
+// maxDifference is how many bytes a difference may have. When thousands come at
+// once, telling each of them of every other would be the square of that: who
+// wants to know asks for a page.
+const maxDifference = 32 << 10
+
+// schedule has the news told after a while, unless that is to come.
+func (x *presence) schedule(d time.Duration) {
+	if x.ended {
+		return
+	}
+	if x.tick == nil {
+		x.tick = time.AfterFunc(d, func() { x.space.order.do(x.tell) })
+	} else if len(x.news) == 1 {
+		x.tick.Reset(d)
+	}
+}
+
+// tell tells those who watch what is new. Who cannot take more is told later
+// that there was something: nothing is dropped in silence, and nothing is queued
+// for the slow.
+func (x *presence) tell() {
+	rooms := x.news
+	x.news = nil
+	var late []*attendance
+	for _, a := range rooms {
+		a.queued = false
+		if len(a.watchers) > 0 && !x.tellRoom(a) {
+			late = append(late, a)
+		}
+	}
+	for _, a := range late {
+		x.queue(a, 10*x.cfg.Tick)
+	}
+}
+
+// tellRoom says whether everybody was told.
+func (x *presence) tellRoom(a *attendance) bool {
+	m := x.message(a)
+	all := true
+	for s, told := range a.watchers {
+		switch {
+		case told == a.version:
+		case s.behind || !isReady(s.member):
+			all = false
+		default:
+			s.member.Deliver(m)
+			a.watchers[s] = a.version
+		}
+	}
+	return all
+}
+
+func isReady(m Member) bool {
+	r, ok := m.(Reader)
+	return !ok || r.Ready()
+}
+
+// message takes what is new and makes a message of it. If there is nothing, or
+// too much, it is one that only says how far things are: who is told, and was
+// not told the version before, knows that something is missing.
+func (x *presence) message(a *attendance) *Message {
+	d := a.take()
+	args, err := packet.Marshal(d)
+	if err != nil || args.Size() > maxDifference {
+		a.version++
+		d = Difference{Room: a.room, Version: a.version, Count: len(a.people)}
+		if args, err = packet.Marshal(d); err != nil {
+			return &Message{} // cannot happen: strings and numbers
+		}
+	}
+	m := &Message{Event: PresenceEvent, Args: args, Namespace: x.space.namespace, Rooms: []string{a.room}}
+	if sp := x.space; sp.tape != nil {
+		m.remembered, m.epoch, m.since = true, sp.tape.epoch, sp.head
+	}
+	return m
+}
+
+// take makes a difference of the news, and a version if there are any.
+func (a *attendance) take() Difference {
+	d := Difference{Room: a.room}
+	for id, was := range a.news {
+		switch p := a.people[id]; {
+		case p == nil && (was || a.seen):
+			d.Left = append(d.Left, id)
+		case p == nil:
+		case was:
+			d.Changed = append(d.Changed, p.Person)
+		default:
+			d.Joined = append(d.Joined, p.Person)
+		}
+	}
+	a.news, a.seen = nil, false
+	if len(d.Joined)+len(d.Changed)+len(d.Left) > 0 {
+		a.version++
+	}
+	byArrival := func(p, q Person) int { return a.people[p.ID].at - a.people[q.ID].at }
+	slices.SortFunc(d.Joined, byArrival)
+	slices.SortFunc(d.Changed, byArrival)
+	slices.Sort(d.Left)
+	d.Version, d.Count = a.version, len(a.people)
+	return d
+}
