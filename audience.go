@@ -180,7 +180,7 @@ func (a Audience) Sockets(ctx context.Context) iter.Seq2[SocketInfo, error] {
 				yield(SocketInfo{}, err)
 				return
 			}
-			if !yield(SocketInfo{ID: s.ID(), Rooms: s.Rooms(), Handshake: s.Handshake()}, nil) {
+			if !yield(SocketInfo{ID: s.ID(), Rooms: s.Rooms(), socket: s}, nil) {
 				return
 			}
 		}
@@ -190,10 +190,14 @@ func (a Audience) Sockets(ctx context.Context) iter.Seq2[SocketInfo, error] {
 // A SocketInfo describes a socket that may be on another node. To act on it,
 // address the room of its id: ns.To(info.ID).
 type SocketInfo struct {
-	ID        string
-	Rooms     []string
-	Handshake Handshake
+	ID    string
+	Rooms []string
+
+	socket *Socket
 }
+
+// Handshake returns what is known of the socket's peer since it connected.
+func (i SocketInfo) Handshake() Handshake { return i.socket.Handshake() }
 
 func (a Audience) sockets() []*Socket {
 	var sockets []*Socket

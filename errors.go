@@ -15,6 +15,8 @@ var (
 	// connect, connect_error, disconnect, disconnecting, newListener and
 	// removeListener.
 	ErrReserved = errors.New("tutti: reserved event name")
+	// ErrNoHandler is what middleware gets for an event that nobody handles.
+	ErrNoHandler = errors.New("tutti: no handler")
 	// ErrTooManyCalls means that a socket owes as many answers as
 	// [Config.MaxPendingCalls] allows.
 	ErrTooManyCalls = errors.New("tutti: too many calls pending")

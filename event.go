@@ -2,6 +2,7 @@ package tutti
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -20,8 +21,12 @@ type Emitter interface {
 //	const Said tutti.Event[Line] = "said"
 type Event[T any] string
 
-// Emit sends v. It queues and does not wait for the receivers.
+// Emit sends v. It queues and does not wait for the receivers. An Event[struct{}]
+// has no argument.
 func (e Event[T]) Emit(to Emitter, v T) (Offset, error) {
+	if _, none := any(v).(struct{}); none {
+		return to.Emit(string(e))
+	}
 	return to.Emit(string(e), v)
 }
 
@@ -110,6 +115,12 @@ func scan[T any](args packet.Args) (v T, err error) {
 	return v, err
 }
 
+// refuseArguments tells a peer which argument is wrong, and not what Go makes
+// of it.
 func refuseArguments(event string, err error) error {
-	return &Refusal{Message: fmt.Sprintf("bad arguments for %q: %v", event, err)}
+	text := fmt.Sprintf("bad arguments for %q", event)
+	if scan, ok := errors.AsType[*packet.ScanError](err); ok {
+		text = fmt.Sprintf("%s: argument %d", text, scan.Index+1)
+	}
+	return &Refusal{Message: text}
 }

@@ -134,7 +134,7 @@ func ExampleAudience_Sockets() {
 			fmt.Println(err)
 			break
 		}
-		fmt.Println(info.ID == a.id, len(info.Rooms), string(info.Handshake.Auth))
+		fmt.Println(info.ID == a.id, len(info.Rooms), string(info.Handshake().Auth))
 	}
 	// Output: true 1 {"name":"ada"}
 }
@@ -163,7 +163,7 @@ func ExampleSocket_Emit() {
 	defer n.close()
 	srv.Namespace("/").OnConnect(func(ctx context.Context, s *tutti.Socket) {
 		s.Emit("hello", map[string]any{"you": "are connected"})
-		s.EmitVolatile("load", 0.7) // dropped if it cannot be written at once
+		s.Volatile().Emit("load", 0.7) // dropped if it cannot be written at once
 	})
 
 	fmt.Println(n.join("/", "").hear())

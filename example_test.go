@@ -210,9 +210,9 @@ func ExampleEvent_Emit() {
 		fmt.Println(a.hear())
 	}
 	// Output:
-	// ["ready",{}]
-	// ["ready",{}]
-	// ["ready",{}]
+	// ["ready"]
+	// ["ready"]
+	// ["ready"]
 }
 
 func ExampleCall_Handle() {

@@ -3,6 +3,7 @@ package tutti_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -54,21 +55,34 @@ func TestHandlersAnswer(t *testing.T) {
 func TestMiddlewareAndOtherEvents(t *testing.T) {
 	inWorld(t, tutti.Config{}, func(w *world) {
 		ns := w.srv.Namespace("/")
+		wrapped := make(map[string]int)
 		trail := func(name string) tutti.Middleware {
 			return func(next tutti.Handler) tutti.Handler {
+				if wrapped[name]++; wrapped[name] > 1 {
+					t.Errorf("middleware %s was called %d times, want once", name, wrapped[name])
+				}
 				return func(ctx context.Context, s *tutti.Socket, m *tutti.Message) error {
 					if m.Event == "stopped" {
 						return &tutti.Refusal{Message: "stopped by " + name}
 					}
 					s.Emit("trail", name, m.Event)
-					return next(ctx, s, m)
+					if err := next(ctx, s, m); err != nil {
+						return fmt.Errorf("%s: %w", name, err)
+					}
+					return nil
 				}
 			}
 		}
 		ns.Handle("known", func(_ context.Context, s *tutti.Socket, m *tutti.Message) error { return m.Reply("known") })
-		ns.Use(trail("outer"), trail("inner"))
-		ns.HandleAny(func(_ context.Context, s *tutti.Socket, m *tutti.Message) error { return m.Reply("other", m.Event) })
+		ns.Use(trail("outer"))
+		ns.Use(trail("inner"))
 		c := w.connect("/")
+		c.send(`20["unknown"]`)
+		c.Receive()
+		c.Receive()
+		c.send(`1`) // had it been answered, that would come first
+		c.join("/")
+		ns.HandleAny(func(_ context.Context, s *tutti.Socket, m *tutti.Message) error { return m.Reply("other", m.Event) })
 		c.send(`21["known"]`)
 		c.want(`2["trail","outer","known"]`, "the first added is the outermost")
 		c.want(`2["trail","inner","known"]`, "then the next")
@@ -101,6 +115,12 @@ func TestRegistrationMistakesPanic(t *testing.T) {
 		}()
 	}
 	ns.Handle("after the panic", nothing) // and the lock is free again
+	defer func() {
+		if recover() == nil {
+			t.Error("a namespace that no client could ask for was made")
+		}
+	}()
+	srv.Namespace("/a,b")
 }
 
 type userKey struct{}
@@ -125,6 +145,8 @@ func TestGuards(t *testing.T) {
 		})
 		ns.Guard(func(ctx context.Context, s *tutti.Socket) (context.Context, error) {
 			s.Emit("early", ctx.Value(userKey{}))
+			s.Join("mistake")
+			s.Leave("mistake")
 			return ctx, s.Join("room")
 		})
 		ns.Handle("who", func(ctx context.Context, s *tutti.Socket, m *tutti.Message) error {

@@ -1,6 +1,7 @@
 package tutti
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -135,6 +136,12 @@ func (l *link) socket(namespace string) *Socket {
 		}
 	}
 	return nil
+}
+
+func (l *link) list() []*Socket {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.sockets)
 }
 
 func (l *link) remove(s *Socket) {

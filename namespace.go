@@ -36,9 +36,9 @@ func (ns *Namespace) Guard(g Guard) {
 	ns.rules.change(func(t *table) { t.guards = append(t.guards, g) })
 }
 
-// Use adds middleware. The first added is the outermost.
+// Use adds middleware. The first added is the outermost. Each is called once.
 func (ns *Namespace) Use(mw ...Middleware) {
-	ns.rules.change(func(t *table) { t.middleware = append(t.middleware, mw...) })
+	ns.rules.use(mw)
 }
 
 // Handle registers the handler of an event. It panics if the event has one or

@@ -21,18 +21,16 @@ type rules struct {
 
 type table struct {
 	guards     []Guard
-	middleware []Middleware
+	middleware []Handler // each wrapped once, around whatever comes after it
 	handlers   map[string]Handler
 	other      Handler // of events that have no handler of their own
 	connect    []func(context.Context, *Socket)
 	disconnect []func(context.Context, *Socket, Reason)
-
-	serve Handler // middleware around dispatch, made by change
 }
 
 func newRules() *rules {
 	r := new(rules)
-	r.table.Store(&table{serve: (&table{}).dispatch})
+	r.table.Store(new(table))
 	return r
 }
 
@@ -50,11 +48,20 @@ func (r *rules) change(f func(t *table)) {
 	t.disconnect = slices.Clip(t.disconnect)
 	t.handlers = maps.Clone(t.handlers)
 	f(&t)
-	t.serve = t.dispatch
-	for _, wrap := range slices.Backward(t.middleware) {
-		t.serve = wrap(t.serve)
-	}
 	r.table.Store(&t)
+}
+
+// use wraps what comes after in middleware. What that is is looked up for every
+// event, so that each middleware is called once to wrap and may keep state.
+func (r *rules) use(middleware []Middleware) {
+	r.change(func(t *table) {
+		for _, wrap := range middleware {
+			after := len(t.middleware) + 1
+			t.middleware = append(t.middleware, wrap(func(ctx context.Context, s *Socket, m *Message) error {
+				return r.load().serve(ctx, after, s, m)
+			}))
+		}
+	})
 }
 
 func (r *rules) handle(event string, h Handler) {
@@ -72,13 +79,16 @@ func (r *rules) handle(event string, h Handler) {
 	})
 }
 
-// dispatch finds the handler of an event.
-func (t *table) dispatch(ctx context.Context, s *Socket, m *Message) error {
+// serve has an event handled by the i-th middleware and what comes after it.
+func (t *table) serve(ctx context.Context, i int, s *Socket, m *Message) error {
+	if i < len(t.middleware) {
+		return t.middleware[i](ctx, s, m)
+	}
 	if h := t.handlers[m.Event]; h != nil {
 		return h(ctx, s, m)
 	}
 	if t.other != nil {
 		return t.other(ctx, s, m)
 	}
-	return errNoHandler
+	return ErrNoHandler
 }

@@ -3,6 +3,7 @@ package tutti
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -45,7 +46,6 @@ const (
 
 var (
 	errUnexpected = errors.New("tutti: packet out of turn")
-	errNoHandler  = errors.New("tutti: no handler")
 	errPanic      = errors.New("tutti: handler panicked")
 	errFamily     = errors.New("tutti: a family of namespaces cannot be asked")
 )
@@ -90,10 +90,15 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Namespace returns the namespace of that name and makes it at the first call.
-// A missing "/" at the front is added.
+// A missing "/" at the front is added. If the namespace is one of a family's at
+// the moment, it is that one, with the rules of the family. It panics for a name
+// with a comma or a question mark, which no client could ask for.
 func (srv *Server) Namespace(name string) *Namespace {
 	if !strings.HasPrefix(name, "/") {
 		name = "/" + name
+	}
+	if strings.ContainsAny(name, ",?") {
+		panic(fmt.Sprintf("tutti: bad name of a namespace: %q", name))
 	}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -120,10 +121,12 @@ func (s *Socket) Disconnect() {
 	s.leave(ReasonServerDisconnect)
 }
 
-// DisconnectSession ends the socket's session and with it every socket that it
-// carries, after what was sent before has been written.
+// DisconnectSession disconnects every socket of the socket's session, and ends
+// the session when what was sent before has been written.
 func (s *Socket) DisconnectSession() {
-	s.Disconnect()
+	for _, each := range s.link.list() {
+		each.Disconnect()
+	}
 	s.link.session.Close(engineio.ReasonForcedServerClose)
 }
 
@@ -194,7 +197,7 @@ func (s *Socket) enter() error {
 // come: before it any broadcast, after it all.
 func (s *Socket) sit() error {
 	s.mu.Lock()
-	early := s.early
+	early := slices.Clone(s.early)
 	s.mu.Unlock()
 	var (
 		seat *hub.Seat
@@ -210,13 +213,35 @@ func (s *Socket) sit() error {
 		return fmt.Errorf("take a seat: %w", err)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.left != "" {
-		vacate(seat, s.left)
+	why := s.left
+	if why == "" {
+		s.seat = seat
+	}
+	// What changed while the seat was taken.
+	joined, quit := without(s.early, early), without(early, s.early)
+	s.mu.Unlock()
+	if why != "" {
+		vacate(seat, why)
 		return ErrDisconnected
 	}
-	s.seat = seat
+	if len(quit) > 0 {
+		seat.Leave(quit...)
+	}
+	if len(joined) > 0 {
+		return seat.Join(joined...)
+	}
 	return nil
+}
+
+// without returns those of a that are not in b.
+func without(a, b []string) []string {
+	var rest []string
+	for _, x := range a {
+		if !slices.Contains(b, x) {
+			rest = append(rest, x)
+		}
+	}
+	return rest
 }
 
 // vacate gives up a seat. Who left in words does not come back; anybody else

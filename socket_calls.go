@@ -56,13 +56,19 @@ func (s *Socket) expect(c *hub.Call) error {
 // resolve hands in an answer. One to no call of ours, or a second one, is
 // nothing.
 func (s *Socket) resolve(id uint64, args Args) {
-	s.mu.Lock()
-	c := s.calls[id]
-	delete(s.calls, id)
-	s.mu.Unlock()
-	if c != nil {
+	if c := s.take(id); c != nil {
 		c.Answer(args)
 	}
+}
+
+// take returns the call of that number that the peer owes an answer to, nil if
+// there is none, and it owes it no longer.
+func (s *Socket) take(id uint64) *hub.Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.calls[id]
+	delete(s.calls, id)
+	return c
 }
 
 // Forget implements [hub.Answerer].

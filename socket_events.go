@@ -3,6 +3,7 @@ package tutti
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
@@ -21,25 +22,35 @@ func (s *Socket) Emit(event string, args ...any) (Offset, error) {
 	if err != nil {
 		return "", err
 	}
+	return s.send(m)
+}
+
+// Volatile returns the socket as the receiver of events that are dropped if it
+// cannot be written to at once.
+func (s *Socket) Volatile() Emitter { return volatileSocket{s} }
+
+type volatileSocket struct{ *Socket }
+
+func (s volatileSocket) Emit(event string, args ...any) (Offset, error) {
+	m, err := newMessage(event, args)
+	if err != nil {
+		return "", err
+	}
+	m.Volatile = true
+	return s.send(m)
+}
+
+// send sends m to the peer. In a namespace with memory it is published to the
+// room of the socket's own, which gives it its place among all messages there.
+func (s *Socket) send(m *hub.Message) (Offset, error) {
 	s.mu.Lock()
 	seat, left := s.seat, s.left
 	s.mu.Unlock()
-	if seat != nil && left == "" && s.returns {
-		r, err := s.ns.space.Publish(context.Background(), m, hub.Address{Rooms: []string{s.ID()}})
-		return r.Offset, err
+	if seat == nil || left != "" || !s.returns {
+		return "", s.deliver(m)
 	}
-	return "", s.deliver(m)
-}
-
-// EmitVolatile sends an event that is dropped if the peer cannot be written to
-// at once.
-func (s *Socket) EmitVolatile(event string, args ...any) error {
-	m, err := newMessage(event, args)
-	if err != nil {
-		return err
-	}
-	m.Volatile = true
-	return s.deliver(m)
+	r, err := s.ns.space.Publish(context.Background(), m, hub.Address{Rooms: []string{s.ID()}})
+	return r.Offset, err
 }
 
 // newMessage checks and encodes what an application emits.
@@ -81,10 +92,20 @@ func (s *Socket) write(m *hub.Message) error {
 	}
 	frames := framesOf(s.format, s.returns, m)
 	if m.Volatile {
-		s.link.session.SendVolatile(frames...)
+		if !s.link.session.SendVolatile(frames...) {
+			s.drop(m)
+		}
 		return nil
 	}
 	return sendError(s.link.session.Send(frames...))
+}
+
+// drop is what becomes of a volatile message that cannot leave at once: nobody
+// waits for an answer to it.
+func (s *Socket) drop(m *hub.Message) {
+	if m.Call != nil && s.take(m.Call.ID) != nil {
+		m.Call.Lost()
+	}
 }
 
 // sendPacket sends a packet that is not an event. The namespace is filled in.
@@ -135,16 +156,16 @@ func (s *Socket) handle(m *Message) {
 	if trace := s.link.server.cfg.Trace.EventReceived; trace != nil {
 		trace(s, m)
 	}
-	err := s.protect("handler", func() error { return ns.rules.load().serve(s.ctx, s, m) })
+	err := s.protect("handler", func() error { return ns.rules.load().serve(s.ctx, 0, s, m) })
 	switch {
-	case err == errNoHandler:
+	case errors.Is(err, ErrNoHandler):
 		return
 	case err == nil:
 		m.reply(Args{}) // unless the handler has
 		return
 	}
 	refusal := refusalOf(err)
-	if refusal.Message == internalError && err != errPanic {
+	if refusal.Message == internalError && !errors.Is(err, errPanic) {
 		s.link.server.log.Error("handle event", keySocket, s, keyEvent, m.Event, keyErr, err)
 	}
 	answer := map[string]any{"error": refusal.Message}

@@ -1,5 +1,7 @@
 package tutti
 
+import "slices"
+
 // Join adds the socket to rooms, all or none. From then on it receives what is
 // sent to them. In a guard, rooms are joined when the socket is let in.
 func (s *Socket) Join(rooms ...string) error {
@@ -22,6 +24,9 @@ func (s *Socket) Join(rooms ...string) error {
 func (s *Socket) Leave(rooms ...string) {
 	s.mu.Lock()
 	seat := s.seat
+	if seat == nil {
+		s.early = slices.DeleteFunc(s.early, func(room string) bool { return slices.Contains(rooms, room) })
+	}
 	s.mu.Unlock()
 	if seat != nil {
 		seat.Leave(rooms...)

@@ -275,20 +275,24 @@ func TestServerDisconnect(t *testing.T) {
 			defer mu.Unlock()
 			reasons[s.ID()] = r
 		})
+		w.srv.Namespace("/other")
 		a, b := w.connect("/"), w.connect("/")
 		sa, _ := ns.Socket(a.id)
 		sb, _ := ns.Socket(b.id)
+		first := b.id
 		sa.Emit("bye")
 		sa.Disconnect()
 		a.want(`2["bye"]`, "what was sent before a disconnect arrives before it")
 		a.want("1", "the client is told")
+		b.join("/other")
 		sb.Emit("bye")
 		sb.DisconnectSession()
 		b.want(`2["bye"]`, "what was sent before the session ends arrives")
 		b.want("1", "the client is told")
+		b.want("1/other,", "for every namespace")
 		b.wantEnd("the session ends")
 		synctest.Wait()
-		if reasons[a.id] != tutti.ReasonServerDisconnect || reasons[b.id] != tutti.ReasonServerDisconnect {
+		if reasons[a.id] != tutti.ReasonServerDisconnect || reasons[first] != tutti.ReasonServerDisconnect {
 			t.Errorf("reasons %q", reasons)
 		}
 	})

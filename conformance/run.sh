@@ -4,7 +4,7 @@
 #   ./run.sh                                 everything
 #   ./run.sh test/http.test.mjs              these files only
 #   TUTTI_REFERENCE=1 ./run.sh               the same tests against Node's own server (no browser tests: the pages are ours)
-#   SCREENSHOTS=1 ./run.sh browser/*.mjs     also writes docs/screenshots
+#   SCREENSHOTS=1 ./run.sh browser/*.mjs     also takes the pictures in docs/screenshots
 #
 # Needs Go, Node.js 20 or newer, and from Debian: python3-socketio python3-requests python3-websocket chromium.
 # Whatever is missing is an error: nothing is skipped.

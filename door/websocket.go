@@ -48,8 +48,8 @@ type WebSocketConfig struct {
 	// it. Default 10 s; negative: for ever.
 	WriteTimeout time.Duration
 	// Rate is how many messages per second a client may send in the long run,
-	// and Burst how many at once. Default 50 and 100; a negative Rate: no
-	// limit.
+	// and Burst how many at once. Default 200, which a mouse that is followed
+	// on a quick screen stays below, and 400; a negative Rate: no limit.
 	Rate  float64
 	Burst int
 	// Log is where the door logs; nil means [slog.Default].
@@ -107,7 +107,7 @@ func WebSocket(space *hub.Space, cfg WebSocketConfig) (*Door, error) {
 	d := &webSockets{
 		Door: newDoor("websocket", space, policy, cfg.Log, cfg.Trace), cfg: cfg,
 		listen: newAccess(cfg.Listen), publish: newAccess(cfg.Publish),
-		rate:  limit.Rate{PerSecond: orDefault(cfg.Rate, 50), Burst: orDefault(cfg.Burst, 100)},
+		rate:  limit.Rate{PerSecond: orDefault(cfg.Rate, 200), Burst: orDefault(cfg.Burst, 400)},
 		beats: wheel.New(100 * time.Millisecond), ping: websocket.PreparePing(),
 	}
 	d.most = orDefault(cfg.MaxStreams, defaultMaxStreams)

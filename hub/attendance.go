@@ -18,6 +18,7 @@ type presence struct {
 
 	news  []*attendance // rooms whose watchers are to be told something
 	tick  *time.Timer   // runs while there are any
+	due   time.Time     // when it ends
 	after *time.Timer   // runs while somebody is in grace
 	away  []departure   // in the order of time
 	last  uint64        // number of the last departure

@@ -12,14 +12,16 @@ import (
 // wants to know asks for a page.
 const maxDifference = 32 << 10
 
-// schedule has the news told after a while, unless that is to come.
+// schedule has the news told after a while, or earlier if that is to come.
 func (x *presence) schedule(d time.Duration) {
-	if x.ended {
-		return
-	}
-	if x.tick == nil {
+	due := time.Now().Add(d)
+	switch {
+	case x.ended:
+	case x.tick == nil:
+		x.due = due
 		x.tick = time.AfterFunc(d, func() { x.space.order.do(x.tell) })
-	} else if len(x.news) == 1 {
+	case len(x.news) == 1 || due.Before(x.due):
+		x.due = due
 		x.tick.Reset(d)
 	}
 }

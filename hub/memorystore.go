@@ -153,7 +153,7 @@ func (l *memoryLog) write(n *NewMessage) {
 		r.limit = h.Limit
 		r.list = append(r.list, m)
 		r.bytes += int64(len(m.Body))
-		r.enforce(n.Time)
+		r.enforce(time.Now())
 	}
 }
 

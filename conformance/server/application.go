@@ -154,7 +154,7 @@ func sendBack(ns *tutti.Namespace) {
 		return nil, err
 	})
 	handle(ns, "volatile", func(_ context.Context, s *tutti.Socket, _ tutti.Args) ([]any, error) {
-		if err := s.EmitVolatile("maybe", "volatile"); err != nil {
+		if _, err := s.Volatile().Emit("maybe", "volatile"); err != nil {
 			return nil, err
 		}
 		return nil, emit(s, "surely", "not volatile")

@@ -139,6 +139,18 @@ describe("disconnect", () => {
     assert.equal(await w.next(), "41");
     await w.closed();
   });
+
+  test("by the server over polling is announced before the end of the session, in a poll of its own", async () => {
+    // A client that finds both in one payload hears the end of the session first, takes it for an accident, and comes back.
+    const session = await polling(server);
+    await session.push("40");
+    await session.packets(2);
+    await session.push('42["leave-me",true]');
+    assert.deepEqual((await session.poll()).text, "41");
+    const { status, text } = await session.poll();
+    if (status === 200) assert.match(text, /^(6\x1e)?1$/);
+    else assert.equal(status, 400);
+  });
 });
 
 describe("events and acks", () => {
