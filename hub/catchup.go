@@ -40,7 +40,7 @@ func (s *Seat) pump() {
 		if err != nil {
 			s.space.order.do(func() { s.pumping = false })
 			s.End()
-			s.reader.Evicted(err)
+			s.space.evicted(s, err)
 			return
 		}
 		owed, more := s.pick(list)
@@ -74,10 +74,17 @@ func (s *Seat) pick(list []*Message) (owed []*Message, more bool) {
 // hand delivers messages as long as the member is ready, and says whether all
 // of them were.
 func (s *Seat) hand(owed, list []*Message) bool {
+	n := 0
+	defer func() {
+		if trace := s.space.hub.cfg.Trace.Replayed; trace != nil && n > 0 {
+			trace(s.space.namespace, n)
+		}
+	}()
 	for _, m := range owed {
 		if !s.reader.Ready() && s.pause() {
 			return false
 		}
+		n++
 		s.handed.Store(uint64(m.position))
 		s.reader.Deliver(m)
 		s.cursor.Store(uint64(m.position))
@@ -86,6 +93,14 @@ func (s *Seat) hand(owed, list []*Message) bool {
 		s.cursor.Store(uint64(list[len(list)-1].position))
 	}
 	return true
+}
+
+// evicted tells a member that it has lost its seat.
+func (sp *Space) evicted(s *Seat, err error) {
+	if trace := sp.hub.cfg.Trace.Evicted; trace != nil {
+		trace(sp.namespace, err)
+	}
+	s.reader.Evicted(err)
 }
 
 // pause ends the pump, unless the member is ready by then: a Resume that came

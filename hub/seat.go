@@ -203,6 +203,7 @@ func (s *Seat) End() {
 		}
 		if s.session != nil {
 			delete(s.space.sessions.byID, s.session.id)
+			s.space.kept(-1)
 			s.space.tape.enqueue([]StoredSession{{ID: s.session.id}})
 			s.session = nil
 		}

@@ -109,6 +109,7 @@ func (sp *Space) EnterSession(ctx context.Context, r Reader, a Arrival) (*Seat, 
 		s.sit()
 		err = s.join(rooms)
 		sp.sessions.byID[s.session.id] = s.session
+		sp.kept(1)
 		saved = s.session.save()
 		sp.expireSessions()
 	})
@@ -167,11 +168,14 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 		s.join(a.Rooms) // at most fails for too many rooms, which is no reason to lose the session
 		saved = old.save()
 	})
+	if sp.hub.cfg.Trace.Returned != nil {
+		sp.hub.cfg.Trace.Returned(sp.namespace, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if fenced != nil {
-		fenced.reader.Evicted(ErrFenced)
+		sp.evicted(fenced, ErrFenced)
 	}
 	return sp.welcome(ctx, s, saved, a.Welcome)
 }
@@ -279,6 +283,7 @@ func (sp *Space) expireSessions() {
 	if n == 0 {
 		return
 	}
+	sp.kept(-n)
 	clear(sp.sessions.gone[:n])
 	sp.sessions.gone = sp.sessions.gone[n:]
 	sp.tape.enqueue(removed)
@@ -310,7 +315,15 @@ func (sp *Space) loadSessions() error {
 		sp.sessions.byID[s.id] = s
 		sp.sessions.gone = append(sp.sessions.gone, s)
 	}
+	sp.kept(len(sp.sessions.byID))
 	return nil
+}
+
+// kept tells the trace of sessions that came or went.
+func (sp *Space) kept(more int) {
+	if trace := sp.hub.cfg.Trace.Sessions; trace != nil && more != 0 {
+		trace(sp.namespace, more)
+	}
 }
 
 // EnterAt gives a member a seat in rooms as Enter does, and hands it what was

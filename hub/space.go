@@ -79,7 +79,7 @@ func (sp *Space) open() error {
 	if err != nil {
 		return fmt.Errorf("open memory of %s: %w", sp.namespace, err)
 	}
-	if sp.tape, err = openTape(sp.namespace, log, sp.memory, sp.follow); err != nil {
+	if sp.tape, err = openTape(sp.namespace, log, sp.memory, sp.follow, cfg.Trace); err != nil {
 		return fmt.Errorf("open memory of %s: %w", sp.namespace, err)
 	}
 	sp.head = sp.tape.last

@@ -50,9 +50,9 @@ var (
 )
 
 // openTape continues where the log was left.
-func openTape(namespace string, log Log, memory *Memory, follow func([]*Message)) (*tape, error) {
+func openTape(namespace string, log Log, memory *Memory, follow func([]*Message), trace *Trace) (*tape, error) {
 	state := log.State()
-	t := &tape{namespace: namespace, log: log, epoch: state.Epoch, memory: memory, follow: follow, last: state.Last}
+	t := &tape{namespace: namespace, log: log, epoch: state.Epoch, memory: memory, follow: follow, trace: trace, last: state.Last}
 	t.recent.floor = state.Floor
 	for after := state.Floor; ; {
 		stored, err := log.Tape(after, 1024)
@@ -192,20 +192,25 @@ func (t *tape) write() {
 		trim := t.recent.expired(time.Now().Add(-t.memory.Window))
 		t.mu.Unlock()
 
+		c, began := Commit{Messages: len(g.messages), Err: failed}, time.Now()
 		if failed == nil {
-			failed = t.commit(g, trim)
+			c.Sync, c.Err = t.commit(g, trim)
 		}
-		t.settle(g, failed)
+		c.Took = time.Since(began)
+		c.TapeBytes = t.settle(g, c.Err)
+		if t.trace.Committed != nil {
+			t.trace.Committed(t.namespace, c)
+		}
 	}
 }
 
-// commit writes a group.
-func (t *tape) commit(g *group, trim Position) error {
+// commit writes a group, and says whether it had to survive the machine.
+func (t *tape) commit(g *group, trim Position) (sync bool, err error) {
 	b := &Batch{Sessions: g.sessions, Erase: g.erase, Trim: trim, Messages: make([]NewMessage, len(g.messages))}
 	for i, m := range g.messages {
 		body, err := appendRecord(nil, m)
 		if err != nil {
-			return fmt.Errorf("encode message: %w", err)
+			return false, fmt.Errorf("encode message: %w", err)
 		}
 		m.size = len(body)
 		b.Messages[i] = NewMessage{Position: m.position, Time: m.Time, Body: body}
@@ -218,20 +223,12 @@ func (t *tape) commit(g *group, trim Position) error {
 			b.Sync = b.Sync || rule.Durability == Fsync
 		}
 	}
-	began := time.Now()
-	err := t.log.Commit(b)
-	if t.trace.Committed != nil {
-		c := Commit{Messages: len(b.Messages), Sync: b.Sync, Took: time.Since(began), Err: err}
-		t.mu.Lock()
-		c.TapeBytes = t.recent.bytes
-		t.mu.Unlock()
-		t.trace.Committed(t.namespace, c)
-	}
-	return err
+	return b.Sync, t.log.Commit(b)
 }
 
-// settle hands a written group out and lets its publishers return.
-func (t *tape) settle(g *group, failed error) {
+// settle hands a written group out and lets its publishers return. It returns
+// how much of the tape is in memory then.
+func (t *tape) settle(g *group, failed error) (bytes int64) {
 	t.mu.Lock()
 	if failed != nil {
 		t.failed = failed
@@ -240,12 +237,14 @@ func (t *tape) settle(g *group, failed error) {
 			t.recent.add(m, t.memory.MaxBytes)
 		}
 	}
+	bytes = t.recent.bytes
 	t.mu.Unlock()
 	if failed == nil && len(g.messages) > 0 {
 		t.follow(g.messages)
 	}
 	g.messages, g.sessions, g.erase, g.err = nil, nil, nil, failed
 	close(g.written)
+	return bytes
 }
 
 // after returns messages after a position that are written, oldest first. It
