@@ -3,6 +3,7 @@ package pebblehub
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -67,6 +68,13 @@ func (l *Log) eraseEntry(room string, p hub.Position) error {
 	}
 	r, err := l.room(room)
 	if err != nil {
+		return err
+	}
+	// What the limit has hidden must not come back because there is room now.
+	if err := l.enforce(r, l.store.host.now(), math.MaxInt); err != nil {
+		return err
+	}
+	if gone, err := l.store.get(l.batch, k); err != nil || gone == nil {
 		return err
 	}
 	r.remove(size)

@@ -3,6 +3,7 @@ package pebblehub
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -140,10 +141,14 @@ func (l *Log) putRooms() error {
 const maxEnforce = 4096
 
 // enforce deletes a room's oldest messages until it keeps its limit, at most so
-// many. What the commit under way has written is not among them: a later one
-// will see to it.
+// many. What the commit under way has written is only among them if it erases,
+// too; else a later one will see to it.
 func (l *Log) enforce(r *hotRoom, now time.Time, most int) (err error) {
-	it, err := l.store.db.NewIter(&pebble.IterOptions{
+	var db pebble.Reader = l.store.db
+	if l.batch.Indexed() {
+		db = l.batch
+	}
+	it, err := db.NewIter(&pebble.IterOptions{
 		LowerBound: historyKey(l.ns, r.name, r.first),
 		UpperBound: historyKey(l.ns, r.name, r.last+1),
 	})
@@ -151,24 +156,25 @@ func (l *Log) enforce(r *hotRoom, now time.Time, most int) (err error) {
 		return explain(err)
 	}
 	defer func() { err = errors.Join(err, explain(it.Close())) }()
-	n := 0
+	var gone [][]byte // deleted when the iterator, which may be the batch's, is done
 	for ok := it.First(); ok; ok = it.Next() {
 		p, size, t, err := l.entry(it)
 		if err != nil {
 			return err
 		}
-		if n == most || !r.exceeds(t, now) {
-			r.first, r.oldest = p, t
-			return nil
+		if r.first, r.oldest = p, t; len(gone) == most || !r.exceeds(t, now) {
+			break
 		}
+		gone = append(gone, slices.Clone(it.Key()))
+		r.remove(size)
+		r.first++
+	}
+	for _, k := range gone {
 		// A range for all of them would be shorter, but every reader of a table
 		// in memory sorts all its ranges, and it would hold thousands.
-		if err := l.batch.Delete(it.Key(), nil); err != nil {
+		if err := l.batch.Delete(k, nil); err != nil {
 			return err
 		}
-		r.remove(size)
-		r.first, r.oldest = p+1, t
-		n++
 	}
 	return explain(it.Error())
 }
