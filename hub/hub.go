@@ -53,7 +53,7 @@ type Commit struct {
 	Messages  int
 	Sync      bool          // it was to survive the machine
 	Took      time.Duration // until it did
-	TapeBytes int64         // how much of the tape is in memory now
+	TapeBytes int64         // how much more of the tape is in memory; negative: less
 	Err       error         // nothing was acknowledged, and nothing will be
 }
 

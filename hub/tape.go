@@ -28,6 +28,7 @@ type tape struct {
 	closed bool
 	failed error
 	recent recent
+	told   int64 // bytes of recent that the trace knows of
 	ids    ids
 
 	writer sync.WaitGroup
@@ -227,8 +228,8 @@ func (t *tape) commit(g *group, trim Position) (sync bool, err error) {
 }
 
 // settle hands a written group out and lets its publishers return. It returns
-// how much of the tape is in memory then.
-func (t *tape) settle(g *group, failed error) (bytes int64) {
+// by how much the tape in memory has grown since the last time.
+func (t *tape) settle(g *group, failed error) (grown int64) {
 	t.mu.Lock()
 	if failed != nil {
 		t.failed = failed
@@ -237,14 +238,14 @@ func (t *tape) settle(g *group, failed error) (bytes int64) {
 			t.recent.add(m, t.memory.MaxBytes)
 		}
 	}
-	bytes = t.recent.bytes
+	grown, t.told = t.recent.bytes-t.told, t.recent.bytes
 	t.mu.Unlock()
 	if failed == nil && len(g.messages) > 0 {
 		t.follow(g.messages)
 	}
 	g.messages, g.sessions, g.erase, g.err = nil, nil, nil, failed
 	close(g.written)
-	return bytes
+	return grown
 }
 
 // after returns messages after a position that are written, oldest first. It

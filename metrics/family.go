@@ -58,6 +58,12 @@ func (m *maker) counters(name, help string, labels ...string) *prometheus.Counte
 	return v
 }
 
+func (m *maker) histogram(name, help string, buckets ...float64) prometheus.Histogram {
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: prefix + name, Help: help, Buckets: buckets})
+	m.all = append(m.all, h)
+	return h
+}
+
 // family makes a metric with one label.
 func (m *maker) family(name, help, label string, values ...string) family {
 	return newFamily(m.counters(name, help, label), values)

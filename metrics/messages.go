@@ -23,7 +23,7 @@ func newMessages(mk *maker) messages {
 
 // Hub returns the trace for [hub.Config].
 func (m *Metrics) Hub() *hub.Trace {
-	s := &m.messages
+	s, mem := &m.messages, &m.memory
 	return &hub.Trace{
 		Published: func(_ *hub.Message, members int) {
 			s.published.Inc()
@@ -32,5 +32,11 @@ func (m *Metrics) Hub() *hub.Trace {
 		RoomCreated: func(string, string) { s.rooms.Inc() },
 		RoomDeleted: func(string, string) { s.rooms.Dec() },
 		LimitHit:    m.hit("hub"),
+
+		Committed: mem.committed,
+		Sessions:  func(_ string, more int) { mem.sessions.Add(float64(more)) },
+		Returned:  mem.returned,
+		Replayed:  func(_ string, messages int) { mem.replayed.Add(float64(messages)) },
+		Evicted:   mem.evicted,
 	}
 }

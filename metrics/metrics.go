@@ -14,6 +14,7 @@ type Metrics struct {
 	sessions sessions
 	sockets  sockets
 	messages messages
+	memory   memory
 	doors    map[string]*doorway
 	limits   map[string]family // by stage
 
@@ -27,6 +28,7 @@ func New() *Metrics {
 		sessions: newSessions(&mk),
 		sockets:  newSockets(&mk),
 		messages: newMessages(&mk),
+		memory:   newMemory(&mk),
 		doors:    newDoors(&mk),
 		limits:   newLimits(&mk),
 	}
