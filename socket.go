@@ -42,14 +42,15 @@ type Socket struct {
 	// Set by connect, in the mailbox, and only read there.
 	greeted bool // the connect handlers ran, so the disconnect handlers will
 
-	mu    sync.Mutex
-	id    string // changes once at most: when it turns out that the peer came back
-	owner string
-	ns    *Namespace // nil until it is found
-	seat  *hub.Seat  // nil until it is connected
-	early []string   // rooms joined before
-	left  Reason     // why it left; "" while it has not
-	calls map[uint64]*hub.Call
+	mu     sync.Mutex
+	id     string // changes once at most: when it turns out that the peer came back
+	owner  string
+	person string     // who it is to others, "" its id
+	ns     *Namespace // nil until it is found
+	seat   *hub.Seat  // nil until it is connected
+	early  []string   // rooms joined before
+	left   Reason     // why it left; "" while it has not
+	calls  map[uint64]*hub.Call
 }
 
 func newSocket(l *link, p *packet.Packet) *Socket {

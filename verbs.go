@@ -3,6 +3,7 @@ package tutti
 import (
 	"context"
 
+	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/packet"
 	"github.com/tutti-rt/tutti/verb"
 )
@@ -23,10 +24,12 @@ const maxAckAttachments = 10
 func (ns *Namespace) ServeVerbs(d *verb.Desk) {
 	b := verbBinding{desk: d}
 	for v, h := range map[verb.Verb]Handler{
-		verb.Join:    serveVerb(b, d.Join),
-		verb.Leave:   serveVerb(b, d.Leave),
-		verb.Publish: serveVerb(b, b.publish),
-		verb.History: b.history,
+		verb.Join:     serveVerb(b, d.Join),
+		verb.Leave:    serveVerb(b, d.Leave),
+		verb.Publish:  serveVerb(b, b.publish),
+		verb.History:  b.history,
+		verb.Presence: serveVerb(b, d.Presence),
+		verb.State:    serveVerb(b, d.State),
 	} {
 		if d.Serves(v) {
 			ns.Handle(string(v), h)
@@ -124,3 +127,27 @@ func (s *Socket) caller() verb.Caller {
 	defer s.mu.Unlock()
 	return verb.Caller{Space: s.ns.space, Seat: s.seat, Owner: s.owner}
 }
+
+// Introduce says who the socket's peer is to others. A guard calls it: in the
+// presence of rooms, sockets of the same person are one member, who leaves with
+// the last of them, and person is the id by which everybody there knows it. So it
+// is no secret, as the owner given to [Socket.Identify] may be. Sockets that
+// nobody introduced are each a person of its own, known by the socket's id.
+func (s *Socket) Introduce(person string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.person = person
+}
+
+// Person implements [hub.Participant]: it returns the id by which others know
+// the socket's peer. Like ID, it is not settled in a guard.
+func (s *Socket) Person() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.person == "" && (!s.returns || s.seat != nil) {
+		return s.id
+	}
+	return s.person
+}
+
+var _ hub.Participant = (*Socket)(nil)

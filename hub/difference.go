@@ -46,7 +46,12 @@ func (x *presence) tell() {
 
 // tellRoom says whether everybody was told.
 func (x *presence) tellRoom(a *attendance) bool {
-	m := x.message(a)
+	before := a.version
+	d := a.take()
+	if a.version == before {
+		d.Missed = true // only those are told who were not before
+	}
+	m := x.message(d)
 	all := true
 	for s, told := range a.watchers {
 		switch {
@@ -66,20 +71,14 @@ func isReady(m Member) bool {
 	return !ok || r.Ready()
 }
 
-// message takes what is new and makes a message of it. If there is nothing, or
-// too much, it is one that only says how far things are: who is told, and was
-// not told the version before, knows that something is missing.
-func (x *presence) message(a *attendance) *Message {
-	d := a.take()
+// message returns the message of a difference, or, if that is too long, one
+// which says that something is missing.
+func (x *presence) message(d Difference) *Message {
 	args, err := packet.Marshal(d)
 	if err != nil || args.Size() > maxDifference {
-		a.version++
-		d = Difference{Room: a.room, Version: a.version, Count: len(a.people)}
-		if args, err = packet.Marshal(d); err != nil {
-			return &Message{} // cannot happen: strings and numbers
-		}
+		args, _ = packet.Marshal(Difference{Room: d.Room, Version: d.Version, Count: d.Count, Missed: true})
 	}
-	m := &Message{Event: PresenceEvent, Args: args, Namespace: x.space.namespace, Rooms: []string{a.room}}
+	m := &Message{Event: PresenceEvent, Args: args, Namespace: x.space.namespace, Rooms: []string{d.Room}}
 	if sp := x.space; sp.tape != nil {
 		m.remembered, m.epoch, m.since = true, sp.tape.epoch, sp.head
 	}

@@ -90,13 +90,17 @@ type Attendance struct {
 	Next string `json:"next,omitempty"`
 }
 
-// A Difference is what changed since the version before. Who is told version 8
-// after 6 has missed one and must ask anew; a room in which more changes than
-// fits in one difference skips a version. A difference may repeat what an
-// attendance of the version before had already.
+// A Difference is what changed since the version before. It may repeat what an
+// [Attendance] of that version had already.
 type Difference struct {
-	Room    string   `json:"room"`
-	Version uint64   `json:"version"`
+	Room string `json:"room"`
+	// Version is that of the difference before and one more. Who is told version
+	// 8 after 6 has missed one, and must ask for the attendance anew.
+	Version uint64 `json:"version"`
+	// Missed says that what changed is not told: it was too much for one
+	// difference, or the member was too slow. It must ask anew.
+	Missed bool `json:"missed,omitempty"`
+	// Count is how many persons are present.
 	Count   int      `json:"count"`
 	Joined  []Person `json:"joined,omitempty"`
 	Changed []Person `json:"changed,omitempty"`

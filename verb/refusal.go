@@ -19,7 +19,8 @@ const (
 	BadRoom         Code = "bad_room"          // a room cannot have that name
 	BadEvent        Code = "bad_event"         // an event must not have that name here
 	BadOffset       Code = "bad_offset"        // not of this tape: read from the beginning
-	TooLarge        Code = "too_large"         // data, state or id
+	BadState        Code = "bad_state"         // not an object, or too large
+	TooLarge        Code = "too_large"         // data, event or id
 	TooManyRooms    Code = "too_many_rooms"    // the caller is in as many as it may
 	TooManyRequests Code = "too_many_requests" // again after a while
 	Forbidden       Code = "forbidden"         // the rules do not allow it
@@ -93,6 +94,7 @@ var refusals = []struct {
 	{hub.ErrNoHistory, NoHistory, "the room keeps no history", ""},
 	{hub.ErrOffset, BadOffset, "the offset is not of this history", ""},
 	{hub.ErrTrimmed, BadOffset, "what follows the offset is not kept any more", ""},
+	{hub.ErrNotMember, NotMember, "only members of the room may", ""},
 	{hub.ErrLeft, NotMember, "you have left", ""},
 	{hub.ErrUnknown, Unknown, "it is not known whether the message was published: try again with the same id", ""},
 	{hub.ErrFailed, Unavailable, "the server cannot store messages", ""},
