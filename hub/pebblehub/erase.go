@@ -17,6 +17,9 @@ func (l *Log) erase(e hub.Erasure) error {
 	if e.Position == 0 {
 		return l.eraseRoom(e.Room)
 	}
+	if err := l.settleRoom(e.Room); err != nil {
+		return err
+	}
 	rooms, err := l.roomsOf(e)
 	if err != nil || rooms == nil {
 		return err
@@ -35,6 +38,9 @@ func (l *Log) erase(e hub.Erasure) error {
 // nil if it is neither in the room's history nor on the tape as its.
 func (l *Log) roomsOf(e hub.Erasure) ([]string, error) {
 	for _, k := range [][]byte{historyKey(l.ns, e.Room, e.Position), tapeKey(l.ns, e.Position)} {
+		if k[0] == kindTape && uint64(e.Position) <= l.floor.Load() {
+			continue // trimmed, and only not deleted yet
+		}
 		value, err := l.store.get(l.batch, k)
 		if err != nil {
 			return nil, err
@@ -57,6 +63,9 @@ func (l *Log) roomsOf(e hub.Erasure) ([]string, error) {
 }
 
 func (l *Log) eraseEntry(room string, p hub.Position) error {
+	if err := l.settleRoom(room); err != nil {
+		return err
+	}
 	k := historyKey(l.ns, room, p)
 	value, err := l.store.get(l.batch, k)
 	if err != nil || value == nil {
@@ -70,16 +79,19 @@ func (l *Log) eraseEntry(room string, p hub.Position) error {
 	if err != nil {
 		return err
 	}
-	// What the limit has hidden must not come back because there is room now.
-	if err := l.enforce(r, l.store.host.now(), math.MaxInt); err != nil {
-		return err
-	}
-	if gone, err := l.store.get(l.batch, k); err != nil || gone == nil {
-		return err
-	}
 	r.remove(size)
 	l.erased = append(l.erased, span{k, historyKey(l.ns, room, p+1)})
 	return l.batch.Delete(k, nil)
+}
+
+// settleRoom deletes what a room's limit only hides: it must not come back
+// because there is space when something is erased.
+func (l *Log) settleRoom(name string) error {
+	r, err := l.room(name)
+	if err != nil {
+		return err
+	}
+	return l.enforce(r, l.store.host.now(), math.MaxInt)
 }
 
 // eraseRoom looks through the whole tape: it is short and this is rare, and the

@@ -1,6 +1,7 @@
 package pebblehub
 
 import (
+	"context"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -13,10 +14,19 @@ type Host struct {
 	Now  func() time.Time // nil: time.Now
 }
 
-// OpenOn opens a store on another machine than this.
-func OpenOn(h Host, dir string, cfg Config) (*Store, error) {
+// RestoreOn restores a backup on another machine than this.
+func RestoreOn(h Host, backup, dir string) error {
+	return restore(context.Background(), backup, dir, h.host())
+}
+
+func (h Host) host() host {
 	if h.Now == nil {
 		h.Now = time.Now
 	}
-	return open(dir, cfg, host{fs: h.FS, now: h.Now, boot: func() (string, error) { return h.Boot, nil }})
+	return host{fs: h.FS, now: h.Now, boot: func() (string, error) { return h.Boot, nil }}
+}
+
+// OpenOn opens a store on another machine than this.
+func OpenOn(h Host, dir string, cfg Config) (*Store, error) {
+	return open(dir, cfg, h.host())
 }

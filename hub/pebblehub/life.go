@@ -83,7 +83,7 @@ func checkFormat(fs vfs.FS, dir string) (bool, error) {
 			return true, readFormat(fs, dir)
 		case creatingFile:
 			return false, nil
-		case lockFile, "lost+found":
+		case lockFile, "lost+found", creatingFile + ".tmp", unsyncedFile + ".tmp":
 		default:
 			others++
 		}
@@ -285,6 +285,26 @@ func writeFile(fs vfs.FS, dir, name, text string) error {
 		return err
 	}
 	return syncDir(fs, dir)
+}
+
+// makeDir makes a directory and what is missing above it, so that a loss of
+// power does not take it away with all that is synced in it.
+func makeDir(files vfs.FS, dir string) error {
+	parent := files.PathDir(dir)
+	if _, err := files.Stat(parent); isNotExist(err) && parent != dir {
+		if err := makeDir(files, parent); err != nil {
+			return err
+		}
+	}
+	if err := files.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	// Also if it was there: who made it may have been stopped right then. A
+	// parent that isn't ours to read was not made by us.
+	if err := syncDir(files, parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
 }
 
 func syncDir(fs vfs.FS, dir string) error {

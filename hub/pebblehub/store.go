@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -103,11 +102,12 @@ var ErrInUse = errors.New("pebblehub: data directory in use")
 // fails with [ErrInUse], a [*FormatError], a [hub.ErrDamaged], or an error of
 // the file system.
 func Open(dir string, cfg Config) (*Store, error) {
-	dir, err := filepath.Abs(dir)
+	h := thisHost()
+	dir, err := h.abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	return open(dir, cfg, thisHost())
+	return open(dir, cfg, h)
 }
 
 func open(dir string, cfg Config, h host) (_ *Store, err error) {
@@ -121,7 +121,7 @@ func open(dir string, cfg Config, h host) (_ *Store, err error) {
 		turn: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		logs: make(map[string]*Log),
 	}
-	if err := h.fs.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(h.fs, dir); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
 	if s.lock, err = h.fs.Lock(h.fs.PathJoin(dir, lockFile)); err != nil {
@@ -158,9 +158,10 @@ func (s *Store) start() error {
 		return err
 	}
 	if !s.existed {
-		if err := beginFormat(files, s.dir); err != nil {
+		if err := s.prepare(); err != nil {
 			return fmt.Errorf("make data directory: %w", err)
 		}
+		left = nil
 	} else if err := s.checkLogs(); err != nil {
 		return err
 	}
@@ -180,6 +181,23 @@ func (s *Store) start() error {
 	}
 	s.disk.park.Store(true)
 	return nil
+}
+
+// prepare makes what a new database needs. What an attempt that was cut short
+// has left may be torn in ways that no finished one is, and holds nothing: it
+// goes.
+func (s *Store) prepare() error {
+	files := s.host.fs
+	if err := beginFormat(files, s.dir); err != nil {
+		return err
+	}
+	if err := files.RemoveAll(s.logDir()); err != nil {
+		return err
+	}
+	if err := files.Remove(files.PathJoin(s.dir, unsyncedFile)); err != nil && !isNotExist(err) {
+		return err
+	}
+	return makeDir(files, s.logDir())
 }
 
 func (s *Store) logDir() string { return s.host.fs.PathJoin(s.dir, logFolder) }
