@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"github.com/tutti-rt/tutti"
@@ -24,8 +25,12 @@ type app struct {
 	server   *tutti.Server
 	public   http.Handler
 	private  http.Handler // for operators
+	control  http.Handler // for commands; nil if there is no data folder
+	store    dataStore    // nil if there is no data folder
 	relayed  *door.Door   // plain WebSockets; nil unless asked for
 	draining atomic.Bool
+	running  sync.WaitGroup // watch
+	ended    chan struct{}  // what watch waits for
 
 	closers []func(context.Context) error // in this order
 }
@@ -33,6 +38,9 @@ type app struct {
 // newApp puts the parts together that the settings ask for.
 func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 	m := metrics.New()
+	if s.Data != "" {
+		s.Durable = append(s.Durable, demos[s.Demo].durable...)
+	}
 	cfg := serverConfig(s, log)
 	cfg.Trace, cfg.Engine.Trace, cfg.Hub.Trace = m.Server(), m.Engine(), m.Hub()
 
@@ -47,15 +55,23 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 	}
 
 	a := &app{}
+	if s.Data != "" {
+		if a.store, err = openStore(string(s.Data), log); err != nil {
+			return nil, err
+		}
+		cfg.Hub.Store = a.store
+		a.control = controlHandler(a.store, log)
+		a.watch(m, log)
+	}
 	if a.server, err = tutti.New(cfg); err != nil {
-		return nil, err
+		return nil, errors.Join(err, a.closeStore())
 	}
 	mux := http.NewServeMux()
 	mux.Handle(s.Path, a.server)
-	mux.HandleFunc("GET /healthz", a.health)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { a.health(w, false) })
 	err = a.mountDoors(s, mux, log, m)
 	a.closers = append(a.closers, a.server.Shutdown)
-	err = errors.Join(err, a.mount(s, mux))
+	err = errors.Join(err, a.checkMemory(s), a.serveVerbs(s), a.mount(s, mux))
 	if err != nil {
 		return nil, errors.Join(err, a.close(context.Background()))
 	}
@@ -63,7 +79,7 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 
 	operators := http.NewServeMux()
 	operators.Handle("GET /metrics", m.Handler())
-	operators.HandleFunc("GET /healthz", a.health)
+	operators.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { a.health(w, true) })
 	a.private = operators
 	return a, nil
 }
@@ -99,23 +115,58 @@ func (a *app) close(ctx context.Context) error {
 	for _, end := range a.closers {
 		errs = append(errs, end(ctx))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, a.closeStore())...)
+}
+
+// closeStore comes last: until then something may have to be written.
+func (a *app) closeStore() error {
+	if a.store == nil {
+		return nil
+	}
+	close(a.ended)
+	a.running.Wait()
+	if err := a.store.Close(); err != nil {
+		return fmt.Errorf("close the data folder: %w", err)
+	}
+	return nil
+}
+
+// watch says it when the store stops to acknowledge, once.
+func (a *app) watch(m *metrics.Metrics, log *slog.Logger) {
+	a.ended = make(chan struct{})
+	// Started here, ended and waited for by closeStore.
+	a.running.Go(func() {
+		select {
+		case <-a.store.Failed():
+			m.StoreFailed()
+			log.Error("the store has stopped: nothing is acknowledged any more, until a new start", "err", a.store.Err())
+		case <-a.ended:
+		}
+	})
 }
 
 // health answers load balancers and supervisors: 200 while the server wants
-// connections, 503 once it is about to end.
-func (a *app) health(w http.ResponseWriter, _ *http.Request) {
-	status, code := "ok", http.StatusOK
+// connections, 503 once it is about to end, or when what is published can't be
+// kept any more. Operators are told why in detail.
+func (a *app) health(w http.ResponseWriter, operator bool) {
+	status, code, reason := "ok", http.StatusOK, ""
 	if a.draining.Load() {
 		status, code = "draining", http.StatusServiceUnavailable
+	}
+	if a.store != nil && a.store.Err() != nil {
+		status, code, reason = "failing", http.StatusServiceUnavailable, "the store has stopped to acknowledge"
+		if operator {
+			reason = a.store.Err().Error()
+		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
 	answer := struct {
 		Status  string `json:"status"`
+		Reason  string `json:"reason,omitempty"`
 		Version string `json:"version"`
-	}{status, programVersion()}
+	}{status, reason, programVersion()}
 	if err := json.NewEncoder(w).Encode(answer); err != nil {
 		return // the peer is gone
 	}
@@ -147,7 +198,12 @@ func serverConfig(s config.Settings, log *slog.Logger) tutti.Config {
 			MaxEvent:       int(s.Limit.EventName),
 			MaxBytes:       int(s.Limit.Packet),
 		},
-		Hub:               hub.Config{MaxRooms: int(s.Limit.Rooms), MaxRoomName: int(s.Limit.RoomName)},
+		Hub: hub.Config{
+			MaxRooms:    int(s.Limit.Rooms),
+			MaxRoomName: int(s.Limit.RoomName),
+			Presence:    presenceConfig(s),
+			Memory:      memoryConfig(s),
+		},
 		MaxNamespaces:     int(s.Limit.Namespaces),
 		MaxDynamic:        int(s.Limit.Dynamic),
 		MaxInbox:          int(s.Limit.Inbox),

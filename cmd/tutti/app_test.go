@@ -8,11 +8,15 @@ import (
 	"testing"
 
 	"github.com/tutti-rt/tutti/door"
+	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // configs is what the settings become.
 type configs struct {
+	memory  *hub.Memory // of "/"
+	verbs   verb.Config
 	server  any
 	events  door.EventsConfig
 	sockets door.WebSocketConfig
@@ -28,7 +32,14 @@ func configsOf(t *testing.T, args ...string) configs {
 	log := slog.New(slog.DiscardHandler)
 	cfg := serverConfig(l.Settings, log)
 	cfg.Log, cfg.Engine.Log = nil, nil
-	return configs{cfg, eventsConfig(l.Settings, nil), webSocketConfig(l.Settings, nil), publishConfig(l.Settings, nil)}
+	cfg.Hub.Memory = nil // a function, which can't be compared
+	var memory *hub.Memory
+	if f := memoryConfig(l.Settings); f != nil {
+		memory = f("/")
+	}
+	verbs := verbConfig(l.Settings)
+	verbs.Permit = nil
+	return configs{memory, verbs, cfg, eventsConfig(l.Settings, nil), webSocketConfig(l.Settings, nil), publishConfig(l.Settings, nil)}
 }
 
 // TestEverySetting: a setting that changes nothing has been forgotten.
@@ -43,6 +54,8 @@ func TestEverySetting(t *testing.T) {
 		"--limit-namespace-name": "7", "--limit-room-name": "7", "--limit-event-name": "7",
 		"--door-streams": "7", "--door-rooms": "7", "--door-retry": "7s", "--door-rate": "7", "--door-burst": "7",
 		"--door-publish-rate": "7", "--door-publish-burst": "7", "--door-key-rate": "7", "--door-key-burst": "7",
+		"--data": "data", "--memory": "/", "--allow": "a join=anyone", "--open": "a", "--presence-grace": "7s", "--presence-tick": "7s",
+		"--limit-data": "7", "--limit-state": "7", "--limit-page": "7", "--limit-page-bytes": "7",
 		"--compress-http": "7", "--compress-websocket": "7",
 	}
 	// These are used where the program is put together, and tested there.
@@ -51,6 +64,9 @@ func TestEverySetting(t *testing.T) {
 		"--timeout-header", "--timeout-idle", "--limit-header",
 		"--log-format", "--log-level", "--config", "--print-config",
 	}
+	// These need another, without which there is nothing that they are about.
+	with := map[string]string{"--window": "7s", "--durable": "a", "--limit-tape": "7MB"}
+	withData := configsOf(t, "--data=data")
 	standard := configsOf(t)
 	for line := range strings.Lines(config.Usage()) {
 		if !strings.HasPrefix(line, "  --") {
@@ -60,6 +76,10 @@ func TestEverySetting(t *testing.T) {
 		value, mapped := values[flag]
 		switch {
 		case strings.Contains(" "+strings.Join(elsewhere, " ")+" ", " "+flag+" "):
+		case with[flag] != "":
+			if reflect.DeepEqual(configsOf(t, "--data=data", flag+"="+with[flag]), withData) {
+				t.Errorf("%s %s changes nothing", flag, with[flag])
+			}
 		case !mapped:
 			t.Errorf("%s is a new setting: add a value here", flag)
 		case reflect.DeepEqual(configsOf(t, flag+"="+value), standard):
@@ -72,7 +92,7 @@ func TestEverySetting(t *testing.T) {
 // forgotten.
 func TestEveryLimit(t *testing.T) {
 	c := configsOf(t)
-	for _, cfg := range []any{c.server, c.events, c.sockets, c.publish} {
+	for _, cfg := range []any{*configsOf(t, "--data=data").memory, c.verbs, c.server, c.events, c.sockets, c.publish} {
 		unset(t, reflect.ValueOf(cfg))
 	}
 }
@@ -85,7 +105,7 @@ func unset(t *testing.T, v reflect.Value) {
 		case reflect.Struct:
 			unset(t, field)
 		case reflect.Int, reflect.Int64, reflect.Float64:
-			if field.IsZero() {
+			if field.IsZero() && name != "hub.PresenceConfig.Grace" { // whose default depends on the memory
 				t.Errorf("no setting sets %s", name)
 			}
 		}

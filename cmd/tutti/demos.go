@@ -8,19 +8,27 @@ import (
 
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/demo/chat"
+	"github.com/tutti-rt/tutti/internal/config"
 )
 
 // A demo is an application that the program carries.
 type demo struct {
 	// rooms are the patterns of those that its doors open to anyone.
 	rooms []string
+	// durable are the rules of those that keep a history, if there is a folder
+	// to keep it in.
+	durable []config.RoomRule
 	// mount puts it on a server and returns what ends it, after the server has
 	// ended its sessions.
 	mount func(*tutti.Server, *http.ServeMux) (end func(context.Context) error, err error)
 }
 
 var demos = map[string]demo{
-	"chat": {[]string{"chat:*"}, mountChat},
+	"chat": {
+		rooms:   []string{"chat:*"},
+		durable: []config.RoomRule{{Pattern: "chat*", Count: 100_000, Durability: "fsync"}},
+		mount:   mountChat,
+	},
 }
 
 func demoNames() []string { return slices.Sorted(maps.Keys(demos)) }

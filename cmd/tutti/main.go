@@ -2,6 +2,7 @@
 //
 //	tutti serve --demo chat
 //	tutti serve --config tutti.yaml
+//	tutti backup .data /mnt/backup/monday
 //	tutti version
 //
 // A command has a file of its own. Its exit code is 0 if all went well, 1 if
@@ -48,6 +49,8 @@ type call struct {
 func commands() []command {
 	return []command{
 		{"serve", "run a server", serve},
+		{"backup", "copy the data of a server, running or not", backup},
+		{"restore", "make a data folder from a backup", restore},
 		{"version", "print the version", printVersion},
 		{"help", "print this, or with a command's name its flags", help},
 	}

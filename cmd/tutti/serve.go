@@ -80,6 +80,15 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 		servers = append(servers, newHTTPServer(private, a.private, s, log))
 	}
 
+	if a.control != nil {
+		control, err := listenControl(string(s.Data))
+		if err != nil {
+			log.Warn("no backups while the server runs", "err", err)
+		} else {
+			servers = append(servers, newHTTPServer(control, a.control, s, log))
+		}
+	}
+
 	// Each server has a goroutine, started here, ended by its shutdown or by
 	// its own failure, and waited for here.
 	var running sync.WaitGroup

@@ -379,3 +379,85 @@ func FuzzFile(f *testing.F) {
 		}
 	})
 }
+
+// TestRules: rules are read from words and from mappings, and written so that
+// they can be read again.
+func TestRules(t *testing.T) {
+	inFolder(t, map[string]string{"rules.yaml": `
+data: kept
+durable:
+  - chat:* count=100 bytes=1MB
+  - pattern: tea room
+    age: 30d
+    durability: async
+    count: none
+allow:
+  - pattern: news:*
+    join: anyone
+    history: anyone
+    publish: token
+    event: [headline, "chat message"]
+open: ["lobby:*"]
+`})
+	l := load(t, []string{"--config", "rules.yaml"}, nil)
+	durable := []config.RoomRule{
+		{Pattern: "chat:*", Count: 100, Bytes: 1e6, Durability: "fsync"},
+		{Pattern: "tea room", Count: config.None, Bytes: config.None, Age: 30 * 24 * time.Hour, Durability: "async"},
+	}
+	allow := []config.VerbRule{{Pattern: "news:*", Join: "anyone", History: "anyone", Publish: "token", Events: []string{"headline", "chat message"}}}
+	if !reflect.DeepEqual(l.Durable, durable) || !reflect.DeepEqual(l.Allow, allow) || !slices.Equal(l.Open, []string{"lobby:*"}) {
+		t.Errorf("got %+v, %+v, %q", l.Durable, l.Allow, l.Open)
+	}
+	var b strings.Builder
+	if _, err := l.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("printed.yaml", []byte(b.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if back := load(t, []string{"--config", "printed.yaml"}, nil); !reflect.DeepEqual(back.Settings, l.Settings) {
+		t.Errorf("read back as %+v\nwant %+v", back.Settings, l.Settings)
+	}
+	flags := load(t, []string{"--data", "kept", "--durable", "chat:*", "--durable", `"tea room" durability=async`}, nil)
+	durable = []config.RoomRule{
+		{Pattern: "chat:*", Count: 10_000, Bytes: config.None, Durability: "fsync"},
+		{Pattern: "tea room", Count: 10_000, Bytes: config.None, Durability: "async"},
+	}
+	if !reflect.DeepEqual(flags.Durable, durable) {
+		t.Errorf("got %+v, want %+v", flags.Durable, durable)
+	}
+}
+
+func TestMemoryMistakes(t *testing.T) {
+	inFolder(t, map[string]string{"a-file": "", "public/x": "", "nested.yaml": "durable:\n  - pattern: a\n    count: {b: c}\n", "nameless.yaml": "durable:\n  - count: 1\n"})
+	tests := []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--durable", "a"}, "--durable: durable needs a folder to keep histories in: give data, such as --data .data"},
+		{[]string{"--data", "a-file"}, `data is "a-file", which is a file: want a folder`},
+		{[]string{"--data", "public/data", "--static", "public"}, "data lies in the folder of static, which is served to everyone"},
+		{[]string{"--memory", "/x", "--namespace", "/y"}, `--memory: memory is "/x": want / or /y`},
+		{[]string{"--window", "1ms"}, "--window: window is 1ms: want 1s to 720h"},
+		{[]string{"--open", "a*b*c"}, `--open: open: the pattern "a*b*c": want the name of a room, with one * at most`},
+		{[]string{"--open", "a", "--relay", "join"}, `--relay: relay is "join", which open makes a verb`},
+		{[]string{"--open", "a", "--demo", "chat"}, "open and demo can't go together"},
+		{[]string{"--allow", "a publish=everyone"}, `publish=everyone: want nobody, anyone, members or token`},
+		{[]string{"--allow", "a read=anyone"}, `read=anyone: want join, publish, history, presence, state or event`},
+		{[]string{"--allow", "a join=anyone join=token"}, "join is there twice"},
+		{[]string{"--allow", "a event=connect"}, "event=connect belongs to the protocol"},
+		{[]string{"--data", "d", "--durable", "a count=0"}, "count and bytes can't be 0"},
+		{[]string{"--data", "d", "--durable", "a forever"}, `"forever": want name=value`},
+		{[]string{"--data", "d", "--durable", `"a`}, `a word begins with "`},
+		{[]string{"--data", "d", "--durable", "a age=1"}, "age=1: want an age such as 30d or 12h, or none"},
+		{[]string{"--data", "d", "--durable", "a durability=maybe"}, "durability=maybe: want fsync or async"},
+		{[]string{"--data", "d", "--config", "nested.yaml"}, "nested.yaml:2: durable has a mapping under count: want one value"},
+		{[]string{"--data", "d", "--config", "nameless.yaml"}, "nameless.yaml:2: durable has an element without pattern"},
+	}
+	for _, tt := range tests {
+		_, err := config.Load(tt.args, nil, facts)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q:\ngot  %v\nwant %s", tt.args, err, tt.want)
+		}
+	}
+}

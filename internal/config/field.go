@@ -30,6 +30,11 @@ func (f field) isSwitch() bool { return f.typ.Kind() == reflect.Bool }
 
 func (f field) isList() bool { return f.typ.Kind() == reflect.Slice }
 
+// isWorded says whether it is a list of what is written in words.
+func (f field) isWorded() bool {
+	return f.isList() && reflect.PointerTo(f.typ.Elem()).Implements(reflect.TypeFor[worded]())
+}
+
 // isSecret says whether a value must not be shown.
 func (f field) isSecret() bool { return f.typ == reflect.TypeFor[[]Key]() }
 

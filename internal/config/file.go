@@ -133,7 +133,7 @@ func (f *fileReader) setting(key, value *yaml.Node, name string) {
 	}
 	right := true
 	for _, n := range nodes {
-		text, err := f.scalar(field, resolve(n))
+		text, err := f.value(field, resolve(n))
 		if err != nil {
 			f.wrong(f.at(n), "%s %v", name, err)
 			right = false
@@ -145,6 +145,35 @@ func (f *fileReader) setting(key, value *yaml.Node, name string) {
 	if right || len(a.values) > 0 {
 		f.got = append(f.got, a)
 	}
+}
+
+// value is the text of a value. One that is written in words may be a mapping.
+func (f *fileReader) value(field field, n *yaml.Node) (string, error) {
+	if n.Kind != yaml.MappingNode || !field.isWorded() {
+		return f.scalar(field, n)
+	}
+	pattern, rest := "", ""
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], resolve(n.Content[i+1])
+		values := []*yaml.Node{value}
+		if value.Kind == yaml.SequenceNode {
+			values = value.Content
+		}
+		for _, v := range values {
+			if v = resolve(v); v.Kind != yaml.ScalarNode {
+				return "", fmt.Errorf("has %s under %s: want one value", kindName(v), key.Value)
+			}
+			if key.Value == patternName {
+				pattern = word(v.Value)
+			} else {
+				rest += " " + word(key.Value) + "=" + word(v.Value)
+			}
+		}
+	}
+	if pattern == "" {
+		return "", errors.New("has an element without pattern")
+	}
+	return pattern + rest, nil
 }
 
 // scalar is the text of a value. YAML decides what is a number and what is

@@ -31,12 +31,26 @@ type Settings struct {
 
 	Metrics string `set:"metrics HOST:PORT: Serve /metrics for Prometheus, and /healthz, on an address of their own, such as 127.0.0.1:9090."`
 
+	Data    Folder        `set:"data FOLDER: Keep in a folder what must outlive the program: namespaces then have a memory, in which clients that come back find what they missed."`
+	Memory  []string      `set:"memory NAMESPACE: A namespace with memory. Repeatable. Default: with data / and each of namespace, else none. Without data a memory ends with the program."`
+	Window  time.Duration `set:"window DURATION: How long a client may be away and still get all that it missed, and how long a message that is published again under the same id is recognised."`
+	Durable []RoomRule    `set:"durable RULE: Rooms that keep a history: a pattern, such as chat:*, and perhaps count=1000, bytes=10MB, age=30d or durability=async with spaces between. Needs data. The first that fits a room holds. Count is 10000 unless it says otherwise. Repeatable."`
+	Allow   []VerbRule    `set:"allow RULE: Who may use the standard verbs in the rooms of a pattern: the pattern, and of join, publish, history, presence and state which one =anyone, =members or =token, with spaces between. event=NAME, any number of times, limits what may be published. The first that fits a room holds. Repeatable."`
+	Open    []string      `set:"open PATTERN: Rooms in which anyone may use all standard verbs. Repeatable."`
+
+	Presence Presence `set:"presence"`
 	Door     Door     `set:"door"`
 	Ping     Ping     `set:"ping"`
 	Timeout  Timeout  `set:"timeout"`
 	Limit    Limit    `set:"limit"`
 	Compress Compress `set:"compress"`
 	Log      Log      `set:"log"`
+}
+
+// Presence is how rooms tell who is in them.
+type Presence struct {
+	Grace time.Duration `set:"grace DURATION: How long somebody whose connection was lost still counts as present, in namespaces with memory."`
+	Tick  time.Duration `set:"tick DURATION: How long changes are collected before they are told."`
 }
 
 // Door is who may come in without Socket.IO: /events, /ws and /api/publish for
@@ -82,6 +96,7 @@ type Limit struct {
 	Packet        Bytes `set:"packet SIZE: The largest event in memory, with its binary values, each of which is a message."`
 	Queue         Bytes `set:"queue SIZE: How much may wait for one client. A client that reads too slowly for it is closed."`
 	Inbox         Bytes `set:"inbox SIZE: How much one socket may have waiting for its handlers. A socket that sends too fast for it is disconnected."`
+	Tape          Bytes `set:"tape SIZE: How much of the end of a memory is held in RAM, for each namespace, to be replayed from there. Older messages are read from data."`
 	Header        Bytes `set:"header SIZE: The largest header of a request, which can't be none."`
 	Sessions      Count `set:"sessions NUMBER: How many sessions there may be. More are answered 503."`
 	Namespaces    Count `set:"namespaces NUMBER: How many namespaces one session may be in."`
@@ -94,6 +109,10 @@ type Limit struct {
 	NamespaceName Bytes `set:"namespace-name SIZE: The longest name of a namespace."`
 	RoomName      Bytes `set:"room-name SIZE: The longest name of a room."`
 	EventName     Bytes `set:"event-name SIZE: The longest name of an event."`
+	Data          Bytes `set:"data SIZE: The largest data that the verb publish takes."`
+	State         Bytes `set:"state SIZE: The largest state that the verb state takes."`
+	Page          Count `set:"page NUMBER: How many messages or people one page of a verb's answer may have, at most 1000."`
+	PageBytes     Bytes `set:"page-bytes SIZE: How large one page may be. It has one message at least."`
 }
 
 // Compress is what is compressed. It is off for WebSocket because each message
@@ -115,6 +134,8 @@ func Default() Settings {
 		Listen:    "127.0.0.1:3000",
 		Path:      "/socket.io/",
 		Transport: []string{"polling", "websocket"},
+		Window:    2 * time.Minute,
+		Presence:  Presence{Grace: 10 * time.Second, Tick: 100 * time.Millisecond},
 		Ping:      Ping{Interval: 25 * time.Second, Timeout: 20 * time.Second},
 		Door: Door{
 			Streams:      10_000,
@@ -141,6 +162,7 @@ func Default() Settings {
 			Packet:        16 << 20,
 			Queue:         1 << 20,
 			Inbox:         4 << 20,
+			Tape:          64 << 20,
 			Header:        32 << 10,
 			Sessions:      None,
 			Namespaces:    100,
@@ -153,6 +175,10 @@ func Default() Settings {
 			NamespaceName: 1 << 10,
 			RoomName:      256,
 			EventName:     4 << 10,
+			Data:          64 << 10,
+			State:         1 << 10,
+			Page:          200,
+			PageBytes:     128 << 10,
 		},
 		Compress: Compress{HTTP: 1024, WebSocket: None},
 		Log:      Log{Format: "text"},

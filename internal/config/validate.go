@@ -20,6 +20,8 @@ func (l *loader) validate(facts Facts) {
 	l.checkEvents(facts)
 	l.checkOrigins()
 	l.checkDoors()
+	l.checkMemory()
+	l.checkVerbs(facts)
 	l.checkTransports()
 	l.checkTimes()
 	l.checkLimits()
@@ -219,6 +221,9 @@ func (l *loader) checkTimes() {
 		{"timeout.idle", l.Timeout.Idle, least, time.Hour},
 		{"timeout.drain", l.Timeout.Drain, 0, time.Hour},
 		{"door.retry", l.Door.Retry, least, time.Hour},
+		{"window", l.Window, time.Second, 30 * 24 * time.Hour},
+		{"presence.grace", l.Presence.Grace, 0, time.Hour},
+		{"presence.tick", l.Presence.Tick, time.Millisecond, time.Minute},
 	} {
 		if t.value < t.low || t.value > t.high {
 			l.not(t.name, "is %v: want %s to %s", t.value, shortDuration(t.low), shortDuration(t.high))
@@ -245,6 +250,12 @@ func (l *loader) checkLimits() {
 			l.conflict(b.name, "limit.payload", "%s is %s, less than the %s that one message may have: want at least that", b.name, mustText(b.value), mustText(l.Limit.Payload))
 		}
 	}
+	if p := l.Limit.Page; p < 1 || p > 1000 {
+		l.not("limit.page", "is %d: want 1 to 1000", p)
+	}
+	if t := l.Limit.Tape; t < 1 {
+		l.not("limit.tape", "is %s: want a size", mustText(t))
+	}
 	// Zero means the default to the library, which is not what it says here.
 	for _, c := range []struct {
 		name  string
@@ -261,6 +272,9 @@ func (l *loader) checkLimits() {
 		{"limit.namespace-name", Count(l.Limit.NamespaceName)},
 		{"limit.room-name", Count(l.Limit.RoomName)},
 		{"limit.event-name", Count(l.Limit.EventName)},
+		{"limit.data", Count(l.Limit.Data)},
+		{"limit.state", Count(l.Limit.State)},
+		{"limit.page-bytes", Count(l.Limit.PageBytes)},
 		{"door.streams", l.Door.Streams},
 		{"door.rooms", l.Door.Rooms},
 		{"door.rate", l.Door.Rate},
