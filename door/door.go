@@ -9,12 +9,14 @@ import (
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // A Door is a way into a space. It is safe for concurrent use.
 type Door struct {
 	kind    string // "events", "websocket", "publish"; for the log
 	space   *hub.Space
+	desk    *verb.Desk // what its rules open is open besides; may be nil
 	origins *origin.Policy
 	log     *slog.Logger
 	trace   *Trace
@@ -163,19 +165,19 @@ func (d *Door) end() {
 
 // enter gives a new stream its seat, if there is room for one. Who gets a seat
 // closes it, and then the stream.
-func (d *Door) enter(m hub.Member, rooms []string) (*hub.Seat, error) {
+func (d *Door) enter(m hub.Reader, after hub.Offset, rooms []string) (entry, error) {
 	if !d.count() {
-		return nil, errStreams
+		return entry{}, errStreams
 	}
-	seat, err := d.space.Enter(m, nil, rooms...)
+	in, err := d.seat(m, after, rooms)
 	if err != nil {
 		d.uncount()
-		return nil, roomRefusal(err)
+		return entry{}, roomRefusal(err)
 	}
 	if d.trace.Opened != nil {
 		d.trace.Opened()
 	}
-	return seat, nil
+	return in, nil
 }
 
 func (d *Door) count() bool {
@@ -213,6 +215,9 @@ func (d *Door) closeStream(remote string, why Reason, err error) {
 // hand publishes what came in.
 func (d *Door) hand(ctx context.Context, m *hub.Message, rooms []string) (hub.Receipt, error) {
 	receipt, err := d.space.Publish(ctx, m, hub.Address{Rooms: rooms})
+	if d.space.Remembers() {
+		err = verbRefusal(err)
+	}
 	if err == nil && d.trace.Published != nil {
 		d.trace.Published(receipt.Members)
 	}

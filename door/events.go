@@ -9,6 +9,7 @@ import (
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // EventsConfig sets up [Events]. For every field zero means the default.
@@ -16,6 +17,8 @@ type EventsConfig struct {
 	// Listen says who may listen to which rooms. Zero: nobody, the door is
 	// closed.
 	Listen Access
+	// Desk, if set, opens to anyone besides what its rules let anyone join.
+	Desk *verb.Desk
 	// Origins are the origins whose pages may listen besides the server's own,
 	// as "https://app.example.com", or "*" for every page of the web.
 	Origins []string
@@ -80,6 +83,14 @@ type events struct {
 // gets what is published to everyone in the namespace, which only the pattern
 // "*" of [Access] allows.
 //
+// In a space with memory a client that comes back with the id of the last event
+// it has, in the header Last-Event-ID as browsers do by themselves, or as
+// "after" in the query, receives what it missed first. If that is not kept any
+// more, it is sent an event "unrecovered" with {"before": offset} as data: what
+// it missed may be in the histories of its rooms before that offset, and what
+// follows is whole again. A stream that is read too slowly is not cut off but
+// sent from the tape what it can take.
+//
 // The error lists every mistake in the configuration.
 func Events(space *hub.Space, cfg EventsConfig) (*Door, error) {
 	policy, err := origin.New(cfg.Origins, false)
@@ -93,6 +104,7 @@ func Events(space *hub.Space, cfg EventsConfig) (*Door, error) {
 	cfg.WriteTimeout = orDefault(cfg.WriteTimeout, defaultWriteTimeout)
 
 	e := &events{Door: newDoor("events", space, policy, cfg.Log, cfg.Trace), cfg: cfg, access: newAccess(cfg.Listen)}
+	e.desk = cfg.Desk
 	e.most = orDefault(cfg.MaxStreams, defaultMaxStreams)
 	e.serve = e.stream
 	return e.Door, nil
@@ -109,20 +121,23 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 	}
 	s := &eventStream{
 		door: e, out: http.NewResponseController(w), w: w,
-		inbox: inbox{limit: e.cfg.MaxQueue, everyone: everyone, news: make(chan struct{}, 1)},
+		inbox: inbox{
+			limit: e.cfg.MaxQueue, window: window(e.cfg.MaxQueue), everyone: everyone, news: make(chan struct{}, 1),
+		},
 	}
 	// First the seat, then the headers: what is published after a client has
 	// seen them reaches it.
-	seat, err := e.enter(&s.inbox, rooms)
+	in, err := e.enter(&s.inbox, lastEventID(r), rooms)
 	if err != nil {
 		return err
 	}
+	s.inbox.seat = in.seat
 	why := ReasonFault // unless run returns
 	defer func() {
-		seat.Close()
+		in.seat.End()
 		e.closeStream(r.RemoteAddr, why, err)
 	}()
-	why, err = s.run(r.Context())
+	why, err = s.run(r.Context(), in)
 	if refused := (*refusal)(nil); errors.As(err, &refused) {
 		return err
 	}
@@ -132,7 +147,7 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 // admit returns the rooms that r asks for, if it may have them, and whether it
 // may hear what is for everyone.
 func (e *events) admit(r *http.Request) (rooms []string, everyone bool, err error) {
-	if e.access.closed() {
+	if e.access.closed() && !e.serves(verb.Join) {
 		return nil, false, errClosed
 	}
 	g, err := e.access.of(r)
@@ -142,5 +157,5 @@ func (e *events) admit(r *http.Request) (rooms []string, everyone bool, err erro
 	if rooms, err = roomsOf(r, e.cfg.MaxRooms); err != nil {
 		return nil, false, err
 	}
-	return rooms, g.allow(nil) == nil, g.allow(rooms)
+	return rooms, g.allow(nil) == nil, e.allow(r.Context(), nil, g, verb.Join, rooms)
 }

@@ -28,10 +28,13 @@ var (
 
 // run serves the stream on the goroutine of its request until it ends. A
 // refusal means that nothing was written.
-func (s *eventStream) run(ctx context.Context) (Reason, error) {
+func (s *eventStream) run(ctx context.Context, in entry) (Reason, error) {
 	// Whoever does not read is not waited for when Shutdown's time is up.
 	defer context.AfterFunc(s.door.patient, s.expire)()
 	if err := s.start(); err != nil {
+		return s.lost(err)
+	}
+	if err := s.greet(in); err != nil {
 		return s.lost(err)
 	}
 	return s.loop(ctx)
@@ -75,11 +78,11 @@ func (s *eventStream) loop(ctx context.Context) (Reason, error) {
 		case <-beat:
 			err = s.write(heartbeatLine)
 		case <-s.inbox.news:
-			chunks, full := s.inbox.take()
-			if full {
+			chunks, evicted := s.inbox.take()
+			if evicted != nil {
 				s.door.limitHit("queue")
 				s.expire()
-				return ReasonSlow, errSlow
+				return ReasonSlow, evicted
 			}
 			err = s.write(chunks...)
 			s.inbox.sent(chunks)
@@ -154,16 +157,44 @@ func (s *eventStream) expire() {
 // not sent yet.
 type inbox struct {
 	limit    int  // bytes; negative: none
+	window   int  // bytes; more waits on the tape, in a space with memory
 	everyone bool // hears what is for everyone in the namespace
 	news     chan struct{}
+	seat     *hub.Seat // used by the stream's goroutine only
 
-	mu     sync.Mutex
-	chunks [][]byte // shared with other streams
-	size   int      // of what waits or is being written
-	full   bool     // for good
+	mu      sync.Mutex
+	chunks  [][]byte // shared with other streams
+	size    int      // of what waits or is being written
+	evicted error    // for good
+	starved bool     // it was not ready when it was asked
 }
 
-var _ hub.Member = (*inbox)(nil)
+var _ hub.Reader = (*inbox)(nil)
+
+// Ready says whether little waits.
+func (b *inbox) Ready() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ready := b.size < b.window
+	b.starved = b.starved || !ready
+	return ready
+}
+
+// Evicted ends the stream.
+func (b *inbox) Evicted(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.evicted, b.chunks = err, nil
+	b.ring()
+}
+
+// ring wakes the stream's goroutine.
+func (b *inbox) ring() {
+	select {
+	case b.news <- struct{}{}:
+	default:
+	}
+}
 
 // Deliver queues the message's event.
 func (b *inbox) Deliver(m *hub.Message) {
@@ -174,33 +205,36 @@ func (b *inbox) Deliver(m *hub.Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case b.full || m.Volatile && b.size > 0:
+	case b.evicted != nil || m.Volatile && b.size > 0:
 		return
 	case b.limit >= 0 && b.size > 0 && b.size+len(chunk) > b.limit:
-		b.full, b.chunks = true, nil
+		b.evicted, b.chunks = errSlow, nil
 	default:
 		b.chunks = append(b.chunks, chunk)
 		b.size += len(chunk)
 	}
-	select {
-	case b.news <- struct{}{}:
-	default:
-	}
+	b.ring()
 }
 
-// take returns what is to be written next, or that it is too late for that.
-func (b *inbox) take() (chunks [][]byte, full bool) {
+// take returns what is to be written next, or why it is too late for that.
+func (b *inbox) take() (chunks [][]byte, evicted error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	chunks, b.chunks = b.chunks, nil
-	return chunks, b.full
+	return chunks, b.evicted
 }
 
-// sent takes off the account what was taken.
+// sent takes off the account what was taken, and asks for more if there was no
+// room for it before.
 func (b *inbox) sent(chunks [][]byte) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	for _, c := range chunks {
 		b.size -= len(c)
+	}
+	resume := b.starved && b.size < b.window
+	b.starved = b.starved && !resume
+	b.mu.Unlock()
+	if resume {
+		b.seat.Resume()
 	}
 }

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -34,9 +35,14 @@ func appendData(dst []byte, args packet.Args) []byte {
 // encodeEvent writes a message as an event of a text/event-stream.
 func encodeEvent(m *hub.Message) []byte {
 	dst := make([]byte, 0, 64+len(m.Event)+m.Args.Size())
-	dst = append(dst, "id: "...)
-	dst = append(dst, m.Offset()...)
-	dst = append(dst, "\nevent: "...)
+	// Without an offset of its own it has the id of what came before: an empty
+	// one would make a browser forget that.
+	if id := cmp.Or(m.Since(), m.Offset()); id != "" {
+		dst = append(dst, "id: "...)
+		dst = append(dst, id...)
+		dst = append(dst, '\n')
+	}
+	dst = append(dst, "event: "...)
 	dst = append(dst, eventName(m.Event)...)
 	dst = append(dst, "\ndata: "...)
 	dst = appendData(dst, m.Args)

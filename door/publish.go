@@ -18,6 +18,7 @@ import (
 	"github.com/tutti-rt/tutti/internal/limit"
 	"github.com/tutti-rt/tutti/internal/origin"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // PublishConfig sets up [Publish]. For every field zero means the default.
@@ -25,6 +26,9 @@ type PublishConfig struct {
 	// Publish says who may publish to which rooms. Zero: nobody, the door is
 	// closed.
 	Publish Access
+	// Desk, if set, opens to anyone besides what its rules let anyone publish
+	// to.
+	Desk *verb.Desk
 	// Origins are the origins whose pages may publish besides the server's own,
 	// as "https://app.example.com", or "*" for every page of the web.
 	Origins []string
@@ -60,10 +64,9 @@ const addresses = 100_000
 // publisher is the door of [Publish].
 type publisher struct {
 	*Door
-	cfg       PublishConfig
-	access    *access
-	strangers *limit.Group[netip.Prefix]
-	bearers   *limit.Group[string]
+	cfg    PublishConfig
+	access *access
+	quota  *quota
 }
 
 // Publish returns a door that publishes the message in a request's body:
@@ -76,7 +79,11 @@ type publisher struct {
 // "rooms" in the place of "room" names several, neither of them means everyone
 // in the namespace, and without "data" the message has no argument. The answer
 // {"offset":"…","members":n} comes after every member has been handed the
-// message.
+// message, and in a space with memory when it is as durable as its rooms demand.
+// There a request with the header Idempotency-Key can be sent again: if the
+// message was published before, the answer has its offset and "repeated":true,
+// and nobody is handed it again. Keys are apart for each key of Access; without
+// one, for the same message to the same rooms.
 //
 // The error lists every mistake in the configuration.
 func Publish(space *hub.Space, cfg PublishConfig) (*Door, error) {
@@ -92,9 +99,9 @@ func Publish(space *hub.Space, cfg PublishConfig) (*Door, error) {
 
 	p := &publisher{
 		Door: newDoor("publish", space, policy, cfg.Log, cfg.Trace), cfg: cfg, access: newAccess(cfg.Publish),
-		strangers: limit.NewGroup[netip.Prefix](rate, addresses),
-		bearers:   limit.NewGroup[string](keyRate, len(cfg.Publish.Keys)),
+		quota: newQuota(rate, keyRate, len(cfg.Publish.Keys)),
 	}
+	p.desk = cfg.Desk
 	p.serve = p.publish
 	return p.Door, nil
 }
@@ -103,7 +110,7 @@ func (p *publisher) publish(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		return methodNotAllowed(http.MethodPost)
 	}
-	if p.access.closed() {
+	if p.access.closed() && !p.serves(verb.Publish) {
 		return errClosed
 	}
 	g, err := p.admit(r)
@@ -122,11 +129,18 @@ func (p *publisher) publish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := g.allow(rooms); err != nil {
+	if err := p.allow(r.Context(), nil, g, verb.Publish, rooms); err != nil {
 		return err
 	}
 	m, err := message(msg.Event.value, msg.Data)
 	if err != nil {
+		return err
+	}
+	id, err := idempotencyKey(r)
+	if err != nil {
+		return err
+	}
+	if err := identify(m, id, g, rooms); err != nil {
 		return err
 	}
 	receipt, err := p.hand(r.Context(), m, rooms)
@@ -134,25 +148,37 @@ func (p *publisher) publish(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	writeJSON(w, http.StatusOK, struct {
-		Offset  hub.Offset `json:"offset"`
-		Members int        `json:"members"`
-	}{receipt.Offset, receipt.Members})
+		Offset   hub.Offset `json:"offset"`
+		Members  int        `json:"members"`
+		Repeated bool       `json:"repeated,omitzero"`
+	}{receipt.Offset, receipt.Members, receipt.Repeated})
 	return nil
 }
 
-// admit says what the sender may do, unless it does it too often. A wrong key
-// costs its address a token: who guesses is slowed down.
+// idempotencyKey returns the id that the publisher gave the message, bare or as
+// the quoted string that the header's draft wants.
+func idempotencyKey(r *http.Request) (string, error) {
+	values := r.Header.Values("Idempotency-Key")
+	if len(values) == 0 {
+		return "", nil
+	}
+	id := values[0]
+	if quoted, ok := strings.CutPrefix(id, `"`); ok {
+		if id, ok = strings.CutSuffix(quoted, `"`); !ok {
+			id = ""
+		}
+	}
+	if len(values) > 1 || id == "" {
+		return "", badRequest("bad_message", "the Idempotency-Key cannot be read")
+	}
+	return id, nil
+}
+
+// admit says what the sender may do, unless it does it too often.
 func (p *publisher) admit(r *http.Request) (grant, error) {
 	g, err := p.access.of(r)
-	var wait time.Duration
-	ok := false
-	if g.key != "" {
-		wait, ok = p.bearers.Take(g.key)
-	} else {
-		wait, ok = p.strangers.Take(addressOf(r))
-	}
-	if !ok {
-		return grant{}, tooMany(wait)
+	if e := p.quota.take(r, g); e != nil {
+		return grant{}, e
 	}
 	return g, err
 }
@@ -270,7 +296,7 @@ func message(event string, data jsontext.Value) (*hub.Message, error) {
 		e := badRequest("bad_message", `"event" is longer than %d bytes`, maxEvent)
 		e.limit = "event name"
 		return nil, e
-	case packet.Reserved(event):
+	case verb.Reserved(event):
 		return nil, badRequest("bad_message", "the event name %q is reserved", event)
 	}
 	args, err := oneArgument(data)

@@ -44,6 +44,7 @@ var (
 	errOrigin    = &refusal{status: http.StatusForbidden, code: "origin", message: "pages of this origin may not come in"}
 	errClosed    = &refusal{status: http.StatusForbidden, code: "closed", message: "this door is closed: its configuration opens no room"}
 	errRelay     = &refusal{status: http.StatusBadRequest, code: "bad_room", message: "a relay has no rooms"}
+	errNoDesk    = &refusal{status: http.StatusForbidden, code: "forbidden", message: "this door does not serve that"}
 	errKey       = &refusal{status: http.StatusUnauthorized, code: "unauthorized", message: "the key is not known"}
 	errKeyWanted = &refusal{status: http.StatusUnauthorized, code: "unauthorized", message: "a key is wanted: Authorization: Bearer <key>"}
 )
@@ -110,6 +111,11 @@ func writeJSON[T any](w http.ResponseWriter, status int, v T) {
 	if err != nil {
 		status, text = http.StatusInternalServerError, nil
 	}
+	writeText(w, status, text)
+}
+
+// writeText answers with JSON.
+func writeText(w http.ResponseWriter, status int, text []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(text)+1))

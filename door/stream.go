@@ -16,6 +16,7 @@ import (
 	"github.com/tutti-rt/tutti/internal/websocket"
 	"github.com/tutti-rt/tutti/internal/wheel"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // A stream is one client of [WebSocket], in either framing.
@@ -25,22 +26,27 @@ type stream struct {
 	everyone        bool // hears what is for everyone in the namespace
 	framing         string
 	bucket          *limit.Bucket
+	person          string // by which others know the client; "": nobody is seen
 	seat            *hub.Seat
 
 	// Touched by the goroutine that reads only.
 	rooms []string
 
-	mu    sync.Mutex
-	conn  *websocket.Conn // nil until the handshake is answered
-	early []*websocket.Frame
-	size  int         // of early, in bytes
-	why   Reason      // to end, if that is ours
-	beat  wheel.Timer // sends pings
+	mu      sync.Mutex
+	conn    *websocket.Conn // nil until the handshake is answered
+	early   []*websocket.Frame
+	size    int         // of early, in bytes
+	starved bool        // it was not ready when it was asked, before conn was there
+	evicted error       // likewise: it has lost its seat
+	why     Reason      // to end, if that is ours
+	beat    wheel.Timer // sends pings
 }
 
 // A talk is what framings differ in.
 type talk interface {
-	hub.Member
+	hub.Reader
+	// greet says how the client has come in, if it wants to know.
+	greet(in entry)
 	// receive takes one message of the client. data is valid only during the
 	// call. An error ends the connection.
 	receive(data []byte, binary bool) error
@@ -57,11 +63,11 @@ type talk interface {
 // reaches it. What is delivered before the connection is there waits in early.
 func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 	t := s.talk(r)
-	seat, err := s.door.enter(t, s.rooms)
+	in, err := s.door.enter(t, hub.Offset(r.URL.Query().Get("after")), s.rooms)
 	if err != nil {
 		return err
 	}
-	s.seat = seat
+	s.seat = in.seat
 	conn, err := websocket.Accept(w, r, websocket.Options{
 		Header:       w.Header(),
 		Subprotocols: t.subprotocols(),
@@ -70,13 +76,16 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 		WriteTimeout: s.door.cfg.WriteTimeout,
 	})
 	if err != nil {
-		seat.Close()
+		in.seat.End()
 		t.gone()
 		s.door.closeStream(r.RemoteAddr, ReasonLeft, err)
 		if bad := (*websocket.HandshakeError)(nil); errors.As(err, &bad) {
 			return handshakeRefusal(bad)
 		}
 		return nil // there is no connection left to answer on
+	}
+	if r.URL.Query().Has("after") {
+		t.greet(in)
 	}
 	s.attach(conn)
 	s.door.stay()
@@ -117,7 +126,7 @@ func (s *stream) serve(t talk, remote string) {
 
 	err := s.run(t)
 	s.stopBeating()
-	s.seat.Close()
+	s.seat.End()
 	t.gone()
 	<-s.conn.Done()
 	s.door.closeStream(remote, s.reason(err), err)
@@ -198,6 +207,7 @@ func (s *stream) attach(conn *websocket.Conn) {
 	s.mu.Lock()
 	s.conn = conn
 	early, full := s.early, s.earlyFullLocked()
+	starved, evicted := s.starved, s.evicted
 	s.early = nil
 	err := websocket.ErrQueueFull
 	if !full {
@@ -207,6 +217,39 @@ func (s *stream) attach(conn *websocket.Conn) {
 	}
 	s.mu.Unlock()
 	s.sent(err)
+	if evicted != nil {
+		s.Evicted(evicted)
+	} else if starved && !conn.OnDrained(s.seat.Resume) {
+		s.seat.Resume()
+	}
+}
+
+// Ready says whether little waits for the client.
+func (s *stream) Ready() bool {
+	limit := window(s.door.cfg.MaxQueue)
+	s.mu.Lock()
+	conn := s.conn
+	if conn == nil {
+		defer s.mu.Unlock()
+		ready := s.size < limit
+		s.starved = s.starved || !ready
+		return ready
+	}
+	s.mu.Unlock()
+	// Without a seat to resume nobody would ask; with one it is set since conn is.
+	return conn.Queued() < limit || !conn.OnDrained(s.seat.Resume)
+}
+
+// Evicted ends the connection.
+func (s *stream) Evicted(err error) {
+	s.mu.Lock()
+	s.evicted = err
+	early := s.conn == nil
+	s.mu.Unlock()
+	if !early {
+		s.door.limitHit("queue")
+		s.end(ReasonSlow, websocket.CodePolicy, "too slow")
+	}
 }
 
 func (s *stream) earlyFullLocked() bool {
@@ -250,7 +293,7 @@ func (s *stream) say(m *hub.Message, rooms []string) (hub.Receipt, error) {
 	if len(rooms) == 0 {
 		rooms = slices.Clone(s.rooms) // the message keeps them
 	}
-	if err := s.publish.allow(rooms); err != nil {
+	if err := s.door.allow(s.door.open, s.seat, s.publish, verb.Publish, rooms); err != nil {
 		return hub.Receipt{}, err
 	}
 	return s.door.hand(s.door.open, m, rooms)
@@ -324,5 +367,8 @@ func (t textTalk) receive(data []byte, binary bool) error {
 }
 
 func (t textTalk) gone() {}
+
+// greet says nothing: there is no telling it from a message.
+func (t textTalk) greet(entry) {}
 
 func (t textTalk) subprotocols() []string { return nil }

@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-rt/tutti/internal/origin"
 	"github.com/tutti-rt/tutti/internal/websocket"
 	"github.com/tutti-rt/tutti/internal/wheel"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // WebSocketConfig sets up [WebSocket]. For every field zero means the default.
@@ -22,6 +23,9 @@ type WebSocketConfig struct {
 	// Publish says who may publish to which rooms. Zero: nobody, clients only
 	// listen.
 	Publish Access
+	// Desk, if set, opens to anyone besides what its rules let anyone join or
+	// publish to, and lets clients with JSON framing use its other verbs.
+	Desk *verb.Desk
 	// Relay opens the door to anyone and makes it pass on what each client
 	// sends to everyone in the namespace. Clients name no rooms, and Listen and
 	// Publish mean nothing. A relay best has a space of its own.
@@ -85,7 +89,15 @@ type webSockets struct {
 //
 // A client that asks for "framing=json" in the query, or for the subprotocol
 // [SubprotocolJSON], exchanges JSON objects, with event names, acks, calls, and
-// rooms to join and leave.
+// rooms to join and leave. With a desk it may use the other verbs too.
+//
+// In a space with memory such a client can come back: one that gives "after" in
+// the query, empty at first, is told in a first frame {"offset":"…"} from where
+// it receives everything, and learns the offset of each message with it. With
+// the last one as "after" it then receives first what it missed. If that is not
+// kept any more the frame is {"unrecovered":{"before":"…"},"offset":"…"}: what it
+// missed may be in the histories of its rooms before that offset. A client that
+// reads too slowly is not cut off but sent from the tape what it can take.
 //
 // The error lists every mistake in the configuration.
 func WebSocket(space *hub.Space, cfg WebSocketConfig) (*Door, error) {
@@ -110,6 +122,7 @@ func WebSocket(space *hub.Space, cfg WebSocketConfig) (*Door, error) {
 		rate:  limit.Rate{PerSecond: orDefault(cfg.Rate, 200), Burst: orDefault(cfg.Burst, 400)},
 		beats: wheel.New(100 * time.Millisecond), ping: websocket.PreparePing(),
 	}
+	d.desk = cfg.Desk
 	d.most = orDefault(cfg.MaxStreams, defaultMaxStreams)
 	d.serve = d.accept
 	return d.Door, nil
@@ -139,7 +152,7 @@ func handshakeRefusal(e *websocket.HandshakeError) error {
 
 // admit returns the stream that r asks for, if it may have it.
 func (d *webSockets) admit(r *http.Request) (*stream, error) {
-	if d.listen.closed() {
+	if d.listen.closed() && !d.serves(verb.Join) {
 		return nil, errClosed
 	}
 	listen, err := d.listen.of(r)
@@ -160,16 +173,22 @@ func (d *webSockets) admit(r *http.Request) (*stream, error) {
 	if d.cfg.Relay && len(rooms) > 0 {
 		return nil, errRelay
 	}
-	if err := listen.allow(rooms); err != nil {
+	if err := d.allow(r.Context(), nil, listen, verb.Join, rooms); err != nil {
 		return nil, err
 	}
 	framing := r.URL.Query().Get("framing")
 	if framing != "" && framing != "json" && framing != "text" {
 		return nil, badRequest("bad_framing", `the framing is neither "text" nor "json"`)
 	}
+	if r.URL.Query().Get("after") != "" && framing == "text" {
+		return nil, badRequest("bad_framing", `"after" is for the framing "json", in which messages have offsets`)
+	}
 	s := &stream{
 		door: d, listen: listen, publish: publish, rooms: rooms,
 		everyone: listen.allow(nil) == nil, bucket: limit.NewBucket(d.rate), framing: framing,
+	}
+	if d.desk != nil {
+		s.person = newPerson()
 	}
 	return s, nil
 }

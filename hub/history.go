@@ -49,18 +49,16 @@ func (sp *Space) History(room string, q PageQuery) (Page, error) {
 	}
 	limit = min(limit, MaxPage)
 	query := HistoryQuery{Limit: limit + 1}
-	for _, x := range []struct {
-		offset   Offset
-		position *Position
-	}{{q.Before, &query.Before}, {q.After, &query.After}} {
-		if x.offset == "" {
-			continue
-		}
-		p, err := sp.positionOf(x.offset)
-		if err != nil {
+	var err error
+	if q.Before != "" {
+		if query.Before, err = sp.positionUpTo(q.Before, 1); err != nil {
 			return Page{}, err
 		}
-		*x.position = p
+	}
+	if q.After != "" {
+		if query.After, err = sp.positionOf(q.After); err != nil {
+			return Page{}, err
+		}
 	}
 	stored, err := sp.tape.log.History(room, query)
 	if err != nil {
@@ -77,12 +75,28 @@ func (sp *Space) History(room string, q PageQuery) (Page, error) {
 }
 
 // positionOf reads an offset of this space's tape.
-func (sp *Space) positionOf(o Offset) (Position, error) {
+func (sp *Space) positionOf(o Offset) (Position, error) { return sp.positionUpTo(o, 0) }
+
+// positionUpTo reads an offset that may be so many beyond the last.
+func (sp *Space) positionUpTo(o Offset, beyond Position) (Position, error) {
 	epoch, p, ok := parseOffset(o)
-	if !ok || epoch != sp.tape.epoch || p > sp.tape.lastWritten() {
+	if !ok || epoch != sp.tape.epoch || p > sp.tape.lastWritten()+beyond {
 		return 0, ErrOffset
 	}
 	return p, nil
+}
+
+// Next returns an offset to read histories before: what was handed out until
+// now is before it, and who entered the space earlier receives the rest. It is
+// nobody's offset yet, and not for coming back with. It is "" in a space without
+// memory.
+func (sp *Space) Next() Offset {
+	if sp.tape == nil {
+		return ""
+	}
+	var o Offset
+	sp.order.do(func() { o = newOffset(sp.tape.epoch, sp.head+1) })
+	return o
 }
 
 // Erase removes a message from a room's history and from the tape, for good.

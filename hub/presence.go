@@ -74,7 +74,7 @@ type Participant interface {
 type Person struct {
 	ID string `json:"id"`
 	// State is what the person said last of itself in this room, a JSON object.
-	State *packet.Arg `json:"state,omitempty"`
+	State *packet.Arg `json:"state,omitzero"`
 }
 
 // An Attendance is a page of who is present in a room.
@@ -87,7 +87,7 @@ type Attendance struct {
 	// Members are they, or a page of them, in the order in which they came.
 	Members []Person `json:"members"`
 	// Next is where the next page begins, "" after the last.
-	Next string `json:"next,omitempty"`
+	Next string `json:"next,omitzero"`
 }
 
 // A Difference is what changed since the version before. It may repeat what an
@@ -99,12 +99,12 @@ type Difference struct {
 	Version uint64 `json:"version"`
 	// Missed says that what changed is not told: it was too much for one
 	// difference, or the member was too slow. It must ask anew.
-	Missed bool `json:"missed,omitempty"`
+	Missed bool `json:"missed,omitzero"`
 	// Count is how many persons are present.
 	Count   int      `json:"count"`
-	Joined  []Person `json:"joined,omitempty"`
-	Changed []Person `json:"changed,omitempty"`
-	Left    []string `json:"left,omitempty"`
+	Joined  []Person `json:"joined,omitzero"`
+	Changed []Person `json:"changed,omitzero"`
+	Left    []string `json:"left,omitzero"`
 }
 
 // A PresenceQuery asks for a page of who is present: from the beginning, or

@@ -88,6 +88,13 @@ type Caller struct {
 	Opens func(v Verb, room string) bool
 }
 
+// Allow says whether the caller may use a verb in a room, for bindings that do
+// something else with that than the desk: nil, or a [*Refusal].
+func (d *Desk) Allow(ctx context.Context, c Caller, v Verb, room string) error {
+	_, err := d.allow(ctx, c, v, room)
+	return err
+}
+
 // allow says whether the caller may use a verb in a room.
 func (d *Desk) allow(ctx context.Context, c Caller, v Verb, room string) (*Rule, error) {
 	if d.cfg.Admit != nil {
@@ -145,7 +152,7 @@ type JoinRequest struct {
 // A JoinAnswer says from where the caller hears: everything after Offset. It is
 // "" in a namespace without memory.
 type JoinAnswer struct {
-	Offset hub.Offset `json:"offset,omitempty"`
+	Offset hub.Offset `json:"offset,omitzero"`
 }
 
 // Join adds the caller to a room. A room it is in already is no error.
@@ -189,7 +196,7 @@ type PublishAnswer struct {
 	Offset hub.Offset `json:"offset"`
 	// Repeated says that it was there before, with the same id, and nobody was
 	// handed it again.
-	Repeated bool `json:"repeated,omitempty"`
+	Repeated bool `json:"repeated,omitzero"`
 }
 
 // Publish publishes a message to a room, the caller included if it is a member.
@@ -218,7 +225,7 @@ func (d *Desk) check(rule *Rule, p *Publication) error {
 		return refuse(BadRequest, `"event" is missing`)
 	case len(p.Event) > maxEvent:
 		return tooLarge("event", maxEvent)
-	case isReserved(p.Event):
+	case Reserved(p.Event):
 		return refuse(BadEvent, "the event name %q is reserved", p.Event)
 	case len(rule.Events) > 0 && !slices.Contains(rule.Events, p.Event):
 		return refuse(BadEvent, "the event %q may not be published in this room", p.Event)

@@ -21,12 +21,12 @@ type Message struct {
 	Offset hub.Offset `json:"offset"`
 	Event  string     `json:"event"`
 	// Data is the message's argument if it has exactly one, else Args has them.
-	Data *packet.Arg  `json:"data,omitempty"`
-	Args *packet.Args `json:"args,omitempty"`
+	Data *packet.Arg  `json:"data,omitzero"`
+	Args *packet.Args `json:"args,omitzero"`
 	// Time is when it was published, in milliseconds since 1970.
 	Time int64 `json:"time"`
 	// ID is what its publisher called it.
-	ID string `json:"id,omitempty"`
+	ID string `json:"id,omitzero"`
 
 	binaries int
 }

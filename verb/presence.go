@@ -24,7 +24,7 @@ type PresenceRequest struct {
 type PresenceAnswer struct {
 	hub.Attendance
 	// You is the id by which the members know the caller, "" if they do not.
-	You string `json:"you,omitempty"`
+	You string `json:"you,omitzero"`
 }
 
 // Presence returns who is present in a room.

@@ -23,8 +23,8 @@ func Publisher(owner string, m *hub.Message, room string) string {
 	return "same:" + base64.RawStdEncoding.EncodeToString(h.Sum(nil)[:16])
 }
 
-// isReserved says whether an event belongs to the protocol or to the server:
-// peers must not be able to say them to each other.
-func isReserved(event string) bool {
+// Reserved says whether an event's name belongs to the protocol or to the
+// server: peers must not be able to say it to each other.
+func Reserved(event string) bool {
 	return packet.Reserved(event) || event == hub.PresenceEvent || event == "unrecovered"
 }

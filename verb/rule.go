@@ -117,7 +117,7 @@ func (r *Rule) validate(at string) error {
 		}
 	}
 	for _, name := range r.Events {
-		if isReserved(name) {
+		if Reserved(name) {
 			errs = append(errs, fmt.Errorf("%s: the event name %q is reserved", at, name))
 		}
 	}

@@ -1,0 +1,180 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/limit"
+	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/verb"
+)
+
+// ReadConfig sets up [History] and [Presence]. For every field zero means the
+// default.
+type ReadConfig struct {
+	// Desk says who may read what. Nil: nobody, the door is closed. Who asks
+	// over HTTP is a member of no room.
+	Desk *verb.Desk
+	// Read opens rooms where a rule of the desk wants a token: those that are
+	// open to anyone here, and those of the key that is shown.
+	Read Access
+	// Origins are the origins whose pages may read besides the server's own, as
+	// "https://app.example.com", or "*" for every page of the web.
+	Origins []string
+	// Rate is how many requests per second one address may make without a key,
+	// in the long run, and Burst how many at once. Requests with a wrong key
+	// count too. Default 10 and 50; a negative Rate: no limit. Behind a proxy
+	// all have its address.
+	Rate  float64
+	Burst int
+	// KeyRate and KeyBurst are the same for the bearers of each key, together.
+	// Default 1,000 and 2,000; a negative KeyRate: no limit.
+	KeyRate  float64
+	KeyBurst int
+	// Log is where the door logs; nil means [slog.Default].
+	Log *slog.Logger
+	// Trace, if set, is told what happens.
+	Trace *Trace
+}
+
+// A reading is the door of [History] or [Presence].
+type reading struct {
+	*Door
+	access *access
+	quota  *quota
+	ask    func(ctx context.Context, c verb.Caller, q url.Values) (answer []byte, err error)
+}
+
+// History returns a door that answers with a page of a room's history:
+//
+//	GET /api/history?room=a&before=…&limit=50
+//
+// It answers {"epoch","messages":[{"offset","event","data","time"}],"more"},
+// oldest first: the last messages before an offset, the first "after" one, or
+// the last of all. Binary data inside is {"$binary":"<base64>"}.
+//
+// The error lists every mistake in the configuration.
+func History(space *hub.Space, cfg ReadConfig) (*Door, error) {
+	return newReading("history", space, cfg, func(ctx context.Context, c verb.Caller, q url.Values) ([]byte, error) {
+		limit, err := limitOf(q)
+		if err != nil {
+			return nil, err
+		}
+		return answer(cfg.Desk.History(ctx, c, verb.PageRequest{
+			Room: q.Get("room"), Before: hub.Offset(q.Get("before")), After: hub.Offset(q.Get("after")), Limit: limit,
+		}))
+	})
+}
+
+// Presence returns a door that answers who is present in a room:
+//
+//	GET /api/presence?room=a&limit=50
+//
+// It answers {"version","count","members":[{"id","state"}],"next"}; "next" is
+// the "after" of the next page.
+//
+// The error lists every mistake in the configuration.
+func Presence(space *hub.Space, cfg ReadConfig) (*Door, error) {
+	return newReading("presence", space, cfg, func(ctx context.Context, c verb.Caller, q url.Values) ([]byte, error) {
+		limit, err := limitOf(q)
+		if err != nil {
+			return nil, err
+		}
+		return answer(cfg.Desk.Presence(ctx, c, verb.PresenceRequest{Room: q.Get("room"), After: q.Get("after"), Limit: limit}))
+	})
+}
+
+func newReading(kind string, space *hub.Space, cfg ReadConfig, ask func(context.Context, verb.Caller, url.Values) ([]byte, error)) (*Door, error) {
+	policy, err := origin.New(cfg.Origins, false)
+	if err = errors.Join(err, cfg.Read.validate("Read")); err != nil {
+		return nil, fmt.Errorf("%s door: %w", kind, err)
+	}
+	d := &reading{
+		Door: newDoor(kind, space, policy, cfg.Log, cfg.Trace), access: newAccess(cfg.Read), ask: ask,
+		quota: newQuota(
+			limit.Rate{PerSecond: orDefault(cfg.Rate, 10), Burst: orDefault(cfg.Burst, 50)},
+			limit.Rate{PerSecond: orDefault(cfg.KeyRate, 1000), Burst: orDefault(cfg.KeyBurst, 2000)}, len(cfg.Read.Keys)),
+	}
+	d.desk = cfg.Desk
+	d.serve = d.read
+	return d.Door, nil
+}
+
+// read answers one request.
+func (d *reading) read(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		return methodNotAllowed(http.MethodGet)
+	}
+	if d.desk == nil {
+		return errClosed
+	}
+	g, err := d.access.of(r)
+	if err := d.quota.take(r, g); err != nil {
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badRequest("bad_query", "the query cannot be read")
+	}
+	if len(q["room"]) > 1 {
+		return badRequest("bad_query", "one room at a time")
+	}
+	text, err := d.ask(r.Context(), d.caller(nil, g), q)
+	var refused *refusal
+	if errors.As(err, &refused) && refused.status == http.StatusForbidden && g.locks && g.key == "" {
+		return errKeyWanted
+	}
+	if err != nil {
+		return err
+	}
+	writeText(w, http.StatusOK, text)
+	return nil
+}
+
+func limitOf(q url.Values) (int, error) {
+	text := q.Get("limit")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, badRequest("bad_query", `"limit" is no positive number`)
+	}
+	return n, nil
+}
+
+// A quota holds those who send requests to a rate: each address, and the
+// bearers of each key together.
+type quota struct {
+	strangers *limit.Group[netip.Prefix]
+	bearers   *limit.Group[string]
+}
+
+func newQuota(stranger, bearer limit.Rate, keys int) *quota {
+	return &quota{limit.NewGroup[netip.Prefix](stranger, addresses), limit.NewGroup[string](bearer, keys)}
+}
+
+// take counts a request, or refuses it. A wrong key costs its address a token:
+// who guesses is slowed down.
+func (q *quota) take(r *http.Request, g grant) error {
+	take := func() (time.Duration, bool) { return q.bearers.Take(g.key) }
+	if g.key == "" {
+		take = func() (time.Duration, bool) { return q.strangers.Take(addressOf(r)) }
+	}
+	wait, ok := take()
+	if !ok {
+		return tooMany(wait)
+	}
+	return nil
+}
