@@ -1,7 +1,6 @@
 package pebblehub_test
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -189,7 +188,7 @@ func crashes(t *testing.T, seed uint64, every int, samePower bool, sync func(*ra
 		found = append(found, crash{clone, know, fmt.Sprintf("before operation %d (%v %s), %d %% of the unsynced", ops.Load(), op.Kind, op.Path, percent)})
 		return nil
 	})
-	h := pebblehub.Host{FS: errorfs.Wrap(mem, hook), Boot: "one"}
+	h := pebblehub.Host{FS: errorfs.Wrap(machine{mem}, hook), Boot: "one", MemTable: memTables[seed%2]}
 	for range 2 { // the second life begins with what the first has left
 		s, err := pebblehub.OpenOn(h, dataDir, pebblehub.Config{SweepEvery: -1})
 		if err != nil {
@@ -207,13 +206,17 @@ func crashes(t *testing.T, seed uint64, every int, samePower bool, sync func(*ra
 		boot = "one"
 	}
 	for _, c := range found {
-		if err := check(pebblehub.Host{FS: c.fs, Boot: boot}, c.ledger, samePower); err != nil {
+		if err := check(pebblehub.Host{FS: c.fs, Boot: boot, MemTable: h.MemTable}, c.ledger, samePower); err != nil {
 			t.Errorf("seed %d, crash %s: %v", seed, c.what, err)
 			return
 		}
 	}
 	t.Logf("seed %d: %d operations, %d crashes", seed, ops.Load(), len(found))
 }
+
+// memTables are the sizes that are tested: with the small one tables are
+// written, merged and logs changed all the time.
+var memTables = []uint64{0, 64 << 10}
 
 type lock = sync.Mutex // where a parameter is called sync
 
@@ -287,5 +290,3 @@ func TestTwoCrashes(t *testing.T) {
 		}
 	}
 }
-
-var errDisk = errors.New("disk error of the test")

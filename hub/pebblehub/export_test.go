@@ -12,6 +12,8 @@ type Host struct {
 	FS   vfs.FS
 	Boot string
 	Now  func() time.Time // nil: time.Now
+	// MemTable is how much is collected before a table is written, 0: as ever.
+	MemTable uint64
 }
 
 // RestoreOn restores a backup on another machine than this.
@@ -23,7 +25,7 @@ func (h Host) host() host {
 	if h.Now == nil {
 		h.Now = time.Now
 	}
-	return host{fs: h.FS, now: h.Now, boot: func() (string, error) { return h.Boot, nil }}
+	return host{fs: h.FS, now: h.Now, memTable: h.MemTable, boot: func() (string, error) { return h.Boot, nil }}
 }
 
 // OpenOn opens a store on another machine than this.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/record"
@@ -55,6 +56,8 @@ type host struct {
 	fs   vfs.FS
 	boot func() (string, error) // names the time since the machine started
 	now  func() time.Time
+	// memTable replaces memTableSize, if it is not 0.
+	memTable uint64
 }
 
 func thisHost() host {
@@ -253,6 +256,13 @@ func newLogReader[N ~uint64](open func(io.Reader, N) *record.Reader, r io.Reader
 // damaged makes what went wrong with reading a [hub.ErrDamaged].
 func damaged(what string, err error) error {
 	return fmt.Errorf("%w: %s: %w", hub.ErrDamaged, what, err)
+}
+
+// isSystem says whether an error is the operating system's, other than that
+// something is not there.
+func isSystem(err error) bool {
+	var number syscall.Errno
+	return errors.As(err, &number) && !isNotExist(err)
 }
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

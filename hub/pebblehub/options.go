@@ -1,6 +1,7 @@
 package pebblehub
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,7 +35,7 @@ func (s *Store) options() *pebble.Options {
 		Logger:                      logger{s},
 		EventListener:               s.events(),
 		CacheSize:                   s.cfg.CacheBytes,
-		MemTableSize:                memTableSize,
+		MemTableSize:                cmp.Or(s.host.memTable, memTableSize),
 		MemTableStopWritesThreshold: unbounded,
 		L0StopWritesThreshold:       unbounded,
 		L0CompactionThreshold:       2,

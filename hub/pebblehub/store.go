@@ -226,19 +226,40 @@ func (s *Store) openDB() (err error) {
 	}()
 	db, err := pebble.Open(s.logDir(), s.options())
 	if err != nil {
-		switch {
-		case errors.Is(err, pebble.ErrDBDoesNotExist), isNotExist(err), s.existed && pebble.IsCorruptionError(err):
+		if failed := s.disk.err(); failed != nil {
+			err = failed
+		} else if s.existed && !isSystem(err) {
+			// It was whole once, and the system did what it was asked to.
 			return damaged(s.logDir(), err)
 		}
-		return fmt.Errorf("open %s: %w", s.logDir(), cmp.Or(s.disk.err(), explain(err)))
+		return fmt.Errorf("open %s: %w", s.logDir(), err)
 	}
 	s.db = db
 	s.unflushed.Store(1)
+	if !s.existed {
+		// Pebble begins a new database in its oldest format and raises it when
+		// the first log is open already, which then lacks what tells damage
+		// from a crash. This begins another.
+		s.rotate()
+	}
 	if err := s.disk.err(); err != nil {
 		s.abandon()
 		return fmt.Errorf("open %s: %w", s.logDir(), err)
 	}
 	return nil
+}
+
+// rotate writes what is in memory to tables, which begins a new log.
+func (s *Store) rotate() {
+	flushed, err := s.db.AsyncFlush()
+	if err != nil {
+		s.disk.fail(err)
+		return
+	}
+	select {
+	case <-flushed:
+	case <-s.disk.failed:
+	}
 }
 
 // settle reads the namespaces and begins new epochs where it must. What was
@@ -379,8 +400,8 @@ func (s *Store) Close() error {
 // a later life would have to wonder about.
 func (s *Store) finish() error {
 	s.disk.wanted.Add(1) // never given back
-	if err := s.db.Flush(); err != nil {
-		return fmt.Errorf("flush: %w", err)
+	if s.rotate(); s.disk.err() != nil {
+		return nil // said by Close
 	}
 	return s.unmark()
 }
