@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/packet"
 )
 
 // What a client may ask.
@@ -17,11 +20,14 @@ const (
 	// Enter introduces a socket. It comes first, and again to change the name.
 	Enter tutti.Call[Arrival, Welcome] = "enter"
 	// Join brings the socket into a room, which is made if it is new.
-	Join tutti.Call[RoomName, RoomView] = "join"
+	Join tutti.Call[Entrance, RoomView] = "join"
 	// Leave takes the socket out of a room.
 	Leave tutti.Call[RoomName, struct{}] = "leave"
 	// Send says something in a room that the socket has joined.
 	Send tutti.Call[Draft, Receipt] = "send"
+	// History asks for what was said earlier in a room that the socket has
+	// joined, if the namespace keeps it.
+	History tutti.Call[Earlier, Page] = "history"
 	// Type says that somebody writes, or stopped. It is not answered.
 	Type tutti.Event[Keystroke] = "typing"
 )
@@ -79,12 +85,32 @@ type RoomName struct {
 	Room string `json:"room"`
 }
 
-// A RoomView answers [Join]: what was said lately, the oldest first, and who
-// is there.
+// An Entrance names a room to join. Known says that the socket was in it
+// before and has recovered what was said since: it needs no messages.
+type Entrance struct {
+	Room  string `json:"room"`
+	Known bool   `json:"known"`
+}
+
+// A RoomView answers [Join]: what was said lately and who is there. The page is
+// null if the room was known.
 type RoomView struct {
-	Room     string    `json:"room"`
+	Room string `json:"room"`
+	*Page
+	Members []Person `json:"members"`
+}
+
+// An Earlier asks for the last messages before an offset.
+type Earlier struct {
+	Room   string       `json:"room"`
+	Before tutti.Offset `json:"before"`
+}
+
+// A Page is a part of what was said, the oldest first.
+type Page struct {
 	Messages []Message `json:"messages"`
-	Members  []Person  `json:"members"`
+	// More says that there is more before the first of them.
+	More bool `json:"more"`
 }
 
 // A Draft is something to be said. A draft with the nonce of an earlier one of
@@ -97,18 +123,21 @@ type Draft struct {
 
 // A Receipt answers [Send].
 type Receipt struct {
-	ID string    `json:"id"`
-	At time.Time `json:"at"`
+	ID     string       `json:"id"`
+	At     time.Time    `json:"at"`
+	Offset tutti.Offset `json:"offset,omitempty"`
 }
 
-// A Message is something that was said.
+// A Message is something that was said. It has an offset where it comes from a
+// history.
 type Message struct {
-	ID    string    `json:"id"`
-	Room  string    `json:"room"`
-	From  Person    `json:"from"`
-	Text  string    `json:"text"`
-	At    time.Time `json:"at"`
-	Nonce string    `json:"nonce,omitempty"`
+	ID     string       `json:"id"`
+	Room   string       `json:"room"`
+	From   Person       `json:"from"`
+	Text   string       `json:"text"`
+	At     time.Time    `json:"at"`
+	Nonce  string       `json:"nonce,omitempty"`
+	Offset tutti.Offset `json:"offset,omitempty"`
 }
 
 // A Keystroke says whether somebody writes in a room.
@@ -138,7 +167,8 @@ const lobby = "chat-lobby"
 
 // A Chat is a chat in a namespace. It is safe for concurrent use.
 type Chat struct {
-	ns *tutti.Namespace
+	ns   *tutti.Namespace
+	kept bool // the namespace keeps the history of our rooms
 
 	// running counts relays (Deliver starts one, it ends when its room has
 	// nothing more to pass on) and timers that went off. Close waits for them.
@@ -164,15 +194,14 @@ func Mount(ns *tutti.Namespace, mux *http.ServeMux) (*Chat, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Chat{ns: ns, rooms: make(map[string]*room), people: make(map[string]*person), names: make(map[string]*person)}
-	for _, name := range fixedRooms {
-		r := newRoom(c, name)
-		r.fixed = true
-		c.rooms[name] = r
-		if err := r.open(); err != nil {
-			c.Close()
-			return nil, err
-		}
+	kept, err := keeps(ns.Space())
+	if err != nil {
+		return nil, err
+	}
+	c := &Chat{ns: ns, kept: kept, rooms: make(map[string]*room), people: make(map[string]*person), names: make(map[string]*person)}
+	if err := c.openRooms(); err != nil {
+		c.Close()
+		return nil, err
 	}
 	ns.Guard(func(ctx context.Context, _ *tutti.Socket) (context.Context, error) {
 		return context.WithValue(ctx, guestKey{}, newGuest()), nil
@@ -181,10 +210,32 @@ func Mount(ns *tutti.Namespace, mux *http.ServeMux) (*Chat, error) {
 	Join.Handle(ns, c.join)
 	Leave.Handle(ns, c.leave)
 	Send.Handle(ns, c.send)
+	History.Handle(ns, c.history)
 	Type.Handle(ns, c.typing)
 	ns.OnDisconnect(c.gone)
 	mux.Handle("GET /chat/", http.StripPrefix("/chat/", page))
 	return c, nil
+}
+
+// openRooms makes the rooms that are always there, and those that were.
+func (c *Chat) openRooms() error {
+	names := fixedRooms
+	if c.kept {
+		before, err := c.roomsBefore()
+		if err != nil {
+			return fmt.Errorf("chat: %w", err)
+		}
+		names = append(before, fixedRooms...)
+	}
+	for i, name := range names {
+		r := newRoom(c, name)
+		r.fixed = i >= len(names)-len(fixedRooms)
+		c.rooms[name] = r
+		if err := r.open(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close takes the chat out of its rooms, stops its timers, and waits until
@@ -269,25 +320,46 @@ func (c *Chat) send(ctx context.Context, _ *tutti.Socket, d Draft) (Receipt, err
 	return sent.receipt, err
 }
 
-// say publishes a message where the room's own member and every door get it.
+// say publishes a message, at once where the people are and where doors listen:
+// it has one place in the order of both.
 func (c *Chat) say(g *guest, r *room, sent *sending, text string) error {
 	if wait := g.words.take(time.Now()); wait > 0 {
 		return slower(wait)
 	}
 	c.mu.Lock()
-	m := Message{ID: newID(), Room: r.name, From: g.person.Person, Text: text, At: now(), Nonce: sent.nonce}
-	r.ours[m.ID] = m
+	from := g.person.Person
 	c.mu.Unlock()
-	sent.receipt = Receipt{ID: m.ID, At: m.At}
-	_, err := Said.Emit(c.ns.To(r.public()), m)
-	c.mu.Lock()
-	_, missed := r.ours[m.ID]
-	delete(r.ours, m.ID)
-	c.mu.Unlock()
-	if err == nil && missed {
-		// The room's member could not take it, so that nobody in the chat has
-		// seen it. The page waits, and tries again.
-		return &tutti.Refusal{Message: "The chat is very busy.", Data: map[string]int64{"wait": 1000}}
+	said := Message{ID: newID(), Room: r.name, From: from, Text: text, At: now(), Nonce: sent.nonce}
+	m := &hub.Message{Event: string(Said)}
+	if sent.nonce != "" {
+		// So that one who has not heard the answer may ask again, even if the
+		// server was killed in between.
+		said.ID = messageID(from.ID, sent.nonce)
+		m.ID, m.Publisher = sent.nonce, "chat:"+from.ID
+	}
+	receipt, err := c.publish(m, said, r.public(), r.screens())
+	sent.receipt = Receipt{ID: said.ID, At: said.At, Offset: receipt.Offset}
+	return refusalOf(err)
+}
+
+// publish puts what was said into a message and hands it to the hub.
+func (c *Chat) publish(m *hub.Message, said Message, rooms ...string) (hub.Receipt, error) {
+	args, err := packet.Marshal(said)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	m.Args = args
+	return c.ns.Space().Publish(context.Background(), m, hub.Address{Rooms: rooms})
+}
+
+// refusalOf says in words that a store has failed: the person can try again,
+// and is not told that the message was sent.
+func refusalOf(err error) error {
+	switch {
+	case errors.Is(err, hub.ErrFailed):
+		return &tutti.Refusal{Message: "The server cannot keep messages at the moment."}
+	case errors.Is(err, hub.ErrOffset):
+		return &tutti.Refusal{Message: "The conversation has changed. Here it is again."}
 	}
 	return err
 }
@@ -303,7 +375,7 @@ func (c *Chat) typing(ctx context.Context, s *tutti.Socket, k Keystroke) error {
 	c.mu.Lock()
 	from := g.person.Person
 	c.mu.Unlock()
-	_, err := Typing.Emit(s.To(r.screens()).Volatile(), Writing{Room: r.name, From: from, Typing: k.Typing})
+	_, err := Typing.Emit(s.To(r.crowd()).Volatile(), Writing{Room: r.name, From: from, Typing: k.Typing})
 	return err
 }
 

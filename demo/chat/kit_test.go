@@ -52,18 +52,34 @@ type hall struct {
 
 func inHall(t *testing.T, f func(h *hall)) {
 	t.Helper()
+	inHallOf(t, hub.Config{}, nil, f)
+}
+
+// inKeptHall is inHall with a memory. before runs before the chat is there.
+func inKeptHall(t *testing.T, before, f func(h *hall)) {
+	t.Helper()
+	memory := &hub.Memory{Window: time.Hour, Rooms: []hub.RoomRule{{Pattern: "chat:*"}, {Pattern: "chat-screens:*"}, {Pattern: "chat-register"}}}
+	inHallOf(t, hub.Config{Memory: func(string) *hub.Memory { return memory }}, before, f)
+}
+
+func inHallOf(t *testing.T, cfg hub.Config, before, f func(h *hall)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		srv, err := tutti.New(tutti.Config{Log: slog.New(slog.DiscardHandler)})
+		srv, err := tutti.New(tutti.Config{Log: slog.New(slog.DiscardHandler), Hub: cfg})
 		if err != nil {
 			t.Fatal(err)
 		}
 		mux := http.NewServeMux()
 		mux.Handle("/socket.io/", srv)
+		h := &hall{t: t, ns: srv.Namespace("/")}
+		if before != nil {
+			before(h)
+		}
 		c, err := chat.Mount(srv.Namespace("/"), mux)
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &hall{t: t, ns: srv.Namespace("/"), net: siotest.Serve(mux)}
+		h.net = siotest.Serve(mux)
 		defer h.net.Close()
 		defer c.Close()
 		defer func() {
@@ -191,7 +207,7 @@ func (r *refusal) Error() string { return r.words }
 
 func (p *screen) join(room string) chat.RoomView {
 	p.t.Helper()
-	view, err := call(p, chat.Join, chat.RoomName{Room: room})
+	view, err := call(p, chat.Join, chat.Entrance{Room: room})
 	if err != nil {
 		p.t.Fatalf("join %s: %v", room, err)
 	}

@@ -41,7 +41,7 @@ func TestANameBelongsToWhoIsThere(t *testing.T) {
 		other := h.open()
 		_, err := call(other, chat.Enter, chat.Arrival{Name: "ADA", Key: "another"})
 		wantRefusal(t, err, "called Ada already")
-		if _, err := call(other, chat.Join, chat.RoomName{Room: "general"}); err == nil {
+		if _, err := call(other, chat.Join, chat.Entrance{Room: "general"}); err == nil {
 			t.Error("who was refused came in")
 		}
 		ada.close()
@@ -185,10 +185,10 @@ func TestRoomNames(t *testing.T) {
 			ada.join(name)
 		}
 		for _, name := range []string{"", "General", "a b", "-a", "a-", "a--b", "é", "a\n", strings.Repeat("a", 33)} {
-			_, err := call(ada, chat.Join, chat.RoomName{Room: name})
+			_, err := call(ada, chat.Join, chat.Entrance{Room: name})
 			wantRefusal(t, err, "letters a to z")
 		}
-		_, err := call(h.open(), chat.Join, chat.RoomName{Room: "general"})
+		_, err := call(h.open(), chat.Join, chat.Entrance{Room: "general"})
 		wantRefusal(t, err, "name first")
 	})
 }
@@ -199,14 +199,14 @@ func TestRoomsAreLimited(t *testing.T) {
 		for i := range 4 {
 			p := h.person(fmt.Sprintf("Person %d", i))
 			for j := range 50 {
-				if _, err := call(p, chat.Join, chat.RoomName{Room: fmt.Sprintf("room-%d-%d", i, j)}); err != nil {
+				if _, err := call(p, chat.Join, chat.Entrance{Room: fmt.Sprintf("room-%d-%d", i, j)}); err != nil {
 					wantRefusal(t, err, "many rooms already")
 					continue
 				}
 				made++
 			}
 			if i == 0 {
-				_, err := call(p, chat.Join, chat.RoomName{Room: "general"})
+				_, err := call(p, chat.Join, chat.Entrance{Room: "general"})
 				wantRefusal(t, err, "in very many rooms")
 				p.say("room-0-7", "remember me")
 				if _, err := call(p, chat.Leave, chat.RoomName{Room: "room-0-7"}); err != nil {

@@ -106,6 +106,13 @@ func identify(key string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
+// messageID derives the id of a message from what its author calls it, so that
+// a second try has the id of the first.
+func messageID(person, nonce string) string {
+	sum := sha256.Sum256([]byte("tutti chat message\x00" + person + "\x00" + nonce))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
 func newID() string {
 	var b [12]byte
 	rand.Read(b[:]) // never fails: crypto/rand ends the process instead
@@ -134,7 +141,7 @@ func (c *Chat) enter(ctx context.Context, s *tutti.Socket, a Arrival) (Welcome, 
 		return Welcome{}, err
 	}
 	for _, r := range renamed {
-		if _, err := Joined.Emit(c.ns.To(r.screens()), Presence{Room: r.name, Member: welcome.You}); err != nil {
+		if _, err := Joined.Emit(c.ns.To(r.crowd()), Presence{Room: r.name, Member: welcome.You}); err != nil {
 			return Welcome{}, err
 		}
 	}
@@ -248,7 +255,7 @@ func (c *Chat) part(p *person, parted int) {
 	c.mu.Unlock()
 	for _, r := range left {
 		// The only error is that of an argument that is no JSON.
-		Left.Emit(c.ns.To(r.screens()), Presence{Room: r.name, Member: who})
+		Left.Emit(c.ns.To(r.crowd()), Presence{Room: r.name, Member: who})
 	}
 	if absent {
 		c.after(rememberFor, func() { c.forget(p, parted) })

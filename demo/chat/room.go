@@ -22,15 +22,12 @@ type room struct {
 	seat    *hub.Seat
 	err     error // of opening
 
-	fixed    bool // it stays when it is empty
-	closed   bool
-	members  map[string]*stay // by person
-	since    time.Time        // when the last person left
-	recent   []Message        // the oldest first
-	ours     map[string]Message
-	queue    []Message // to be passed on to the people
-	queued   int       // bytes of them
-	relaying bool      // a goroutine is at it
+	fixed   bool // it stays when it is empty
+	closed  bool
+	members map[string]*stay // by person
+	since   time.Time        // when the last person left
+	recent  []Message        // the oldest first; the last one only, if the namespace keeps them
+	relay   relay
 }
 
 // A stay is somebody in a room, with one socket or more.
@@ -42,18 +39,22 @@ type stay struct {
 var _ hub.Member = (*room)(nil)
 
 func newRoom(c *Chat, name string) *room {
-	return &room{chat: c, name: name, members: make(map[string]*stay), ours: make(map[string]Message), since: time.Now()}
+	return &room{chat: c, name: name, members: make(map[string]*stay), since: time.Now()}
 }
 
-// public is the hub's room that doors use, and screens the one where people's
-// sockets sit.
+// public is the hub's room that doors use, screens the one where people's
+// sockets hear what is said, and crowd where they hear who comes and goes.
 func (r *room) public() string  { return "chat:" + r.name }
 func (r *room) screens() string { return "chat-screens:" + r.name }
+func (r *room) crowd() string   { return "chat-crowd:" + r.name }
 
 // open takes the room's seat, once; who comes second waits for who came first.
 func (r *room) open() error {
 	r.opening.Do(func() {
-		r.seat, r.err = r.chat.ns.Space().Enter(r, nil, r.public())
+		r.seat, r.err = r.chat.ns.Space().Enter(r, nil, r.public(), r.screens())
+		if r.err == nil && r.chat.kept {
+			r.err = r.resume()
+		}
 	})
 	return r.err
 }
@@ -62,68 +63,55 @@ func (r *room) close() {
 	r.chat.mu.Lock()
 	r.closed = true
 	r.chat.mu.Unlock()
-	if r.open() == nil {
+	if r.open(); r.seat != nil {
 		r.seat.Close()
 	}
 }
 
-// Deliver implements [hub.Member]: it remembers what is said, and passes it on.
+// Deliver implements [hub.Member]: it remembers what is said. What came through
+// a door is not in its final form, and not on the screens; it is passed on.
 func (r *room) Deliver(m *hub.Message) {
 	if m.Event != string(Said) {
 		return
 	}
-	said, ok := r.read(m)
+	var said Message
+	final := slices.Contains(m.Rooms, r.screens())
+	ok := final && m.Args.Scan(&said) == nil
+	if !final {
+		said, ok = r.read(m)
+	}
 	r.chat.mu.Lock()
 	defer r.chat.mu.Unlock()
-	if !ok || r.closed || r.chat.closed {
-		return
-	}
-	if len(said.Text)+r.queued > maxRelay {
-		return // refuse: a message of ours stays in r.ours, and so its sender is told
-	}
-	if own, found := r.ours[said.ID]; found {
-		said = own
-		delete(r.ours, said.ID)
-	} else {
-		// Only what went through Send is known to come from whom it says.
-		said.ID, said.From.ID, said.Nonce = string(m.Offset()), "", ""
-	}
-	r.recent = append(r.recent, said)
-	if len(r.recent) > maxRecent {
-		r.recent = slices.Clone(r.recent[len(r.recent)-maxRecent:])
-	}
-	r.queue = append(r.queue, said)
-	r.queued += len(said.Text)
-	if !r.relaying {
-		r.relaying = true
-		// Ends when the queue is empty; Close waits for it.
-		r.chat.running.Go(r.relay)
+	switch {
+	case !ok || r.closed || r.chat.closed:
+	case final:
+		r.rememberLocked(said)
+	default:
+		r.relayLocked(said)
 	}
 }
 
-// relay passes on what Deliver has queued: Deliver itself must not publish.
-func (r *room) relay() {
-	for {
-		r.chat.mu.Lock()
-		batch := r.queue
-		r.queue, r.queued = nil, 0
-		if len(batch) == 0 {
-			r.relaying = false
-			r.chat.mu.Unlock()
-			return
-		}
-		r.chat.mu.Unlock()
-		for _, m := range batch {
-			// The only error is that of an argument that is no JSON.
-			Said.Emit(r.chat.ns.To(r.screens()), m)
-		}
+func (r *room) rememberLocked(said Message) {
+	r.recent = append(r.recent, said)
+	keep := maxRecent
+	if r.chat.kept {
+		keep = 1
+	}
+	if len(r.recent) > keep {
+		r.recent = slices.Clone(r.recent[len(r.recent)-keep:])
 	}
 }
 
 // read makes a message of whatever was published: a [Message], an object with
 // a text and perhaps a name, a bare string. Anything else is shown as it is.
+// Its id is its place in the order; whatever it says of its author is a name
+// and no more, for only what went through [Send] is known to come from whom it
+// says.
 func (r *room) read(m *hub.Message) (Message, bool) {
-	said := Message{Room: r.name, From: Person{Name: "Someone"}, At: now()}
+	said := Message{ID: string(m.Offset()), Room: r.name, From: Person{Name: "Someone"}, At: now()}
+	if !m.Time.IsZero() {
+		said.At = m.Time.UTC().Truncate(time.Millisecond)
+	}
 	if m.Args.Len() == 0 {
 		return said, false
 	}
@@ -132,7 +120,6 @@ func (r *room) read(m *hub.Message) (Message, bool) {
 	if !isString {
 		var fields map[string]json.RawMessage
 		if arg.Scan(&fields) == nil && fields != nil {
-			said.ID = stringOf(fields["id"])
 			said.From.Name = nameOf(fields, said.From.Name)
 			text = stringOf(fields["text"])
 		}
@@ -181,7 +168,7 @@ func (r *room) lineLocked() RoomLine {
 }
 
 func (r *room) viewLocked() RoomView {
-	view := RoomView{Room: r.name, Messages: append([]Message{}, r.recent...), Members: make([]Person, 0, len(r.members))}
+	view := RoomView{Room: r.name, Members: make([]Person, 0, len(r.members))}
 	for _, stay := range r.members {
 		view.Members = append(view.Members, stay.person.Person)
 	}
@@ -190,7 +177,7 @@ func (r *room) viewLocked() RoomView {
 }
 
 // join brings a socket into a room.
-func (c *Chat) join(ctx context.Context, s *tutti.Socket, to RoomName) (RoomView, error) {
+func (c *Chat) join(ctx context.Context, s *tutti.Socket, to Entrance) (RoomView, error) {
 	g := guestOf(ctx)
 	if g.person == nil {
 		return RoomView{}, &tutti.Refusal{Message: "Please enter with a name first."}
@@ -214,14 +201,21 @@ func (c *Chat) join(ctx context.Context, s *tutti.Socket, to RoomName) (RoomView
 	}
 	// First the seat, then the look back: what is said in between is in both,
 	// and not in neither.
-	if err := s.Join(r.screens()); err != nil {
+	if err := s.Join(r.screens(), r.crowd()); err != nil {
 		return RoomView{}, err
+	}
+	var page *Page
+	if !to.Known {
+		if page, err = r.page(""); err != nil {
+			return RoomView{}, refusalOf(err)
+		}
 	}
 	c.mu.Lock()
 	view, who := r.viewLocked(), g.person.Person
 	c.mu.Unlock()
+	view.Page = page
 	if came {
-		if _, err := Joined.Emit(s.To(r.screens()), Presence{Room: r.name, Member: who}); err != nil {
+		if _, err := Joined.Emit(s.To(r.crowd()), Presence{Room: r.name, Member: who}); err != nil {
 			return RoomView{}, err
 		}
 	}
@@ -251,6 +245,7 @@ func (c *Chat) add(p *person, socket, name string) (r *room, came bool, err erro
 		}
 		r = newRoom(c, name)
 		c.rooms[name] = r
+		c.running.Go(func() { c.noteRoom(name) }) // Close waits for it
 	}
 	at := r.members[p.ID]
 	if at == nil {
@@ -285,7 +280,7 @@ func (c *Chat) leave(ctx context.Context, s *tutti.Socket, from RoomName) (struc
 		return struct{}{}, slower(wait)
 	}
 	delete(g.rooms, r.name)
-	s.Leave(r.screens())
+	s.Leave(r.screens(), r.crowd())
 	c.mu.Lock()
 	var left bool
 	if at := r.members[g.person.ID]; at != nil {
@@ -297,7 +292,7 @@ func (c *Chat) leave(ctx context.Context, s *tutti.Socket, from RoomName) (struc
 	who := g.person.Person
 	c.mu.Unlock()
 	if left {
-		if _, err := Left.Emit(c.ns.To(r.screens()), Presence{Room: r.name, Member: who}); err != nil {
+		if _, err := Left.Emit(c.ns.To(r.crowd()), Presence{Room: r.name, Member: who}); err != nil {
 			return struct{}{}, err
 		}
 	}
