@@ -8,11 +8,10 @@
 //
 // Ends with 0 if every bar was cleared, else with 1.
 import { parseArgs } from "node:util";
-import { bars } from "./checker.mjs";
 import { kinds } from "./plan.mjs";
 import { defaults, run } from "./run.mjs";
 import { commands } from "./servers.mjs";
-import { head, row } from "./table.mjs";
+import { explain, head, row } from "./table.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -45,17 +44,7 @@ for (const kind of faults) {
   console.log(row(flags.bug ? `${flags.server}, ${flags.bug}` : flags.server, result));
   if (result.failed.length > 0) {
     red = true;
-    explain(result);
+    console.log(explain(result, flags.seed));
   }
 }
 process.exit(red ? 1 : 0); // stray timers of clients would keep it alive
-
-function explain(result) {
-  console.log(`\n  ${kinds[result.kind]}: not cleared with SEED=${flags.seed} (data in ${result.data})`);
-  for (const bar of result.failed) {
-    console.log(`  - ${bar === "nothing" ? "nothing: the run showed nothing" : `${bar} ${result[bar]}: ${bars[bar]}`}`);
-    for (const words of result.samples[bar] ?? []) console.log(`      ${words}`);
-  }
-  for (const [error, times] of result.refused) console.log(`  refused ${times} times: ${error}`);
-  console.log(`  the end of the server's log:\n${result.output.replace(/^/gm, "      ")}\n`);
-}

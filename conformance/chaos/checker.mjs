@@ -116,11 +116,13 @@ function ranks(views) {
 /**
  * A gap is a reconnect that said recovered === false: it excuses what lies between the last message that the
  * subscriber received of the room before, and the first one after, unless that was sent after it was back in its rooms.
+ * The bounds are messages sent once: a server that forgets retries may have those in two places.
  */
 function covers(gap, message, inRoom, rank) {
   if (message.sent > gap.rejoined) return false;
   const mine = rank(message);
   for (const d of inRoom) {
+    if (d.message.tries > 1) continue;
     if (d.tick < gap.left ? rank(d.message) > mine : d.tick > gap.back && rank(d.message) < mine) return false;
   }
   return true;

@@ -12,7 +12,7 @@ const require = createRequire(import.meta.url);
 const { Decoder, Encoder, PacketType } = createRequire(require.resolve("socket.io"))("socket.io-parser");
 
 /** What can be wrong with it. */
-const bugs = ["no-fencing", "no-dedup", "off-by-one", "early-ack", "replay-first", "late-session", "unordered"];
+const bugs = ["no-fencing", "no-dedup", "off-by-one", "early-ack", "replay-first", "late-live", "late-session", "unordered"];
 
 const { values: flags } = parseArgs({
   options: {
@@ -135,6 +135,10 @@ function sit(conn, session, from) {
   for (let position = from; position < entries.length; position++) {
     const record = entries[position];
     if (record.type === "message" && session.rooms.get(record.room) < position) deliver(session, record, position);
+  }
+  if (bug("late-live")) {
+    session.conn = null;
+    setTimeout(() => (session.conn = conn), 20);
   }
   if (bug("replay-first")) setTimeout(welcome, 30);
 }

@@ -36,21 +36,24 @@ function fault(random, kind, clients) {
     return { kind, down: random.between(0, 1000), again: random.chance(0.3) ? random.between(100, 900) : 0 };
   }
   const hit = random.shuffle(Array.from({ length: clients }, (_, i) => i)).slice(0, Math.ceil(clients / 3));
-  if (kind === "cut") return { kind, hit, again: random.chance(0.5) ? random.between(20, 400) : 0 };
+  // Cut again: in the middle of what the server sends to those that come back, or at any time soon.
+  const amid = random.chance(0.6) ? random.between(300, 6000) : 0;
+  if (kind === "cut") return { kind, hit, amid, again: !amid && random.chance(0.7) ? random.between(20, 400) : 0 };
   // Of a half-open connection, some clients learn at once (a phone changes its network) and come back while the
   // server still takes the old connection for alive. The others find out by the heartbeat.
   if (kind === "half") return { kind, hit, told: hit.filter(() => random.chance(0.5)) };
   if (kind === "hole") return { kind, hit, lasts: random.between(1000, 4000) };
-  return { kind, hit, lasts: random.between(500, 3000) };
+  return { kind, hit, amid, lasts: random.between(500, 3000) };
 }
 
 /** tell says a fault in one line. */
-export function tell({ at, kind, hit, told, down, lasts, again }) {
+export function tell({ at, kind, hit, told, down, lasts, again, amid }) {
   const words = [`${(at / 1000).toFixed(1)} s`, kinds[kind]];
   if (hit) words.push(`for clients ${hit.join(" ")}`);
   if (told) words.push(`(of them told: ${told.join(" ") || "none"})`);
   if (down !== undefined) words.push(`down ${down} ms`);
   if (lasts) words.push(`for ${lasts} ms`);
   if (again) words.push(`and again after ${again} ms`);
+  if (amid) words.push(`and again amid the ${amid} bytes that follow`);
   return words.join(" ");
 }

@@ -8,6 +8,7 @@ export class Proxy {
   #server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
   #held = false; // a black hole: nothing passes, in neither direction
   #offline = false;
+  #allowance = Infinity; // bytes that the client still receives before its connections are cut
   url = "";
 
   /** target is the server's URL. */
@@ -23,7 +24,7 @@ export class Proxy {
 
   #accept(down) {
     if (this.#offline) return void down.resetAndDestroy();
-    const link = new Link(down, net.connect({ host: this.#target.hostname, port: this.#target.port, allowHalfOpen: true }));
+    const link = new Link(down, net.connect({ host: this.#target.hostname, port: this.#target.port, allowHalfOpen: true }), (chunk) => this.#ration(link, chunk));
     this.#links.add(link);
     link.ended.then(() => this.#links.delete(link));
     if (!this.#held) link.release();
@@ -32,6 +33,22 @@ export class Proxy {
   /** cut resets every connection, on both sides. */
   cut() {
     for (const link of this.#links) link.reset();
+  }
+
+  /** cutAmid cuts every connection in the middle of what comes, when the client has received as many bytes more. */
+  cutAmid(bytes) {
+    this.#allowance = bytes;
+  }
+
+  /** #ration says whether the client may have all of a chunk. If not, it has a part of it, and then no connection. */
+  #ration(link, chunk) {
+    this.#allowance -= chunk.length;
+    if (this.#allowance > 0) return true;
+    link.breakOff(chunk.subarray(0, chunk.length + this.#allowance));
+    this.#links.delete(link);
+    this.#allowance = Infinity;
+    this.cut();
+    return false;
   }
 
   /**
@@ -76,19 +93,20 @@ class Link {
   #open = false;
   #forgotten = false;
 
-  constructor(down, up) {
+  /** all says whether a chunk may go down to the client. */
+  constructor(down, up, all) {
     this.#down = down;
     this.#up = up;
-    this.#pass(down, up);
-    this.#pass(up, down);
+    this.#pass(down, up, () => true);
+    this.#pass(up, down, all);
     this.ended = Promise.all([down, up].map((socket) => new Promise((resolve) => socket.once("close", resolve))));
   }
 
-  #pass(from, to) {
+  #pass(from, to, all) {
     from.setNoDelay(true);
     from.pause();
     from.on("data", (chunk) => {
-      if (!to.write(chunk)) from.pause();
+      if (all(chunk) && !to.write(chunk)) from.pause();
     });
     to.on("drain", () => this.#open && from.resume());
     from.on("end", () => to.end());
@@ -121,6 +139,13 @@ class Link {
     this.hold();
     this.#forgotten = true;
     if (told) this.#down.resetAndDestroy();
+  }
+
+  /** breakOff lets the client have these last bytes. */
+  breakOff(bytes) {
+    this.#open = false;
+    this.#down.end(bytes, () => this.#down.destroy());
+    this.#up.resetAndDestroy();
   }
 
   reset() {

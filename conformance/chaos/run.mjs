@@ -96,9 +96,10 @@ class Stage {
     }
     await sleep(Math.max(0, this.duration - (Date.now() - this.#began)));
     await Promise.all(lasting);
+    for (const proxy of this.#proxies) proxy.cutAmid(Infinity);
   }
 
-  async #network({ kind, hit, told, lasts, again }) {
+  async #network({ kind, hit, told, lasts, again, amid }) {
     const proxies = hit.map((i) => this.#proxies[i]);
     if (kind === "half") {
       for (const i of hit) this.#proxies[i].forget(told.includes(i));
@@ -106,6 +107,7 @@ class Stage {
     }
     const [begin, over] = { cut: ["cut", "cut"], hole: ["hold", "release"], offline: ["offline", "online"] }[kind];
     for (const proxy of proxies) proxy[begin]();
+    if (amid) for (const proxy of proxies) proxy.cutAmid(amid);
     if (kind === "cut" && !again) return;
     await sleep(kind === "cut" ? again : lasts);
     for (const proxy of proxies) proxy[over]();

@@ -1,4 +1,5 @@
 // The table of results, in the form of the one that compares systems.
+import { bars } from "./checker.mjs";
 import { kinds } from "./plan.mjs";
 
 const columns = [
@@ -30,4 +31,16 @@ export const head = `${line(columns.map(([title]) => title))}\n${line(columns.ma
 
 export function row(name, result) {
   return line(columns.map(([, cell]) => cell(result, name)));
+}
+
+/** explain says in lines what a run did not clear, with cases, what the server refused, and how its log ends. */
+export function explain(result, seed) {
+  const lines = [`\n  ${kinds[result.kind]}: not cleared with SEED=${seed} (data in ${result.data})`];
+  for (const bar of result.failed) {
+    lines.push(`  - ${bar === "nothing" ? "nothing: the run showed nothing" : `${bar} ${result[bar]}: ${bars[bar]}`}`);
+    for (const words of result.samples[bar] ?? []) lines.push(`      ${words}`);
+  }
+  for (const [error, times] of result.refused) lines.push(`  refused ${times} times: ${error}`);
+  lines.push(`  the end of the server's log:\n${result.output.replace(/^/gm, "      ")}\n`);
+  return lines.join("\n");
 }
