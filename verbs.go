@@ -51,12 +51,12 @@ type publication struct {
 	ID    string      `json:"id"`
 }
 
-func (b verbBinding) publish(ctx context.Context, c verb.Caller, p publication) (verb.PublishAnswer, error) {
+func (b verbBinding) publish(ctx context.Context, c verb.Caller, p publication) (verb.Receipt, error) {
 	var args Args
 	if p.Data != nil {
 		var err error
 		if args, err = packet.Marshal(*p.Data); err != nil {
-			return verb.PublishAnswer{}, err
+			return verb.Receipt{}, err
 		}
 	}
 	return b.desk.Publish(ctx, c, verb.Publication{Room: p.Room, Event: p.Event, Args: args, ID: p.ID})

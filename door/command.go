@@ -129,7 +129,7 @@ func (t *jsonTalk) do(c command) (jsontext.Value, error) {
 		if err := t.join(c.Join.value); err != nil {
 			return nil, err
 		}
-		return answer(verb.JoinAnswer{Offset: t.door.space.Head()}, nil)
+		return answer(verb.Receipt{Offset: t.door.space.Head()}, nil)
 	case c.Leave.is:
 		t.seat.Leave(c.Leave.value)
 		t.rooms = slices.DeleteFunc(t.rooms, func(room string) bool { return room == c.Leave.value })
@@ -200,7 +200,7 @@ func (t *jsonTalk) publishEvent(c command) (jsontext.Value, error) {
 		return nil, err
 	}
 	receipt, err := t.say(m, rooms)
-	return answer(verb.PublishAnswer{Offset: receipt.Offset, Repeated: receipt.Repeated}, err)
+	return answer(verb.Receipt{Offset: receipt.Offset, Repeated: receipt.Repeated}, err)
 }
 
 func (t *jsonTalk) join(room string) error {

@@ -149,24 +149,28 @@ type JoinRequest struct {
 	Room string `json:"room"`
 }
 
-// A JoinAnswer says from where the caller hears: everything after Offset. It is
-// "" in a namespace without memory.
-type JoinAnswer struct {
+// A Receipt says where on the tape something happened.
+type Receipt struct {
+	// Offset is that of the published message; after a Join, everything after it
+	// is heard, and it is "" in a namespace without memory.
 	Offset hub.Offset `json:"offset,omitzero"`
+	// Repeated says that the message was there before, with the same id, and
+	// nobody was handed it again.
+	Repeated bool `json:"repeated,omitzero"`
 }
 
 // Join adds the caller to a room. A room it is in already is no error.
-func (d *Desk) Join(ctx context.Context, c Caller, q JoinRequest) (JoinAnswer, error) {
+func (d *Desk) Join(ctx context.Context, c Caller, q JoinRequest) (Receipt, error) {
 	if _, err := d.allow(ctx, c, Join, q.Room); err != nil {
-		return JoinAnswer{}, err
+		return Receipt{}, err
 	}
 	if c.Seat == nil {
-		return JoinAnswer{}, refuse(BadRequest, "join over a connection that lasts")
+		return Receipt{}, refuse(BadRequest, "join over a connection that lasts")
 	}
 	if err := c.Seat.Join(q.Room); err != nil {
-		return JoinAnswer{}, RefusalOf(err)
+		return Receipt{}, RefusalOf(err)
 	}
-	return JoinAnswer{Offset: c.Space.Head()}, nil
+	return Receipt{Offset: c.Space.Head()}, nil
 }
 
 // Leave takes the caller out of a room. A room it is not in is no error.
@@ -190,23 +194,14 @@ type Publication struct {
 	ID string
 }
 
-// A PublishAnswer says where a message is on the tape. Offset is the space's
-// own in a namespace without memory.
-type PublishAnswer struct {
-	Offset hub.Offset `json:"offset"`
-	// Repeated says that it was there before, with the same id, and nobody was
-	// handed it again.
-	Repeated bool `json:"repeated,omitzero"`
-}
-
 // Publish publishes a message to a room, the caller included if it is a member.
-func (d *Desk) Publish(ctx context.Context, c Caller, p Publication) (PublishAnswer, error) {
+func (d *Desk) Publish(ctx context.Context, c Caller, p Publication) (Receipt, error) {
 	rule, err := d.allow(ctx, c, Publish, p.Room)
 	if err == nil {
 		err = d.check(rule, &p)
 	}
 	if err != nil {
-		return PublishAnswer{}, err
+		return Receipt{}, err
 	}
 	m := &hub.Message{Event: p.Event, Args: p.Args, ID: p.ID}
 	if p.ID != "" {
@@ -214,9 +209,9 @@ func (d *Desk) Publish(ctx context.Context, c Caller, p Publication) (PublishAns
 	}
 	r, err := c.Space.Publish(ctx, m, hub.Address{Rooms: []string{p.Room}})
 	if err != nil {
-		return PublishAnswer{}, RefusalOf(err)
+		return Receipt{}, RefusalOf(err)
 	}
-	return PublishAnswer{Offset: r.Offset, Repeated: r.Repeated}, nil
+	return Receipt{Offset: r.Offset, Repeated: r.Repeated}, nil
 }
 
 func (d *Desk) check(rule *Rule, p *Publication) error {

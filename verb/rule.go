@@ -22,8 +22,7 @@ const (
 	State    Verb = "state" // only members have one, whatever the rule says
 )
 
-// Verbs lists them all.
-func Verbs() []Verb { return []Verb{Join, Leave, Publish, History, Presence, State} }
+var verbs = []Verb{Join, Leave, Publish, History, Presence, State}
 
 // Who says which callers may use a verb in a room. The zero value is nobody.
 type Who uint8
@@ -45,9 +44,6 @@ func (w Who) String() string {
 	}
 	return fmt.Sprintf("Who(%d)", uint8(w))
 }
-
-// MarshalText returns the name of w.
-func (w Who) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
 
 // UnmarshalText reads a name: nobody, anyone, members or token.
 func (w *Who) UnmarshalText(text []byte) error {
@@ -111,7 +107,7 @@ func (r *Rule) validate(at string) error {
 	if r.Pattern == "" || strings.Count(r.Pattern, "*") > 1 {
 		errs = append(errs, fmt.Errorf("%s: pattern %q must have one * at most, and something", at, r.Pattern))
 	}
-	for _, v := range Verbs() {
+	for _, v := range verbs {
 		if who := r.who(v); int(who) >= len(whoNames) {
 			errs = append(errs, fmt.Errorf("%s: %s: %v is not known", at, v, who))
 		}
