@@ -4,6 +4,7 @@ import { avatar, dayKey, dayName, momentOf, onlyEmoji, paint, plural, timeOf, to
 
 const GROUP_WITHIN = 5 * 60_000; // milliseconds between messages of one group
 const NEAR_END = 48; // pixels from the end that still count as being there
+const NEAR_START = 300; // pixels from the start at which what was said earlier is fetched
 
 const STATUS = { pending: ["clock", "Sending"], delivered: ["check", "Delivered"], failed: ["warning", "Not sent"] };
 
@@ -14,8 +15,9 @@ export class Log {
   #atEnd = true;
   #missed = 0; // messages that came in while the page was scrolled up
   #last = ""; // key of the last message drawn
+  #first = ""; // and of the first
 
-  // actions: again(message), discard(message), seen(room).
+  // actions: again(message), discard(message), seen(room), earlier(room).
   constructor(store, actions) {
     this.store = store;
     this.actions = actions;
@@ -47,6 +49,8 @@ export class Log {
     const { scrollHeight, scrollTop, clientHeight } = this.#log;
     this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
     if (this.#atEnd) this.#look();
+    const room = this.store.current;
+    if (room?.more && !room.loading && scrollTop < NEAR_START && !this.#atEnd) this.actions.earlier(room);
     this.#drawPill();
   }
 
@@ -84,7 +88,10 @@ export class Log {
   #afterDraw(room, switched, stay) {
     const last = room.last;
     const news = !switched && last && last.key !== this.#last;
+    const first = room.lines.find((line) => line.kind === "message");
+    const before = !switched && !news && first && first.key !== this.#first;
     this.#last = last?.key ?? "";
+    this.#first = first?.key ?? "";
     if (switched) {
       const mark = this.#log.querySelector(".new-line");
       if (mark) this.#log.scrollTop = Math.max(0, mark.offsetTop - this.#log.clientHeight / 3);
@@ -94,6 +101,8 @@ export class Log {
       this.toEnd();
     } else if (news && !this.store.isMine(last)) {
       this.#missed++;
+    } else if (before) {
+      this.#log.scrollTop = this.#log.scrollHeight - stay; // what was before the eyes stays there
     } else if (stay < this.#log.scrollHeight - this.#log.scrollTop && this.#log.scrollTop === 0) {
       this.#log.scrollTop = this.#log.scrollHeight - stay;
     }
@@ -116,7 +125,13 @@ export class Log {
     if (item.kind === "new") return el("div", { class: "new-line" }, el("span", {}, "New"));
     if (item.kind === "notice") return el("p", { class: "notice" });
     if (item.kind === "empty") return emptyState(item);
+    if (item.kind === "earlier") return this.#buildEarlier();
     return this.#buildMessage(item.line);
+  }
+
+  #buildEarlier() {
+    const fetch = () => this.actions.earlier(this.store.current);
+    return el("p", { class: "earlier" }, el("button", { type: "button", class: "link", onclick: fetch }));
   }
 
   #buildMessage(line) {
@@ -132,6 +147,7 @@ export class Log {
   #update(node, item) {
     if (item.kind === "day") return setText(node.firstChild, item.text);
     if (item.kind === "notice") return setText(node, item.text);
+    if (item.kind === "earlier") return setText(node.firstChild, item.text);
     if (item.kind !== "message") return;
     const { line, mine, first, last } = item;
     const program = line.from.id === "";
@@ -203,6 +219,7 @@ function itemsOf(room, store) {
   if (!items.some((item) => item.kind === "message")) {
     items.unshift({ kind: "empty", key: room.known ? "empty" : "opening", known: room.known });
   }
+  if (room.more) items.unshift({ kind: "earlier", key: "earlier", text: room.loading ? "Fetching earlier messages…" : "Earlier messages" });
   return items;
 }
 

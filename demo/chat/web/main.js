@@ -26,6 +26,7 @@ const log = new Log(store, {
     store.markRead(room);
     store.changed();
   },
+  earlier,
 });
 const rooms = new Rooms(store, (name) => go(name));
 const people = new People(store);
@@ -76,7 +77,7 @@ function typingLine() {
 }
 
 // enter introduces us on a connection and joins our rooms. After a reconnection it is the same, and what was missed comes
-// with the rooms.
+// with the rooms, unless the connection has recovered it.
 async function enter() {
   entered = false;
   try {
@@ -87,7 +88,7 @@ async function enter() {
     store.list(listed);
     if (store.active) outbox.sign(you);
     else start();
-    await Promise.all(store.mine.map((room) => join(room.name)));
+    await Promise.all(store.mine.map((room) => join(room.name, wire.recovered && room.known)));
     entered = true;
     welcome(false);
   } catch (error) {
@@ -110,19 +111,42 @@ function start() {
   history.replaceState(null, "", `#${first}`);
 }
 
-async function join(name) {
+async function join(name, known = false) {
   try {
-    const answer = await wire.call("join", { room: name });
+    const answer = await wire.call("join", { room: name, known });
     store.entered(name, answer ?? {});
   } catch (error) {
     if (!(error instanceof Refused)) return; // the connection went: enter comes again
     if (error.wait > 0) {
       await new Promise((resolve) => setTimeout(resolve, error.wait));
-      return store.rooms.get(name)?.joined && join(name);
+      return store.rooms.get(name)?.joined && join(name, known);
     }
     toast(error.message);
     store.forget(name);
     if (store.active === name && store.mine.length > 0) go(store.mine[0].name);
+  }
+}
+
+// earlier fetches what was said before the first message that the page has.
+async function earlier(room) {
+  const before = store.first(room)?.offset;
+  if (!room.more || room.loading || !before || !wire.up || !entered) return;
+  room.loading = true;
+  store.changed();
+  try {
+    store.earlier(room, await wire.call("history", { room: room.name, before }));
+  } catch (error) {
+    if (error instanceof Refused && !(error.wait > 0)) {
+      // The server has another history than we know, as after a backup was brought back.
+      toast(error.message);
+      store.reset(room);
+      await join(room.name);
+    } else if (error instanceof Refused) {
+      await new Promise((resolve) => setTimeout(resolve, error.wait));
+    }
+  } finally {
+    room.loading = false;
+    store.changed();
   }
 }
 
@@ -243,9 +267,9 @@ wire.addEventListener("state", () => {
 });
 wire.addEventListener("up", enter);
 wire.addEventListener("refused", ({ detail }) => turnedAway(detail?.message || "The server does not let us in."));
-wire.addEventListener("event", ({ detail: { name, data } }) => {
+wire.addEventListener("event", ({ detail: { name, data, offset } }) => {
   if (name === "message") {
-    const news = store.arrived(data);
+    const news = store.arrived(data, offset);
     if (news) alerts.message(news, !(news.room === store.active && log.watching));
     return;
   }

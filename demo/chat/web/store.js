@@ -18,7 +18,7 @@ function person(value, fallback = "Someone") {
 }
 
 // messageFrom accepts whatever was published into a room: the chat's own messages, {text}, or a bare string.
-function messageFrom(data, room) {
+function messageFrom(data, room, offset = data?.offset) {
   const value = data && typeof data === "object" && !Array.isArray(data) ? data : { text: data };
   const text = typeof value.text === "string" ? value.text : JSON.stringify(value.text ?? data ?? "");
   return {
@@ -30,6 +30,7 @@ function messageFrom(data, room) {
     text,
     at: Number.isFinite(Date.parse(value.at)) ? Date.parse(value.at) : Number.isFinite(value.at) ? value.at : Date.now(),
     nonce: typeof value.nonce === "string" ? value.nonce : "",
+    offset: typeof offset === "string" ? offset : "", // its place in the server's history, if that is kept
     status: "delivered",
   };
 }
@@ -40,6 +41,9 @@ class Room {
   typing = new Map(); // id → {name, until}
   joined = false; // I am (or want to be) in it
   known = false; // the server has told what is in it
+  more = false; // the server has more, before the first of lines
+  loading = false; // and it is on the way
+  paged = 0; // messages that were fetched besides the latest
   count = 0; // people in it
   unread = 0;
   newFrom = ""; // key of the first message that was unread when the room was opened
@@ -109,13 +113,12 @@ export class Store extends EventTarget {
   }
 
   // entered takes what the server told about a room on joining it, the first time or again after a reconnection.
-  entered(name, { messages = [], members = [] }) {
+  entered(name, { messages, more = false, members = [] }) {
     const room = this.room(name);
     room.joined = true;
     room.members = new Map(members.map((member) => [member.id, person(member)]));
     room.count = room.members.size;
-    const told = messages.map((data) => messageFrom(data, name));
-    this.#merge(room, told);
+    if (messages) this.#merge(room, messages.map((data) => messageFrom(data, name)), more);
     if (!room.known) this.#countUnread(room);
     room.known = true;
     this.#keepJoined();
@@ -124,14 +127,14 @@ export class Store extends EventTarget {
 
   // #merge unites what was there with what the server remembers. If the two do not touch, something between them is lost
   // to us, and only the server's part is kept: a conversation with a silent hole would be worse.
-  #merge(room, told) {
+  #merge(room, told, more) {
     const byID = new Map(room.lines.filter((line) => line.id).map((line) => [line.id, line]));
     const byNonce = new Map(room.lines.filter((line) => line.nonce && line.status !== "delivered").map((line) => [line.nonce, line]));
     const touches = told.some((message) => byID.has(message.id));
     const fresh = [];
     const lines = told.map((message) => {
       const mine = this.isMine(message) ? byNonce.get(message.nonce) : undefined;
-      if (mine) return Object.assign(mine, { id: message.id, at: message.at, status: "delivered", reason: "" });
+      if (mine) return Object.assign(mine, { id: message.id, at: message.at, offset: message.offset, status: "delivered", reason: "" });
       const known = byID.get(message.id);
       if (!known) fresh.push(message);
       return known ?? message;
@@ -139,9 +142,40 @@ export class Store extends EventTarget {
     const there = new Set(lines);
     const before = room.lines.filter((line) => !there.has(line) && (line.kind === "notice" || line.status === "delivered"));
     const waiting = room.lines.filter((line) => !there.has(line) && line.kind === "message" && line.status !== "delivered");
-    const kept = told.length >= RECENT && !touches ? [] : before;
+    const apart = told.length >= RECENT && !touches;
+    const kept = apart ? [] : before;
     if (room.known) this.#countArrived(room, fresh);
-    room.lines = [...kept, ...lines].sort((a, b) => a.at - b.at).slice(-KEPT).concat(waiting);
+    if (apart || !room.known) Object.assign(room, { more, paged: 0 });
+    room.lines = [...kept, ...lines].sort((a, b) => a.at - b.at).concat(waiting);
+    this.#trim(room);
+  }
+
+  // #trim forgets what is far back. What the server keeps can be fetched again.
+  #trim(room) {
+    const excess = room.lines.length - KEPT - room.paged;
+    if (excess <= 0) return;
+    const gone = room.lines.splice(0, excess);
+    room.more ||= gone.some((line) => line.offset);
+  }
+
+  // first gives the first message whose place in the server's history is known.
+  first(room) {
+    return room.lines.find((line) => line.offset);
+  }
+
+  // earlier puts what was said before in front.
+  earlier(room, { messages = [], more = false }) {
+    const there = new Set(room.lines.map((line) => line.id));
+    const lines = messages.map((data) => messageFrom(data, room.name)).filter((line) => !there.has(line.id));
+    room.lines = lines.concat(room.lines);
+    room.paged += lines.length;
+    room.more = more;
+  }
+
+  // reset forgets what the server has told about a room, but not what is on its way there.
+  reset(room) {
+    room.lines = room.lines.filter((line) => line.kind === "message" && line.status !== "delivered");
+    Object.assign(room, { known: false, more: false, paged: 0 });
   }
 
   #countArrived(room, fresh) {
@@ -168,8 +202,8 @@ export class Store extends EventTarget {
   }
 
   // arrived takes a message off the wire. It gives the message if it is news: neither known already nor my own.
-  arrived(data) {
-    const message = messageFrom(data, this.active);
+  arrived(data, offset) {
+    const message = messageFrom(data, this.active, offset);
     const room = this.rooms.get(message.room);
     if (!room?.joined) return null;
     room.typing.delete(message.from.id);
@@ -197,7 +231,7 @@ export class Store extends EventTarget {
     let at = room.lines.length;
     while (at > 0 && room.lines[at - 1].kind === "message" && room.lines[at - 1].status !== "delivered") at--;
     room.lines.splice(at, 0, line);
-    if (room.lines.length > KEPT) room.lines.splice(0, room.lines.length - KEPT);
+    this.#trim(room);
   }
 
   pending(room, text, nonce, at = Date.now()) {
@@ -208,10 +242,11 @@ export class Store extends EventTarget {
   }
 
   // delivered moves a message of mine from the waiting ones to its place. Its key stays, and so does its node.
-  delivered(message, { id, at }) {
+  delivered(message, { id, at, offset }) {
     const room = this.rooms.get(message.room);
     message.id = String(id ?? "");
     message.at = Number.isFinite(Date.parse(at)) ? Date.parse(at) : Number.isFinite(at) ? at : message.at;
+    message.offset = typeof offset === "string" ? offset : "";
     message.status = "delivered";
     message.reason = "";
     if (!room) return;
@@ -291,7 +326,7 @@ export class Store extends EventTarget {
   forget(name) {
     const room = this.rooms.get(name);
     if (!room) return;
-    Object.assign(room, { joined: false, known: false, lines: [], unread: 0, newFrom: "", draft: "" });
+    Object.assign(room, { joined: false, known: false, more: false, paged: 0, lines: [], unread: 0, newFrom: "", draft: "" });
     room.members.clear();
     room.typing.clear();
     if (room.count === 0) this.rooms.delete(name);

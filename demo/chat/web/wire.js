@@ -22,6 +22,11 @@ export class Wire extends EventTarget {
     return this.state === "up";
   }
 
+  // recovered: everything that was missed while the connection was away comes by itself.
+  get recovered() {
+    return this.#socket?.recovered === true;
+  }
+
   open() {
     if (this.#socket) {
       this.#to("connecting", 0);
@@ -36,7 +41,8 @@ export class Wire extends EventTarget {
     socket.on("connect_error", (error) => this.#failed(error));
     socket.io.on("reconnect_attempt", (attempt) => this.#to(this.state, attempt));
     for (const name of ["message", "typing", "joined", "left", "rooms"]) {
-      socket.on(name, (data) => this.#tell("event", { name, data }));
+      // Where the server keeps what was said, a message's place follows it.
+      socket.on(name, (data, offset) => this.#tell("event", { name, data, offset }));
     }
     window.addEventListener("offline", () => {
       if (this.#wasUp && this.state !== "idle") this.#to("offline");
