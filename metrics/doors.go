@@ -7,7 +7,7 @@ import (
 )
 
 // doorKinds are the doors there are.
-var doorKinds = []string{"events", "websocket", "publish"}
+var doorKinds = []string{"events", "websocket", "publish", "history", "presence"}
 
 // doorReasons are the reasons why a stream ends.
 var doorReasons = []string{
@@ -20,10 +20,10 @@ var doorReasons = []string{
 
 // doorCodes are the codes with which doors refuse.
 var doorCodes = []string{
-	"bad_body", "bad_framing", "bad_handshake", "bad_json", "bad_message", "bad_query", "bad_room", "closed",
-	"forbidden", "internal", "method_not_allowed", "origin", "shutting_down", "timeout", "too_large",
-	"too_many_requests", "too_many_rooms", "too_many_streams", "unauthorized", "unsupported_encoding",
-	"unsupported_media_type", "upgrade_required",
+	"bad_body", "bad_event", "bad_framing", "bad_handshake", "bad_json", "bad_message", "bad_offset", "bad_query",
+	"bad_request", "bad_room", "bad_state", "closed", "forbidden", "internal", "method_not_allowed", "no_history", "not_member",
+	"origin", "shutting_down", "timeout", "too_large", "too_many_requests", "too_many_rooms", "too_many_streams",
+	"unauthorized", "unavailable", "unknown", "unsupported_encoding", "unsupported_media_type", "upgrade_required",
 }
 
 // A doorway counts what one kind of door does.
@@ -56,7 +56,7 @@ func newDoors(mk *maker) map[string]*doorway {
 }
 
 // Door returns the trace for the configuration of a door. kind is which it is:
-// "events", "websocket" or "publish".
+// "events", "websocket", "publish", "history" or "presence".
 func (m *Metrics) Door(kind string) *door.Trace {
 	d := m.doors[kind]
 	if d == nil {

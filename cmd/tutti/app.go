@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/tutti-rt/tutti/internal/config"
 	"github.com/tutti-rt/tutti/metrics"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // An app is everything that is served, without the listeners.
@@ -37,43 +39,46 @@ type app struct {
 
 // newApp puts the parts together that the settings ask for.
 func newApp(s config.Settings, log *slog.Logger) (*app, error) {
-	m := metrics.New()
 	if s.Data != "" {
-		s.Durable = append(s.Durable, demos[s.Demo].durable...)
+		s.Durable = append(slices.Clip(s.Durable), demos[s.Demo].durable...)
 	}
+	m := metrics.New()
 	cfg := serverConfig(s, log)
 	cfg.Trace, cfg.Engine.Trace, cfg.Hub.Trace = m.Server(), m.Engine(), m.Hub()
-
-	files, version, err := clientfiles.Files()
-	switch {
-	case err == nil:
-		cfg.ClientFiles, cfg.ClientVersion = files, version
-	case s.Demo != "":
-		return nil, fmt.Errorf("the demo needs the Socket.IO client: %w", err)
-	default:
-		log.Warn("pages can't load the Socket.IO client from here", "err", err)
+	if err := addClientFiles(&cfg, s, log); err != nil {
+		return nil, err
 	}
-
 	a := &app{}
 	if s.Data != "" {
-		if a.store, err = openStore(string(s.Data), log); err != nil {
+		if err := a.openStore(string(s.Data), m, log); err != nil {
 			return nil, err
 		}
 		cfg.Hub.Store = a.store
-		a.control = controlHandler(a.store, log)
-		a.watch(m, log)
 	}
-	if a.server, err = tutti.New(cfg); err != nil {
-		return nil, errors.Join(err, a.closeStore())
+	var err error
+	if a.server, err = tutti.New(cfg); err == nil {
+		err = a.build(s, log, m)
+	}
+	if err != nil {
+		return nil, errors.Join(err, a.close(context.Background()))
+	}
+	return a, nil
+}
+
+// build makes the handlers, for the public and for operators.
+func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) error {
+	desk, err := verb.New(verbConfig(s))
+	if err != nil {
+		return fmt.Errorf("verbs: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle(s.Path, a.server)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { a.health(w, false) })
-	err = a.mountDoors(s, mux, log, m)
+	err = a.mountDoors(s, desk, mux, log, m)
 	a.closers = append(a.closers, a.server.Shutdown)
-	err = errors.Join(err, a.checkMemory(s), a.serveVerbs(s), a.mount(s, mux))
-	if err != nil {
-		return nil, errors.Join(err, a.close(context.Background()))
+	a.serveVerbs(s, desk)
+	if err = errors.Join(err, a.checkMemory(s), a.mount(s, mux)); err != nil {
+		return err
 	}
 	a.public = a.orRelay(mux)
 
@@ -81,7 +86,22 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 	operators.Handle("GET /metrics", m.Handler())
 	operators.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { a.health(w, true) })
 	a.private = operators
-	return a, nil
+	return nil
+}
+
+// addClientFiles lets pages load the Socket.IO client from here, if the program
+// carries it.
+func addClientFiles(cfg *tutti.Config, s config.Settings, log *slog.Logger) error {
+	files, version, err := clientfiles.Files()
+	switch {
+	case err == nil:
+		cfg.ClientFiles, cfg.ClientVersion = files, version
+	case s.Demo != "":
+		return fmt.Errorf("the demo needs the Socket.IO client: %w", err)
+	default:
+		log.Warn("pages can't load the Socket.IO client from here", "err", err)
+	}
+	return nil
 }
 
 // mount adds the application: a demo, a folder, or a word to who looks.
@@ -118,33 +138,6 @@ func (a *app) close(ctx context.Context) error {
 	return errors.Join(append(errs, a.closeStore())...)
 }
 
-// closeStore comes last: until then something may have to be written.
-func (a *app) closeStore() error {
-	if a.store == nil {
-		return nil
-	}
-	close(a.ended)
-	a.running.Wait()
-	if err := a.store.Close(); err != nil {
-		return fmt.Errorf("close the data folder: %w", err)
-	}
-	return nil
-}
-
-// watch says it when the store stops to acknowledge, once.
-func (a *app) watch(m *metrics.Metrics, log *slog.Logger) {
-	a.ended = make(chan struct{})
-	// Started here, ended and waited for by closeStore.
-	a.running.Go(func() {
-		select {
-		case <-a.store.Failed():
-			m.StoreFailed()
-			log.Error("the store has stopped: nothing is acknowledged any more, until a new start", "err", a.store.Err())
-		case <-a.ended:
-		}
-	})
-}
-
 // health answers load balancers and supervisors: 200 while the server wants
 // connections, 503 once it is about to end, or when what is published can't be
 // kept any more. Operators are told why in detail.
@@ -174,23 +167,8 @@ func (a *app) health(w http.ResponseWriter, operator bool) {
 
 // serverConfig says in the library's terms what the settings say.
 func serverConfig(s config.Settings, log *slog.Logger) tutti.Config {
-	cfg := tutti.Config{
-		Engine: engineio.Config{
-			PingInterval:    s.Ping.Interval,
-			PingTimeout:     s.Ping.Timeout,
-			UpgradeTimeout:  s.Timeout.Upgrade,
-			ConfirmTimeout:  s.Timeout.Connect,
-			WriteTimeout:    s.Timeout.Write,
-			MaxPayload:      int64(s.Limit.Payload),
-			MaxPackets:      int(s.Limit.Batch),
-			MaxQueue:        int(s.Limit.Queue),
-			MaxSessions:     int(s.Limit.Sessions),
-			Transports:      s.Transport,
-			AllowEIO3:       s.AllowEIO3,
-			Origins:         s.Origin,
-			Credentials:     s.Credentials,
-			HTTPCompression: max(int(s.Compress.HTTP), -1),
-		},
+	return tutti.Config{
+		Engine: engineConfig(s),
 		Packets: packet.Limits{
 			MaxAttachments: int(s.Limit.Attachments),
 			MaxDepth:       int(s.Limit.Depth),
@@ -211,18 +189,37 @@ func serverConfig(s config.Settings, log *slog.Logger) tutti.Config {
 		AttachmentTimeout: s.Timeout.Attachment,
 		Log:               log,
 	}
+}
+
+func engineConfig(s config.Settings) engineio.Config {
+	cfg := engineio.Config{
+		PingInterval:    s.Ping.Interval,
+		PingTimeout:     s.Ping.Timeout,
+		UpgradeTimeout:  s.Timeout.Upgrade,
+		ConfirmTimeout:  s.Timeout.Connect,
+		WriteTimeout:    s.Timeout.Write,
+		MaxPayload:      int64(s.Limit.Payload),
+		MaxPackets:      int(s.Limit.Batch),
+		MaxQueue:        int(s.Limit.Queue),
+		MaxSessions:     int(s.Limit.Sessions),
+		Transports:      s.Transport,
+		AllowEIO3:       s.AllowEIO3,
+		Origins:         s.Origin,
+		Credentials:     s.Credentials,
+		HTTPCompression: max(int(s.Compress.HTTP), -1),
+	}
 	if s.Compress.HTTP == 0 {
-		cfg.Engine.HTTPCompression = 1 // 0 is the default, and an answer has at least a byte
+		cfg.HTTPCompression = 1 // 0 is the default, and an answer has at least a byte
 	}
 	if s.Compress.WebSocket != config.None {
 		threshold := int(s.Compress.WebSocket)
 		if threshold == 0 {
 			threshold = -1 // always
 		}
-		cfg.Engine.Deflate = &engineio.Deflate{Threshold: threshold}
+		cfg.Deflate = &engineio.Deflate{Threshold: threshold}
 	}
 	if s.Cookie != "" {
-		cfg.Engine.Cookie = &http.Cookie{Name: s.Cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
+		cfg.Cookie = &http.Cookie{Name: s.Cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
 	}
 	return cfg
 }

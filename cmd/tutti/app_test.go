@@ -21,6 +21,7 @@ type configs struct {
 	events  door.EventsConfig
 	sockets door.WebSocketConfig
 	publish door.PublishConfig
+	read    door.ReadConfig
 }
 
 func configsOf(t *testing.T, args ...string) configs {
@@ -39,7 +40,7 @@ func configsOf(t *testing.T, args ...string) configs {
 	}
 	verbs := verbConfig(l.Settings)
 	verbs.Permit = nil
-	return configs{memory, verbs, cfg, eventsConfig(l.Settings, nil), webSocketConfig(l.Settings, nil), publishConfig(l.Settings, nil)}
+	return configs{memory, verbs, cfg, eventsConfig(l.Settings, nil), webSocketConfig(l.Settings, nil), publishConfig(l.Settings, nil), readConfig(l.Settings, nil)}
 }
 
 // TestEverySetting: a setting that changes nothing has been forgotten.
@@ -92,7 +93,7 @@ func TestEverySetting(t *testing.T) {
 // forgotten.
 func TestEveryLimit(t *testing.T) {
 	c := configsOf(t)
-	for _, cfg := range []any{*configsOf(t, "--data=data").memory, c.verbs, c.server, c.events, c.sockets, c.publish} {
+	for _, cfg := range []any{*configsOf(t, "--data=data").memory, c.verbs, c.server, c.events, c.sockets, c.publish, c.read} {
 		unset(t, reflect.ValueOf(cfg))
 	}
 }

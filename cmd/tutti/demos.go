@@ -25,13 +25,13 @@ type demo struct {
 
 var demos = map[string]demo{
 	"chat": {
-		rooms:   []string{"chat:*"},
+		rooms: []string{"chat:*"},
 		durable: []config.RoomRule{
 			{Pattern: "chat:*", Count: 100_000, Durability: "fsync"},
 			{Pattern: "chat-screens:*", Count: 100_000, Durability: "fsync"},
 			{Pattern: "chat-register", Count: 1000, Durability: "fsync"},
 		},
-		mount:   mountChat,
+		mount: mountChat,
 	},
 }
 

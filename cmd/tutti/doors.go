@@ -6,9 +6,11 @@ import (
 	"net/http"
 
 	"github.com/tutti-rt/tutti/door"
+	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/config"
 	"github.com/tutti-rt/tutti/internal/websocket"
 	"github.com/tutti-rt/tutti/metrics"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // relaySpace is where plain WebSockets are relayed: a space of its own, whose
@@ -16,49 +18,64 @@ import (
 const relaySpace = "relay:/ws"
 
 // mountDoors opens the ways in that aren't Socket.IO, for every namespace: at
-// /events, /ws and /api/publish for "/", and with the name of another behind.
-// When the settings name no rooms, those of the demo are open to anyone.
-func (a *app) mountDoors(s config.Settings, mux *http.ServeMux, log *slog.Logger, m *metrics.Metrics) error {
+// /events, /ws, /api/publish, /api/history and /api/presence for "/", and with
+// the name of another behind. When the settings name no rooms, those of the
+// demo are open to anyone. What the desk opens is open besides.
+func (a *app) mountDoors(s config.Settings, desk *verb.Desk, mux *http.ServeMux, log *slog.Logger, m *metrics.Metrics) error {
 	open := demos[s.Demo].rooms
 	if len(s.Door.Listen) == 0 && len(s.Door.Publish) == 0 && len(s.Door.Key) == 0 {
 		s.Door.Listen, s.Door.Publish = open, open
 	}
 	var errs []error
-	mount := func(pattern string, d *door.Door, err error) {
-		if err != nil {
-			errs = append(errs, err)
-			return
-		}
-		mux.Handle(pattern, d)
-		a.closers = append(a.closers, d.Shutdown)
-	}
 	for _, namespace := range append([]string{"/"}, s.Namespaces...) {
 		space, suffix := a.server.Namespace(namespace).Space(), namespace
 		if namespace == "/" {
 			suffix = ""
 		}
-		listening := eventsConfig(s, log)
-		listening.Trace = m.Door("events")
-		events, err := door.Events(space, listening)
-		mount("/events"+suffix, events, err)
-
-		publishing := publishConfig(s, log)
-		publishing.Trace = m.Door("publish")
-		publish, err := door.Publish(space, publishing)
-		mount("/api/publish"+suffix, publish, err)
-
-		both := webSocketConfig(s, log)
-		both.Trace = m.Door("websocket")
-		if both.Relay = s.RelayText && namespace == "/"; both.Relay {
-			space = a.server.Hub().Space(relaySpace)
+		mount := func(path string, d *door.Door, err error) {
+			if err != nil {
+				errs = append(errs, err)
+				return
+			}
+			mux.Handle(path+suffix, d)
+			a.closers = append(a.closers, d.Shutdown)
 		}
-		sockets, err := door.WebSocket(space, both)
-		mount("/ws"+suffix, sockets, err)
-		if both.Relay {
-			a.relayed = sockets
-		}
+		events := eventsConfig(s, log)
+		events.Desk, events.Trace = desk, m.Door("events")
+		d, err := door.Events(space, events)
+		mount("/events", d, err)
+
+		publish := publishConfig(s, log)
+		publish.Desk, publish.Trace = desk, m.Door("publish")
+		d, err = door.Publish(space, publish)
+		mount("/api/publish", d, err)
+
+		read := readConfig(s, log)
+		read.Desk, read.Trace = desk, m.Door("history")
+		d, err = door.History(space, read)
+		mount("/api/history", d, err)
+		read.Trace = m.Door("presence")
+		d, err = door.Presence(space, read)
+		mount("/api/presence", d, err)
+
+		d, err = a.webSockets(s, space, desk, log, m)
+		mount("/ws", d, err)
 	}
 	return errors.Join(errs...)
+}
+
+// webSockets makes the door of plain WebSockets, which in "/" may be a relay.
+func (a *app) webSockets(s config.Settings, space *hub.Space, desk *verb.Desk, log *slog.Logger, m *metrics.Metrics) (*door.Door, error) {
+	cfg := webSocketConfig(s, log)
+	cfg.Trace = m.Door("websocket")
+	if !s.RelayText || space.Namespace() != "/" {
+		cfg.Desk = desk
+		return door.WebSocket(space, cfg)
+	}
+	cfg.Relay = true
+	d, err := door.WebSocket(a.server.Hub().Space(relaySpace), cfg)
+	a.relayed = d
+	return d, err
 }
 
 // orRelay sends WebSockets that come to / to the relay, if there is one: the
@@ -129,5 +146,17 @@ func publishConfig(s config.Settings, log *slog.Logger) door.PublishConfig {
 		KeyBurst:    int(s.Door.KeyBurst),
 		ReadTimeout: s.Timeout.Write,
 		Log:         log,
+	}
+}
+
+func readConfig(s config.Settings, log *slog.Logger) door.ReadConfig {
+	return door.ReadConfig{
+		Read:     access(s.Door.Listen, s.Door.Key),
+		Origins:  s.Origin,
+		Rate:     float64(s.Door.PublishRate),
+		Burst:    int(s.Door.PublishBurst),
+		KeyRate:  float64(s.Door.KeyRate),
+		KeyBurst: int(s.Door.KeyBurst),
+		Log:      log,
 	}
 }

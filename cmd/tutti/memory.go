@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/hub/pebblehub"
 	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/metrics"
 )
 
 // A dataStore is what keeps the data folder.
@@ -25,12 +26,42 @@ type dataStore interface {
 
 // openStore opens the folder that holds what must outlive the program, and
 // says what to do if it can't.
-func openStore(dir string, log *slog.Logger) (dataStore, error) {
+func (a *app) openStore(dir string, m *metrics.Metrics, log *slog.Logger) error {
 	store, err := pebblehub.Open(dir, pebblehub.Config{Log: log})
 	if err != nil {
-		return nil, explainStore(dir, err)
+		return explainStore(dir, err)
 	}
-	return store, nil
+	a.store = store
+	a.control = controlHandler(store, log)
+	a.watch(m, log)
+	return nil
+}
+
+// closeStore comes last: until then something may have to be written.
+func (a *app) closeStore() error {
+	if a.store == nil {
+		return nil
+	}
+	close(a.ended)
+	a.running.Wait()
+	if err := a.store.Close(); err != nil {
+		return fmt.Errorf("close the data folder: %w", err)
+	}
+	return nil
+}
+
+// watch says it when the store stops to acknowledge, once.
+func (a *app) watch(m *metrics.Metrics, log *slog.Logger) {
+	a.ended = make(chan struct{})
+	// Started here, ended and waited for by closeStore.
+	a.running.Go(func() {
+		select {
+		case <-a.store.Failed():
+			m.StoreFailed()
+			log.Error("the store has stopped: nothing is acknowledged any more, until a new start", "err", a.store.Err())
+		case <-a.ended:
+		}
+	})
 }
 
 // explainStore adds to an error of a data folder what a person can do.

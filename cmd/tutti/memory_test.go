@@ -85,7 +85,8 @@ func (p *program) kill() {
 	p.wait()
 }
 
-var durableChat = []string{"--durable", "chat:*", "--open", "chat:*", "--door-publish", "chat:*"}
+// durableChat is what a first try without a file says, besides --data.
+var durableChat = []string{"--durable", "chat:*", "--open", "chat:*"}
 
 // TestKill: what was acknowledged is there after kill -9 and a new start, once
 // and in order.
@@ -112,6 +113,33 @@ func TestKill(t *testing.T) {
 	p := start(t, flags...)
 	if got := p.history("chat:a"); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	status, _, body := p.get("/api/history?room=chat:a&limit=100")
+	for _, text := range want {
+		if status != http.StatusOK || strings.Count(body, `"data":"`+text+`"`) != 1 {
+			t.Errorf("over HTTP: %d, want %q once in %s", status, text, body)
+		}
+	}
+	if status, _, body := p.get("/api/presence?room=chat:a"); status != http.StatusOK || !strings.Contains(body, `"count":`) {
+		t.Errorf("presence: %d %s", status, body)
+	}
+	if status, _, body := p.get("/api/history?room=secret"); status != http.StatusForbidden {
+		t.Errorf("a room that is not open: %d %s", status, body)
+	}
+}
+
+// TestDemoHistory: what is said in a demo's rooms can be read where it is kept.
+func TestDemoHistory(t *testing.T) {
+	needsClient(t)
+	p := start(t, "--demo", "chat", "--data", filepath.Join(t.TempDir(), "data"))
+	if status, answer := post(t, p.url+"/api/publish", `{"room":"chat:general","event":"message","data":"hello"}`); status != http.StatusOK {
+		t.Fatalf("publish: %d %q", status, answer)
+	}
+	if status, _, body := p.get("/api/history?room=chat:general"); status != http.StatusOK || !strings.Contains(body, `"data":"hello"`) {
+		t.Errorf("history: %d %s", status, body)
+	}
+	if status, _, body := p.get("/api/history?room=chat-screens:general"); status != http.StatusForbidden {
+		t.Errorf("a room of the chat's own: %d %s", status, body)
 	}
 }
 

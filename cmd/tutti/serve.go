@@ -67,26 +67,9 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	if err != nil {
 		return err
 	}
-	listener, err := listen(s.Listen, "--listen")
+	servers, err := listenAll(a, s, log)
 	if err != nil {
 		return errors.Join(err, a.close(ctx))
-	}
-	servers := []*httpServer{newHTTPServer(listener, a.public, s, log)}
-	if s.Metrics != "" {
-		private, err := listen(s.Metrics, "--metrics")
-		if err != nil {
-			return errors.Join(err, listener.Close(), a.close(ctx))
-		}
-		servers = append(servers, newHTTPServer(private, a.private, s, log))
-	}
-
-	if a.control != nil {
-		control, err := listenControl(string(s.Data))
-		if err != nil {
-			log.Warn("no backups while the server runs", "err", err)
-		} else {
-			servers = append(servers, newHTTPServer(control, a.control, s, log))
-		}
 	}
 
 	// Each server has a goroutine, started here, ended by its shutdown or by
@@ -96,7 +79,7 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	for _, server := range servers {
 		running.Go(func() { failed <- server.serve() })
 	}
-	fmt.Fprintf(c.output, "Tutti listening on %s\n", urlOf(listener.Addr()))
+	fmt.Fprintf(c.output, "Tutti listening on %s\n", urlOf(servers[0].listener.Addr()))
 
 	var problem error
 	select {
@@ -108,6 +91,32 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	err = drain(ctx, c, s.Timeout.Drain, a, servers)
 	running.Wait()
 	return errors.Join(problem, err)
+}
+
+// listenAll opens the listeners: the public one first, then the operators', and
+// that of commands.
+func listenAll(a *app, s config.Settings, log *slog.Logger) ([]*httpServer, error) {
+	listener, err := listen(s.Listen, "--listen")
+	if err != nil {
+		return nil, err
+	}
+	servers := []*httpServer{newHTTPServer(listener, a.public, s, log)}
+	if s.Metrics != "" {
+		private, err := listen(s.Metrics, "--metrics")
+		if err != nil {
+			return nil, errors.Join(err, listener.Close())
+		}
+		servers = append(servers, newHTTPServer(private, a.private, s, log))
+	}
+	if a.control != nil {
+		control, err := listenControl(string(s.Data))
+		if err != nil {
+			log.Warn("no backups while the server runs", "err", err)
+		} else {
+			servers = append(servers, newHTTPServer(control, a.control, s, log))
+		}
+	}
+	return servers, nil
 }
 
 // drain ends everything in order: no new connections; sessions and streams are

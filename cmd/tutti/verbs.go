@@ -12,8 +12,8 @@ import (
 	"github.com/tutti-rt/tutti/verb"
 )
 
-// verbConfig says in the verbs' terms who may do what. The rooms of a demo are
-// open as they are to the doors.
+// verbConfig says in the verbs' terms who may do what. What a demo's rooms keep
+// anyone may read, as anyone may listen there.
 func verbConfig(s config.Settings) verb.Config {
 	cfg := verb.Config{
 		Permit:       permit,
@@ -30,6 +30,9 @@ func verbConfig(s config.Settings) verb.Config {
 	for _, pattern := range s.Open {
 		cfg.Rules = append(cfg.Rules, verb.Open(pattern))
 	}
+	for _, pattern := range demos[s.Demo].rooms {
+		cfg.Rules = append(cfg.Rules, verb.Rule{Pattern: pattern, History: verb.Anyone})
+	}
 	return cfg
 }
 
@@ -42,15 +45,10 @@ func who(name string) verb.Who {
 }
 
 // serveVerbs lets sockets of all namespaces use the verbs that the settings
-// open.
-func (a *app) serveVerbs(s config.Settings) error {
-	cfg := verbConfig(s)
-	if len(cfg.Rules) == 0 {
-		return nil
-	}
-	desk, err := verb.New(cfg)
-	if err != nil {
-		return fmt.Errorf("verbs: %w", err)
+// open. A demo has events of its own.
+func (a *app) serveVerbs(s config.Settings, desk *verb.Desk) {
+	if len(s.Allow) == 0 && len(s.Open) == 0 {
+		return
 	}
 	for _, name := range append([]string{"/"}, s.Namespaces...) {
 		ns := a.server.Namespace(name)
@@ -59,7 +57,6 @@ func (a *app) serveVerbs(s config.Settings) error {
 		}
 		ns.ServeVerbs(desk)
 	}
-	return nil
 }
 
 type keyContext struct{}

@@ -66,10 +66,10 @@ type Door struct {
 	Retry        time.Duration `set:"retry DURATION: How long a browser waits before it comes back to /events, at least; at most twice that, so that not all come at once."`
 	Rate         Count         `set:"rate NUMBER: How many messages per second one WebSocket may send in the long run, or none for no limit."`
 	Burst        Count         `set:"burst NUMBER: How many messages one WebSocket may send at once."`
-	PublishRate  Count         `set:"publish-rate NUMBER: How many messages per second one address may publish without a key in the long run, or none for no limit. Behind a proxy all have its address."`
-	PublishBurst Count         `set:"publish-burst NUMBER: How many messages one address may publish without a key at once."`
-	KeyRate      Count         `set:"key-rate NUMBER: How many messages per second the bearers of one key may publish in the long run, or none for no limit."`
-	KeyBurst     Count         `set:"key-burst NUMBER: How many messages the bearers of one key may publish at once."`
+	PublishRate  Count         `set:"publish-rate NUMBER: How many messages per second one address may publish without a key in the long run, and how many pages it may read, or none for no limit. Behind a proxy all have its address."`
+	PublishBurst Count         `set:"publish-burst NUMBER: How many messages one address may publish without a key at once, and how many pages it may read."`
+	KeyRate      Count         `set:"key-rate NUMBER: How many messages per second the bearers of one key may publish in the long run, and how many pages they may read, or none for no limit."`
+	KeyBurst     Count         `set:"key-burst NUMBER: How many messages the bearers of one key may publish at once, and how many pages they may read."`
 }
 
 // Ping is how dead clients are found.
@@ -141,8 +141,8 @@ func Default() Settings {
 			Streams:      10_000,
 			Rooms:        100,
 			Retry:        2 * time.Second,
-			Rate:         50,
-			Burst:        100,
+			Rate:         200,
+			Burst:        400,
 			PublishRate:  10,
 			PublishBurst: 50,
 			KeyRate:      1000,
