@@ -66,7 +66,8 @@ type Trace struct {
 	EventSent          func(s *Socket, m *hub.Message) // to one socket, a broadcast once for each
 	NamespaceCreated   func(ns *Namespace)
 	// LimitHit names the limit that a peer ran into: "namespaces", "inbox",
-	// "pending calls", "dynamic namespaces", "attachment timeout".
+	// "pending calls", "dynamic namespaces", "attachment timeout"; "data",
+	// "event" or "id" of what it wanted to publish by a verb.
 	LimitHit func(limit string)
 }
 

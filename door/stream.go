@@ -357,7 +357,7 @@ func (t textTalk) receive(data []byte, binary bool) error {
 	}
 	_, err = t.say(&hub.Message{Event: "message", Args: args}, nil)
 	var refused *refusal
-	if errors.As(err, &refused) {
+	if errors.As(err, &refused) && refused.status < http.StatusInternalServerError {
 		return t.misuse(websocket.CodePolicy, refused.message)
 	}
 	if err != nil {

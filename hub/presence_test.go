@@ -316,6 +316,36 @@ func TestPresenceCrowd(t *testing.T) {
 	})
 }
 
+// TestPresenceOfEmptyRooms: a room can be watched before anybody is there, and
+// its versions go on when it comes again.
+func TestPresenceOfEmptyRooms(t *testing.T) {
+	inSpace(t, func(t *testing.T, sp *hub.Space) {
+		a := come(t, sp, "a", "")
+		a.watch(t, "r")
+		b := come(t, sp, "b", "", "r")
+		a.wantTold(t, "the first who comes", "+b")
+		b.seat.Leave("r")
+		a.wantTold(t, "the last who goes", "-b")
+		b.seat.Join("r")
+		a.wantTold(t, "again", "+b")
+		last := a.version
+		for range 5 {
+			a.seat.Unwatch("r")
+			b.seat.Leave("r")
+			b.seat.Join("r")
+			if a.watch(t, "r"); a.version <= last {
+				t.Errorf("version %d after %d", a.version, last)
+			}
+			last = a.version
+		}
+		a.seat.Join("r")
+		a.wantTold(t, "itself", "+a")
+		a.seat.Leave("r")
+		b.seat.Leave("r")
+		a.wantTold(t, "who leaves a room watches it no more")
+	})
+}
+
 func TestPresenceRefuses(t *testing.T) {
 	inSpace(t, func(t *testing.T, sp *hub.Space) {
 		a := come(t, sp, "a", "", "r")

@@ -53,7 +53,9 @@ var (
 // openTape continues where the log was left.
 func openTape(namespace string, log Log, memory *Memory, follow func([]*Message), trace *Trace) (*tape, error) {
 	state := log.State()
-	t := &tape{namespace: namespace, log: log, epoch: state.Epoch, memory: memory, follow: follow, trace: trace, last: state.Last}
+	t := &tape{namespace: namespace, log: log, epoch: state.Epoch, memory: memory, follow: follow, trace: trace}
+	// Not 0, also on an empty log: an offset must not read as the absence of one.
+	t.last = max(state.Last, 1)
 	t.recent.floor = state.Floor
 	for after := state.Floor; ; {
 		stored, err := log.Tape(after, 1024)

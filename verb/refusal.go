@@ -36,7 +36,8 @@ const (
 type Refusal struct {
 	Code    Code
 	Message string
-	// Limit names the limit that was hit, "" if none.
+	// Limit names the limit of the desk that was hit, "" if none: "data",
+	// "event" or "id".
 	Limit string
 	// Retry is when to come again, after [TooManyRequests].
 	Retry time.Duration
@@ -75,29 +76,29 @@ func RefusalOf(err error) *Refusal {
 	r := &Refusal{Code: Internal, Message: "internal error", Err: err}
 	for _, known := range refusals {
 		if errors.Is(err, known.err) {
-			r.Code, r.Message, r.Limit = known.code, known.message, known.limit
+			r.Code, r.Message = known.code, known.message
 			return r
 		}
 	}
 	return r
 }
 
-// refusals are the words for what the hub says.
+// refusals are the words for what the hub says. Which of its limits was hit it
+// tells its own trace.
 var refusals = []struct {
 	err     error
 	code    Code
 	message string
-	limit   string
 }{
-	{hub.ErrRoomName, BadRoom, "a room cannot have that name", "room name"},
-	{hub.ErrTooManyRooms, TooManyRooms, "too many rooms", "rooms"},
-	{hub.ErrNoHistory, NoHistory, "the room keeps no history", ""},
-	{hub.ErrOffset, BadOffset, "the offset is not of this history", ""},
-	{hub.ErrTrimmed, BadOffset, "what follows the offset is not kept any more", ""},
-	{hub.ErrNotMember, NotMember, "only members of the room may", ""},
-	{hub.ErrLeft, NotMember, "you have left", ""},
-	{hub.ErrUnknown, Unknown, "it is not known whether the message was published: try again with the same id", ""},
-	{hub.ErrFailed, Unavailable, "the server cannot store messages", ""},
-	{context.Canceled, Unavailable, "the server is going away", ""},
-	{context.DeadlineExceeded, Unavailable, "it took too long", ""},
+	{hub.ErrRoomName, BadRoom, "a room cannot have that name"},
+	{hub.ErrTooManyRooms, TooManyRooms, "too many rooms"},
+	{hub.ErrNoHistory, NoHistory, "the room keeps no history"},
+	{hub.ErrOffset, BadOffset, "the offset is not of this history"},
+	{hub.ErrTrimmed, BadOffset, "what follows the offset is not kept any more"},
+	{hub.ErrNotMember, NotMember, "only members of the room may"},
+	{hub.ErrLeft, NotMember, "you have left"},
+	{hub.ErrUnknown, Unknown, "it is not known whether the message was published: try again with the same id"},
+	{hub.ErrFailed, Unavailable, "the server cannot store messages"},
+	{context.Canceled, Unavailable, "the server is going away"},
+	{context.DeadlineExceeded, Unavailable, "it took too long"},
 }
