@@ -41,8 +41,8 @@ export type Code =
   | "forbidden" // the rules do not allow it
   | "not_member" // only members of the room may
   | "no_history" // the room keeps none
-  | "unavailable" // nothing was published, and nothing can be now
-  | "unknown" // it may have been published: again, with the same id
+  | "unavailable" // the server cannot now; a message may have been published: again later, with the same id
+  | "unknown" // likewise: again, with the same id
   | "internal";
 
 export interface Receipt {

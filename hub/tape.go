@@ -44,7 +44,8 @@ type group struct {
 }
 
 var (
-	errTapeClosed = errors.New("hub: closed")
+	// ErrClosed means that the hub was closed, and the message is not published.
+	ErrClosed = errors.New("hub: closed")
 	// ErrUnknown means that the context ended before the message was written:
 	// it may be published yet. Publish it again with the same ID to find out.
 	ErrUnknown = errors.New("hub: outcome unknown")
@@ -151,7 +152,7 @@ func (t *tape) refusalLocked() error {
 		return t.failed
 	}
 	if t.closed {
-		return errTapeClosed
+		return ErrClosed
 	}
 	return nil
 }

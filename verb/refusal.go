@@ -26,7 +26,7 @@ const (
 	Forbidden       Code = "forbidden"         // the rules do not allow it
 	NotMember       Code = "not_member"        // only members may
 	NoHistory       Code = "no_history"        // the room keeps none
-	Unavailable     Code = "unavailable"       // the server cannot store anything; nothing was published
+	Unavailable     Code = "unavailable"       // the server cannot now; a message may yet have been published: again, with the same id
 	Unknown         Code = "unknown"           // may have been published: again, with the same id
 	Internal        Code = "internal"          // the server's fault
 )
@@ -99,6 +99,7 @@ var refusals = []struct {
 	{hub.ErrLeft, NotMember, "you have left"},
 	{hub.ErrUnknown, Unknown, "it is not known whether the message was published: try again with the same id"},
 	{hub.ErrFailed, Unavailable, "the server cannot store messages"},
+	{hub.ErrClosed, Unavailable, "the server is going away"},
 	{context.Canceled, Unavailable, "the server is going away"},
 	{context.DeadlineExceeded, Unavailable, "it took too long"},
 }
