@@ -15,14 +15,15 @@ GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.1.4
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 T ?= 30s
 ADDR ?= 127.0.0.1:3000
+DATA ?= .data
 
 .PHONY: help run build client test unit lint vuln conformance screenshots fuzz bench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-run: build ## build, then serve the chat demo on http://localhost:3000 (ADDR=host:port)
-	bin/tutti serve --demo chat --listen $(ADDR)
+run: build ## build, then serve the chat demo on http://localhost:3000 (ADDR=host:port), and keep it in .data (DATA=folder)
+	bin/tutti serve --demo chat --listen $(ADDR) --data $(DATA)
 
 build: client ## build bin/tutti
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/tutti ./cmd/tutti

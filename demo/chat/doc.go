@@ -10,11 +10,23 @@
 //
 // The room "general" of the chat is the room "chat:general" of the hub. What
 // is published there as "message" is said in the chat, whichever door it comes
-// through: a call of [Send], the HTTP API, a raw WebSocket. A [hub.Member] sits
-// in each room. It gives every message its final form (a door's may be a bare
-// string), remembers the last of them, and passes it on to the people, who sit
-// in a room of their own beside it. So a door that listens to "chat:general"
-// sees each message once, and so does every screen.
+// through: a call of [Send], the HTTP API, a raw WebSocket. The people sit in a
+// room of their own beside it, "chat-screens:general". What somebody sends is
+// published to both at once. A [hub.Member] sits in both, too: it gives its
+// final form to what came through a door (which may be a bare string), passes
+// it on to the screens, and remembers the last that was said. So a door that
+// listens to "chat:general" sees each message once, and so does every screen,
+// and nobody can pass for somebody else.
+//
+// # Memory
+//
+// If the namespace keeps histories for "chat:*", "chat-screens:*" and
+// "chat-register", the chat forgets nothing: what was said is read from there,
+// page by page with [History]; rooms are there again after a restart; a [Draft]
+// that is sent again is recognised although the server was killed in between;
+// what had come through a door by then and was not on the screens is passed on.
+// A client that recovers its connection receives what it missed by itself.
+// Otherwise a room remembers the last hundred messages, until a restart.
 //
 // # Order and delivery
 //
@@ -27,8 +39,6 @@
 //
 // Everything a peer can make grow has a bound, see the constants in limits.go.
 // Who sends too fast is refused and told when to try again.
-//
-// Nothing is kept on disk: a restart forgets what was said.
 //
 // May import: anything public.
 package chat

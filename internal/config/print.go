@@ -135,6 +135,23 @@ log:
   level: debug
 ` + "```" + `
 
+What has a pattern of rooms and words behind it may be written as a mapping, too:
+
+` + "```yaml" + `
+data: /var/lib/tutti
+durable:
+  - chat:* count=1000 age=30d
+  - pattern: sensor readings:*
+    bytes: 10MB
+    durability: async
+allow:
+  - pattern: chat:*
+    join: anyone
+    publish: members
+    history: members
+    event: [message]
+` + "```" + `
+
 A list replaces the list of the place before, it is not added to it. In the file it is a YAML list; a flag is
 repeated; a variable takes commas. Sizes are written ` + "`64KiB`, `1MB` or `1000`" + `, durations ` + "`25s` or `1m30s`" + `, and a limit can be
 ` + "`none`" + `. A folder named in the file is relative to the file.
