@@ -33,8 +33,8 @@ type Config struct {
 	// announced payload with packets of 100 bytes stays below it. Negative means no limit.
 	MaxPackets int
 	// MaxQueue is how many bytes may wait for a peer. A Send that would exceed it closes the session with
-	// [ErrTooSlow]; when nothing waits for the peer, a frame of any size passes. Over polling every frame counts 64
-	// bytes more than its message. Default 1 MiB; negative means no limit.
+	// [ErrTooSlow]; when nothing waits for the peer, a frame of any size passes. Every frame counts 64 bytes more than
+	// its message. Default 1 MiB; negative means no limit.
 	MaxQueue int
 	// MaxSessions is how many sessions may exist; more handshakes are answered 503. Zero or negative means no limit.
 	MaxSessions int
