@@ -25,7 +25,8 @@ type Config struct {
 	// Hub limits rooms.
 	Hub hub.Config
 
-	// MaxNamespaces is how many namespaces one session may be in. Default 100.
+	// MaxNamespaces is how many namespaces one session may be in, and how many
+	// more it may have left while handlers still run there. Default 100.
 	MaxNamespaces int
 	// MaxInbox is how many bytes of events may wait for a socket's handlers.
 	// A socket that sends faster than its handlers work is disconnected when

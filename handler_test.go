@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,6 +179,25 @@ func TestGuards(t *testing.T) {
 	})
 }
 
+// What Rooms returned must not change under whoever reads it.
+func TestRoomsDuringAGuard(t *testing.T) {
+	inWorld(t, tutti.Config{}, func(w *world) {
+		w.srv.Namespace("/").Guard(func(ctx context.Context, s *tutti.Socket) (context.Context, error) {
+			s.Join("a", "b")
+			var reading sync.WaitGroup
+			reading.Go(func() {
+				if rooms := strings.Join(s.Rooms(), ","); rooms != "a,b" && rooms != "b" {
+					t.Errorf("rooms %s", rooms)
+				}
+			})
+			s.Leave("a")
+			reading.Wait()
+			return ctx, nil
+		})
+		w.connect("/")
+	})
+}
+
 func TestLeavingDuringAGuard(t *testing.T) {
 	inWorld(t, tutti.Config{}, func(w *world) {
 		ns := w.srv.Namespace("/")
@@ -275,6 +295,44 @@ func TestLimits(t *testing.T) {
 		synctest.Wait()
 		if got := strings.Join(limits, ","); got != "namespaces,inbox" {
 			t.Errorf("limits hit: %s", got)
+		}
+	})
+}
+
+// Who leaves a namespace whose handlers are slow, and comes back, again and
+// again, would have any number of them running.
+func TestComingBackDoesNotEscapeLimits(t *testing.T) {
+	var limits []string
+	cfg := tutti.Config{
+		MaxNamespaces: 3,
+		Trace:         &tutti.Trace{LimitHit: func(l string) { limits = append(limits, l) }},
+	}
+	inWorld(t, cfg, func(w *world) {
+		running, release := 0, make(chan struct{})
+		w.srv.Namespace("/").Handle("slow", func(context.Context, *tutti.Socket, *tutti.Message) error {
+			running++
+			<-release
+			return nil
+		})
+		defer close(release)
+		c := w.dial()
+		for range 3 {
+			c.join("/")
+			c.send(`2["slow"]`)
+			c.send("1")
+			synctest.Wait()
+		}
+		c.send("0")
+		c.wantEnd("a session that comes back while three of its handlers run")
+		synctest.Wait()
+		if running != 3 || strings.Join(limits, ",") != "namespaces" {
+			t.Errorf("%d handlers run, limits hit: %s", running, limits)
+		}
+		c = w.connect("/")
+		for range 10 {
+			c.send("1")
+			synctest.Wait()
+			c.join("/")
 		}
 	})
 }

@@ -22,6 +22,7 @@ type link struct {
 
 	mu      sync.Mutex
 	sockets []*Socket // mostly one
+	leaving int       // sockets that have left and whose handlers still run
 	closed  Reason    // why the session ended, "" while it lives
 }
 
@@ -94,8 +95,7 @@ func (l *link) Closed(reason engineio.Reason, err error) {
 	}
 	l.mu.Lock()
 	l.closed = reason
-	sockets := l.sockets
-	l.sockets = nil
+	sockets := slices.Clone(l.sockets)
 	l.mu.Unlock()
 	for _, s := range sockets {
 		s.leave(reason)
@@ -107,7 +107,9 @@ func (l *link) join(p *packet.Packet) {
 	cfg := &l.server.cfg
 	s := newSocket(l, p)
 	l.mu.Lock()
-	full := len(l.sockets) >= cfg.MaxNamespaces
+	// Who leaves and comes back while handlers still run must not have more and
+	// more of them.
+	full := len(l.sockets) >= cfg.MaxNamespaces || l.leaving >= cfg.MaxNamespaces
 	closed := l.closed != ""
 	if !full && !closed {
 		l.sockets = append(l.sockets, s)
@@ -144,13 +146,19 @@ func (l *link) list() []*Socket {
 	return slices.Clone(l.sockets)
 }
 
+// remove takes out a socket that has left.
 func (l *link) remove(s *Socket) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, other := range l.sockets {
-		if other == s {
-			l.sockets = append(l.sockets[:i:i], l.sockets[i+1:]...)
-			return
-		}
+	if i := slices.Index(l.sockets, s); i >= 0 {
+		l.sockets = slices.Delete(l.sockets, i, i+1)
+		l.leaving++
 	}
+}
+
+// forget says that nothing of a socket that was removed runs any more.
+func (l *link) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leaving--
 }
