@@ -125,3 +125,18 @@ func TestURL(t *testing.T) {
 		}
 	}
 }
+
+// Panics of handlers and a listener that can't accept are for operators; what
+// else net/http complains of is what peers do.
+func TestComplaints(t *testing.T) {
+	var out strings.Builder
+	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	complain := newHTTPServer(nil, nil, config.Settings{}, log).ErrorLog
+	complain.Print("http: TLS handshake error from 192.0.2.1:1: EOF")
+	complain.Print("http: panic serving 192.0.2.1:1: oh")
+	complain.Print("http: Accept error: too many open files; retrying in 5ms")
+	if got := out.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, `level=ERROR msg="http: panic`) ||
+		!strings.Contains(got, `level=WARN msg="http: Accept`) {
+		t.Errorf("logged: %s", got)
+	}
+}
