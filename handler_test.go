@@ -299,6 +299,21 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// Tiny events cost more than their bytes.
+func TestInboxCountsEventsToo(t *testing.T) {
+	inWorld(t, tutti.Config{MaxInbox: 16_000}, func(w *world) {
+		w.srv.Namespace("/").Handle("slow", func(ctx context.Context, _ *tutti.Socket, _ *tutti.Message) error {
+			<-ctx.Done()
+			return nil
+		})
+		c := w.connect("/")
+		for range 100 {
+			c.Send(`2["slow"]`)
+		}
+		c.wantEnd("a hundred events of 160 bytes each in an inbox of 16 kB")
+	})
+}
+
 // Who leaves a namespace whose handlers are slow, and comes back, again and
 // again, would have any number of them running.
 func TestComingBackDoesNotEscapeLimits(t *testing.T) {

@@ -117,9 +117,14 @@ func (s *Socket) receive(p *packet.Packet) {
 	}
 }
 
+// messageOverhead is what an event that waits keeps in memory besides its bytes
+// and its place in the mailbox. Without it a full inbox of tiny events held
+// twice what it may.
+const messageOverhead = 96
+
 // packetSize is what a packet that waits keeps in memory.
 func packetSize(p *packet.Packet) int {
-	return p.Args.Size() + len(p.Data) + len(p.Event) + len(p.Namespace)
+	return p.Args.Size() + len(p.Data) + len(p.Event) + len(p.Namespace) + messageOverhead
 }
 
 func (s *Socket) hasLeft() bool {
