@@ -3,6 +3,7 @@ package engineio_test
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -184,6 +185,36 @@ func TestBinaryOverWebSocket(t *testing.T) {
 		h.last().echo()
 		w.sendBinary(4, 1, 2, 3)
 		w.want("b4AQID")
+	})
+}
+
+// A body that does not say how long it is may not be longer either.
+func TestTooBigOverPolling(t *testing.T) {
+	var hit []string
+	cfg := calm
+	cfg.MaxPayload = 100
+	cfg.Trace = &engineio.Trace{LimitHit: func(l string) { hit = append(hit, l) }}
+	run(t, cfg, func(h *harness) {
+		p := h.poll("")
+		for _, tt := range []struct {
+			rule         string
+			size, status int
+			body         string
+		}{
+			{"as big as may be", 99, 200, "ok"},
+			{"a byte too big", 100, 413, ""},
+			{"the session has gone on", 10, 200, "ok"},
+		} {
+			body := "4" + strings.Repeat("x", tt.size)
+			h.want(tt.rule, p.post(body), tt.status, tt.body)
+			chunked := struct{ io.Reader }{strings.NewReader(body)} // of a length that nobody knows
+			h.want(tt.rule+", chunked", h.doContext(context.Background(), "POST", p.query, chunked), tt.status, tt.body)
+		}
+		big, small := strings.Repeat("x", 99), strings.Repeat("x", 10)
+		h.wantGot(h.last(), big, big, small, small)
+		if got := strings.Join(hit, ","); got != "MaxPayload,MaxPayload" {
+			t.Errorf("limits hit: %s", got)
+		}
 	})
 }
 
