@@ -99,6 +99,9 @@ func (c Config) withDefaults() (Config, error) {
 	limit("MaxInbox", &c.MaxInbox, defaultMaxInbox)
 	limit("MaxPendingCalls", &c.MaxPendingCalls, defaultMaxPendingCalls)
 	limit("MaxDynamic", &c.MaxDynamic, defaultMaxDynamic)
+	if c.Packets.MaxAttachments == 0 {
+		c.Packets.MaxAttachments = packet.DefaultAttachments
+	}
 	if c.AttachmentTimeout == 0 {
 		c.AttachmentTimeout = defaultAttachmentTimeout
 	}

@@ -361,3 +361,25 @@ func TestConfigMistakesAreListed(t *testing.T) {
 		t.Errorf("got %v, want both mistakes", err)
 	}
 }
+
+// TestTooManyAttachments: a stock client closes the connection at the eleventh.
+func TestTooManyAttachments(t *testing.T) {
+	inWorld(t, tutti.Config{}, func(w *world) {
+		ns := w.srv.Namespace("/")
+		files := make([][]byte, 11)
+		for i := range files {
+			files[i] = []byte{1}
+		}
+		ns.Handle("files", func(_ context.Context, s *tutti.Socket, m *tutti.Message) error {
+			_, direct := s.Emit("files", files)
+			_, toAll := ns.Emit("files", files)
+			if !errors.Is(direct, tutti.ErrTooManyAttachments) || !errors.Is(toAll, tutti.ErrTooManyAttachments) {
+				t.Errorf("emit: %v, broadcast: %v", direct, toAll)
+			}
+			return m.Reply(files)
+		})
+		c := w.connect("/")
+		c.send(`20["files"]`)
+		c.want(`30[{"error":"internal error"}]`, "nothing was sent that would end the connection")
+	})
+}

@@ -3,6 +3,7 @@ package tutti
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
@@ -13,7 +14,7 @@ import (
 // does not wait. A []byte among or within args travels as binary. The offset
 // is empty: the message is not one of the namespace's.
 func (s *Socket) Emit(event string, args ...any) (Offset, error) {
-	m, err := newMessage(event, args)
+	m, err := s.link.server.newMessage(event, args)
 	if err != nil {
 		return "", err
 	}
@@ -27,7 +28,7 @@ func (s *Socket) Volatile() Emitter { return volatileSocket{s} }
 type volatileSocket struct{ *Socket }
 
 func (s volatileSocket) Emit(event string, args ...any) (Offset, error) {
-	m, err := newMessage(event, args)
+	m, err := s.link.server.newMessage(event, args)
 	if err != nil {
 		return "", err
 	}
@@ -36,15 +37,24 @@ func (s volatileSocket) Emit(event string, args ...any) (Offset, error) {
 }
 
 // newMessage checks and encodes what an application emits.
-func newMessage(event string, args []any) (*hub.Message, error) {
+func (srv *Server) newMessage(event string, args []any) (*hub.Message, error) {
 	if packet.Reserved(event) {
 		return nil, ErrReserved
 	}
-	encoded, err := packet.Marshal(args...)
+	encoded, err := srv.marshal(args)
 	if err != nil {
 		return nil, err
 	}
 	return &hub.Message{Event: event, Args: encoded}, nil
+}
+
+// marshal encodes arguments that clients of either format can read.
+func (srv *Server) marshal(values []any) (Args, error) {
+	args, err := packet.Marshal(values...)
+	if limit := srv.cfg.Packets.MaxAttachments; err == nil && limit > 0 && args.Attachments() > limit {
+		err = fmt.Errorf("%w: %d, the limit is %d", ErrTooManyAttachments, args.Attachments(), limit)
+	}
+	return args, err
 }
 
 // deliver sends m to this socket alone.

@@ -60,6 +60,9 @@ func (a Args) Size() int {
 	return n
 }
 
+// Attachments is the number of binary values in the arguments.
+func (a Args) Attachments() int { return len(a.attachments) }
+
 // HasBinary tells whether an argument is or contains binary data.
 func (a Args) HasBinary() bool { return len(a.attachments) > 0 }
 

@@ -142,6 +142,7 @@ func serverConfig(s config.Settings, log *slog.Logger) tutti.Config {
 		},
 		Packets: packet.Limits{
 			MaxAttachments: int(s.Limit.Attachments),
+			MaxBinaries:    int(s.Limit.Binaries),
 			MaxDepth:       int(s.Limit.Depth),
 			MaxNamespace:   int(s.Limit.NamespaceName),
 			MaxEvent:       int(s.Limit.EventName),

@@ -39,7 +39,7 @@ func TestEverySetting(t *testing.T) {
 		"--ping-interval": "7s", "--ping-timeout": "7s", "--timeout-upgrade": "7s", "--timeout-connect": "7s", "--timeout-write": "7s",
 		"--limit-payload": "70000", "--limit-packet": "7MB", "--limit-queue": "7MB", "--limit-inbox": "7MB", "--limit-sessions": "7",
 		"--limit-namespaces": "7", "--limit-rooms": "7", "--limit-calls": "7", "--limit-attachments": "7",
-		"--timeout-attachment": "7s", "--limit-dynamic": "7", "--limit-batch": "7", "--limit-depth": "7",
+		"--timeout-attachment": "7s", "--limit-dynamic": "7", "--limit-batch": "7", "--limit-depth": "7", "--limit-binaries": "7",
 		"--limit-namespace-name": "7", "--limit-room-name": "7", "--limit-event-name": "7",
 		"--door-streams": "7", "--door-rooms": "7", "--door-retry": "7s", "--door-rate": "7", "--door-burst": "7",
 		"--door-publish-rate": "7", "--door-publish-burst": "7", "--door-key-rate": "7", "--door-key-burst": "7",

@@ -90,6 +90,7 @@ type Limit struct {
 	Calls         Count `set:"calls NUMBER: How many answers one socket may owe."`
 	Batch         Count `set:"batch NUMBER: How many Engine.IO packets one POST may carry."`
 	Attachments   Count `set:"attachments NUMBER: How many binary values one packet may carry."`
+	Binaries      Count `set:"binaries NUMBER: How many binary values one packet of the MessagePack parser may carry."`
 	Depth         Count `set:"depth NUMBER: How deep arrays and objects may lie within one another. None means 10000."`
 	NamespaceName Bytes `set:"namespace-name SIZE: The longest name of a namespace."`
 	RoomName      Bytes `set:"room-name SIZE: The longest name of a room."`
@@ -149,6 +150,7 @@ func Default() Settings {
 			Calls:         10_000,
 			Batch:         10_000,
 			Attachments:   10,
+			Binaries:      1000,
 			Depth:         512,
 			NamespaceName: 1 << 10,
 			RoomName:      256,

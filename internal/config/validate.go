@@ -257,6 +257,7 @@ func (l *loader) checkLimits() {
 		{"limit.calls", l.Limit.Calls},
 		{"limit.batch", l.Limit.Batch},
 		{"limit.attachments", l.Limit.Attachments},
+		{"limit.binaries", l.Limit.Binaries},
 		{"limit.depth", l.Limit.Depth},
 		{"limit.namespace-name", Count(l.Limit.NamespaceName)},
 		{"limit.room-name", Count(l.Limit.RoomName)},
