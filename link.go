@@ -26,6 +26,9 @@ type link struct {
 	closed  Reason    // why the session ended, "" while it lives
 }
 
+// errAuth is what a peer hears whose credentials are longer than any token.
+var errAuth = &Refusal{Message: "Auth too large"}
+
 // Accept implements [engineio.Acceptor].
 func (srv *Server) Accept(s *engineio.Session) engineio.Receiver {
 	l := &link{server: srv, session: s, decoder: packet.NewDecoder(srv.cfg.Packets)}
@@ -105,6 +108,11 @@ func (l *link) Closed(reason engineio.Reason, err error) {
 // join begins to connect a socket: in its mailbox, since guards may wait.
 func (l *link) join(p *packet.Packet) {
 	cfg := &l.server.cfg
+	if len(p.Data)+len(p.Query) > cfg.MaxAuth {
+		cfg.Trace.limitHit("auth")
+		l.refuse(p.Namespace, errAuth)
+		return
+	}
 	s := newSocket(l, p)
 	l.mu.Lock()
 	// Who leaves and comes back while handlers still run must not have more and
@@ -127,6 +135,16 @@ func (l *link) join(p *packet.Packet) {
 			s.leave(engineio.ReasonParseError) // one CONNECT larger than the inbox
 		}
 	}
+}
+
+// refuse answers a CONNECT without making a socket.
+func (l *link) refuse(namespace string, r *Refusal) {
+	if trace := l.server.cfg.Trace.SocketRefused; trace != nil {
+		trace(namespace, r)
+	}
+	p := connectError(l.session.Protocol(), r)
+	p.Namespace = namespace
+	l.session.Send(prepare(l.decoder.Format(), p, false)...) // an error means that nobody waits for it
 }
 
 func (l *link) socket(namespace string) *Socket {

@@ -2,6 +2,7 @@ package tutti_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,6 +103,28 @@ func TestNamespaceKeptByName(t *testing.T) {
 		synctest.Wait()
 		if w.srv.Namespace("/kept") != kept {
 			t.Error("the namespace has gone with its last socket")
+		}
+	})
+}
+
+// Credentials stay in memory as long as a socket does.
+func TestAuthIsBounded(t *testing.T) {
+	var limits []string
+	cfg := tutti.Config{
+		MaxAuth: 100,
+		Trace:   &tutti.Trace{LimitHit: func(l string) { limits = append(limits, l) }},
+	}
+	inWorld(t, cfg, func(w *world) {
+		c := w.dial()
+		c.send(`0{"token":"` + strings.Repeat("x", 100) + `"}`)
+		c.want(`4{"message":"Auth too large"}`, "more than may be")
+		c.send("0/there?token=" + strings.Repeat("x", 100) + ",")
+		c.want(`4/there,{"message":"Auth too large"}`, "in the query of a namespace")
+		if _, err := c.Connect("/", `{"token":"`+strings.Repeat("x", 80)+`"}`); err != nil {
+			t.Errorf("as much as may be: %v", err)
+		}
+		if got := strings.Join(limits, ","); got != "auth,auth" {
+			t.Errorf("limits hit: %s", got)
 		}
 	})
 }

@@ -3,7 +3,7 @@ package metrics
 // limitNames are the limits that each stage reports, in its words.
 var limitNames = map[string][]string{
 	"engine": {"ConfirmTimeout", "MaxPackets", "MaxPayload", "MaxQueue", "MaxSessions", "UpgradeTimeout", "WriteTimeout"},
-	"server": {"attachment timeout", "dynamic namespaces", "inbox", "namespaces", "pending calls"},
+	"server": {"attachment timeout", "auth", "dynamic namespaces", "inbox", "namespaces", "pending calls"},
 	"hub":    {"room name", "rooms"},
 	"door":   {"body", "calls", "event name", "message", "queue", "rate", "rooms", "streams", "write"},
 }

@@ -151,6 +151,7 @@ func serverConfig(s config.Settings, log *slog.Logger) tutti.Config {
 		Hub:               hub.Config{MaxRooms: int(s.Limit.Rooms), MaxRoomName: int(s.Limit.RoomName)},
 		MaxNamespaces:     int(s.Limit.Namespaces),
 		MaxDynamic:        int(s.Limit.Dynamic),
+		MaxAuth:           int(s.Limit.Auth),
 		MaxInbox:          int(s.Limit.Inbox),
 		MaxPendingCalls:   int(s.Limit.Calls),
 		AttachmentTimeout: s.Timeout.Attachment,

@@ -37,7 +37,7 @@ func TestEverySetting(t *testing.T) {
 		"--origin": "https://a.example", "--credentials": "true", "--allow-eio3": "true", "--transport": "polling", "--cookie": "io",
 		"--door-listen": "news", "--door-publish": "news", "--door-key": "backend 0123456789abcdef news",
 		"--ping-interval": "7s", "--ping-timeout": "7s", "--timeout-upgrade": "7s", "--timeout-connect": "7s", "--timeout-write": "7s",
-		"--limit-payload": "70000", "--limit-packet": "7MB", "--limit-queue": "7MB", "--limit-inbox": "7MB", "--limit-sessions": "7",
+		"--limit-payload": "70000", "--limit-packet": "7MB", "--limit-queue": "7MB", "--limit-inbox": "7MB", "--limit-auth": "7", "--limit-sessions": "7",
 		"--limit-namespaces": "7", "--limit-rooms": "7", "--limit-calls": "7", "--limit-attachments": "7",
 		"--timeout-attachment": "7s", "--limit-dynamic": "7", "--limit-batch": "7", "--limit-depth": "7", "--limit-binaries": "7",
 		"--limit-namespace-name": "7", "--limit-room-name": "7", "--limit-event-name": "7",

@@ -82,6 +82,7 @@ type Limit struct {
 	Packet        Bytes `set:"packet SIZE: The largest event in memory, with its binary values, each of which is a message."`
 	Queue         Bytes `set:"queue SIZE: How much may wait for one client. A client that reads too slowly for it is closed."`
 	Inbox         Bytes `set:"inbox SIZE: How much one socket may have waiting for its handlers. A socket that sends too fast for it is disconnected."`
+	Auth          Bytes `set:"auth SIZE: How much a client may say about itself when it connects to a namespace: its option 'auth'."`
 	Header        Bytes `set:"header SIZE: The largest header of a request, which can't be none."`
 	Sessions      Count `set:"sessions NUMBER: How many sessions there may be. More are answered 503."`
 	Namespaces    Count `set:"namespaces NUMBER: How many namespaces one session may be in."`
@@ -121,8 +122,8 @@ func Default() Settings {
 			Streams:      10_000,
 			Rooms:        100,
 			Retry:        2 * time.Second,
-			Rate:         50,
-			Burst:        100,
+			Rate:         200,
+			Burst:        400,
 			PublishRate:  10,
 			PublishBurst: 50,
 			KeyRate:      1000,
@@ -142,6 +143,7 @@ func Default() Settings {
 			Packet:        16 << 20,
 			Queue:         1 << 20,
 			Inbox:         4 << 20,
+			Auth:          64 << 10,
 			Header:        32 << 10,
 			Sessions:      None,
 			Namespaces:    100,

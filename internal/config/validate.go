@@ -259,6 +259,7 @@ func (l *loader) checkLimits() {
 		{"limit.attachments", l.Limit.Attachments},
 		{"limit.binaries", l.Limit.Binaries},
 		{"limit.depth", l.Limit.Depth},
+		{"limit.auth", Count(l.Limit.Auth)},
 		{"limit.namespace-name", Count(l.Limit.NamespaceName)},
 		{"limit.room-name", Count(l.Limit.RoomName)},
 		{"limit.event-name", Count(l.Limit.EventName)},
