@@ -3,8 +3,8 @@ package tutti_test
 import (
 	"context"
 	"errors"
-	"runtime"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
