@@ -59,7 +59,7 @@ func (a Audience) Uncompressed() Audience {
 // namespace and is queued for every receiver; it does not wait for them. The
 // offset names that place.
 func (a Audience) Emit(event string, args ...any) (Offset, error) {
-	m, err := newMessage(event, args)
+	m, err := a.newMessage(event, args)
 	if err != nil {
 		return "", err
 	}
@@ -73,7 +73,7 @@ func (a Audience) Emit(event string, args ...any) (Offset, error) {
 // question is put when the iteration begins; who stops early forgets the rest.
 func (a Audience) Ask(ctx context.Context, event string, args ...any) iter.Seq2[Args, error] {
 	return func(yield func(Args, error) bool) {
-		m, err := newMessage(event, args)
+		m, err := a.newMessage(event, args)
 		if err == nil {
 			m.Call = hub.NewCall()
 			defer m.Call.Close()
@@ -102,13 +102,17 @@ func (a Audience) Ask(ctx context.Context, event string, args ...any) iter.Seq2[
 	}
 }
 
+func (a Audience) newMessage(event string, args []any) (*hub.Message, error) {
+	if a.ns == nil {
+		return nil, ErrDisconnected
+	}
+	return a.ns.server.newMessage(event, args)
+}
+
 // publish hands m to the hub. A family of namespaces has no space of its own:
 // the message goes to each of them, and has no offset.
 func (a Audience) publish(ctx context.Context, m *hub.Message) (Offset, error) {
 	m.Volatile, m.Uncompressed = a.volatile, a.plain
-	if a.ns == nil {
-		return "", ErrDisconnected
-	}
 	if a.ns.space != nil {
 		r, err := a.ns.space.Publish(ctx, m, a.address())
 		return r.Offset, err

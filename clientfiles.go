@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tutti-rt/tutti/internal/origin"
 )
 
 // clientFiles serves the files of the JavaScript client. They are read,
@@ -18,6 +20,7 @@ import (
 type clientFiles struct {
 	source  fs.FS
 	version string // "": name files by their content
+	origins *origin.Policy
 
 	mu    sync.Mutex
 	files map[string]*clientFile
@@ -50,6 +53,7 @@ func (c *clientFiles) serve(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	h := w.Header()
+	c.origins.SetHeader(h, r) // a page of another origin may import the module
 	h.Set("Content-Type", f.contentType)
 	h.Set("Cache-Control", "public, max-age=0")
 	h.Set("ETag", f.etag)

@@ -25,8 +25,13 @@ type Config struct {
 	// Hub limits rooms.
 	Hub hub.Config
 
-	// MaxNamespaces is how many namespaces one session may be in. Default 100.
+	// MaxNamespaces is how many namespaces one session may be in, and how many
+	// more it may have left while handlers still run there. Default 100.
 	MaxNamespaces int
+	// MaxAuth is how many bytes of credentials a client may give with a
+	// namespace, which a socket keeps as long as it lives. A socket with more is
+	// refused. Default 64 KiB.
+	MaxAuth int
 	// MaxInbox is how many bytes of events may wait for a socket's handlers.
 	// A socket that sends faster than its handlers work is disconnected when
 	// they are exceeded. Default 4 MiB.
@@ -65,14 +70,15 @@ type Trace struct {
 	EventReceived      func(s *Socket, m *Message)
 	EventSent          func(s *Socket, m *hub.Message) // to one socket, a broadcast once for each
 	NamespaceCreated   func(ns *Namespace)
-	// LimitHit names the limit that a peer ran into: "namespaces", "inbox",
-	// "pending calls", "dynamic namespaces", "attachment timeout"; "data",
-	// "event" or "id" of what it wanted to publish by a verb.
+	// LimitHit names the limit that a peer ran into: "namespaces", "auth",
+	// "inbox", "pending calls", "dynamic namespaces", "attachment timeout";
+	// "data", "event" or "id" of what it wanted to publish by a verb.
 	LimitHit func(limit string)
 }
 
 const (
 	defaultMaxNamespaces   = 100
+	defaultMaxAuth         = 64 << 10
 	defaultMaxInbox        = 4 << 20
 	defaultMaxPendingCalls = 10_000
 	defaultMaxDynamic      = 10_000
@@ -96,9 +102,13 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	limit("MaxNamespaces", &c.MaxNamespaces, defaultMaxNamespaces)
+	limit("MaxAuth", &c.MaxAuth, defaultMaxAuth)
 	limit("MaxInbox", &c.MaxInbox, defaultMaxInbox)
 	limit("MaxPendingCalls", &c.MaxPendingCalls, defaultMaxPendingCalls)
 	limit("MaxDynamic", &c.MaxDynamic, defaultMaxDynamic)
+	if c.Packets.MaxAttachments == 0 {
+		c.Packets.MaxAttachments = packet.DefaultAttachments
+	}
 	if c.AttachmentTimeout == 0 {
 		c.AttachmentTimeout = defaultAttachmentTimeout
 	}

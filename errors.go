@@ -17,6 +17,10 @@ var (
 	ErrReserved = errors.New("tutti: reserved event name")
 	// ErrNoHandler is what middleware gets for an event that nobody handles.
 	ErrNoHandler = errors.New("tutti: no handler")
+	// ErrTooManyAttachments means that an event or answer has more binary values
+	// than packet.Limits.MaxAttachments: a stock client would close the
+	// connection.
+	ErrTooManyAttachments = errors.New("tutti: too many attachments")
 	// ErrTooManyCalls means that a socket owes as many answers as
 	// [Config.MaxPendingCalls] allows.
 	ErrTooManyCalls = errors.New("tutti: too many calls pending")

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,6 +180,28 @@ func TestGuards(t *testing.T) {
 	})
 }
 
+// What Rooms returned must not change under whoever reads it.
+func TestRoomsDuringAGuard(t *testing.T) {
+	inWorld(t, tutti.Config{}, func(w *world) {
+		w.srv.Namespace("/").Guard(func(ctx context.Context, s *tutti.Socket) (context.Context, error) {
+			var reading sync.WaitGroup
+			for range 100 {
+				s.Join("a", "b")
+				reading.Go(func() {
+					if len(s.Rooms()) > 2 {
+						t.Errorf("rooms %s", s.Rooms())
+					}
+				})
+				runtime.Gosched() // so that reading mostly comes first: the race detector sees what follows
+				s.Leave("a", "b")
+			}
+			reading.Wait()
+			return ctx, nil
+		})
+		w.connect("/")
+	})
+}
+
 func TestLeavingDuringAGuard(t *testing.T) {
 	inWorld(t, tutti.Config{}, func(w *world) {
 		ns := w.srv.Namespace("/")
@@ -279,6 +303,59 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// Tiny events cost more than their bytes.
+func TestInboxCountsEventsToo(t *testing.T) {
+	inWorld(t, tutti.Config{MaxInbox: 16_000}, func(w *world) {
+		w.srv.Namespace("/").Handle("slow", func(ctx context.Context, _ *tutti.Socket, _ *tutti.Message) error {
+			<-ctx.Done()
+			return nil
+		})
+		c := w.connect("/")
+		for range 100 {
+			c.Send(`2["slow"]`)
+		}
+		c.wantEnd("a hundred events of 160 bytes each in an inbox of 16 kB")
+	})
+}
+
+// Who leaves a namespace whose handlers are slow, and comes back, again and
+// again, would have any number of them running.
+func TestComingBackDoesNotEscapeLimits(t *testing.T) {
+	var limits []string
+	cfg := tutti.Config{
+		MaxNamespaces: 3,
+		Trace:         &tutti.Trace{LimitHit: func(l string) { limits = append(limits, l) }},
+	}
+	inWorld(t, cfg, func(w *world) {
+		running, release := 0, make(chan struct{})
+		w.srv.Namespace("/").Handle("slow", func(context.Context, *tutti.Socket, *tutti.Message) error {
+			running++
+			<-release
+			return nil
+		})
+		defer close(release)
+		c := w.dial()
+		for range 3 {
+			c.join("/")
+			c.send(`2["slow"]`)
+			c.send("1")
+			synctest.Wait()
+		}
+		c.send("0")
+		c.wantEnd("a session that comes back while three of its handlers run")
+		synctest.Wait()
+		if running != 3 || strings.Join(limits, ",") != "namespaces" {
+			t.Errorf("%d handlers run, limits hit: %s", running, limits)
+		}
+		c = w.connect("/")
+		for range 10 {
+			c.send("1")
+			synctest.Wait()
+			c.join("/")
+		}
+	})
+}
+
 func TestConfigMistakesAreListed(t *testing.T) {
 	cfg := tutti.Config{}
 	cfg.Engine.PingInterval = -1
@@ -287,4 +364,26 @@ func TestConfigMistakesAreListed(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "PingInterval") || !strings.Contains(err.Error(), "pigeon") {
 		t.Errorf("got %v, want both mistakes", err)
 	}
+}
+
+// TestTooManyAttachments: a stock client closes the connection at the eleventh.
+func TestTooManyAttachments(t *testing.T) {
+	inWorld(t, tutti.Config{}, func(w *world) {
+		ns := w.srv.Namespace("/")
+		files := make([][]byte, 11)
+		for i := range files {
+			files[i] = []byte{1}
+		}
+		ns.Handle("files", func(_ context.Context, s *tutti.Socket, m *tutti.Message) error {
+			_, direct := s.Emit("files", files)
+			_, toAll := ns.Emit("files", files)
+			if !errors.Is(direct, tutti.ErrTooManyAttachments) || !errors.Is(toAll, tutti.ErrTooManyAttachments) {
+				t.Errorf("emit: %v, broadcast: %v", direct, toAll)
+			}
+			return m.Reply(files)
+		})
+		c := w.connect("/")
+		c.send(`20["files"]`)
+		c.want(`30[{"error":"internal error"}]`, "nothing was sent that would end the connection")
+	})
 }

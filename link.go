@@ -22,8 +22,12 @@ type link struct {
 
 	mu      sync.Mutex
 	sockets []*Socket // mostly one
+	leaving int       // sockets that have left and whose handlers still run
 	closed  Reason    // why the session ended, "" while it lives
 }
+
+// errAuth is what a peer hears whose credentials are longer than any token.
+var errAuth = &Refusal{Message: "Auth too large"}
 
 // Accept implements [engineio.Acceptor].
 func (srv *Server) Accept(s *engineio.Session) engineio.Receiver {
@@ -94,8 +98,7 @@ func (l *link) Closed(reason engineio.Reason, err error) {
 	}
 	l.mu.Lock()
 	l.closed = reason
-	sockets := l.sockets
-	l.sockets = nil
+	sockets := slices.Clone(l.sockets)
 	l.mu.Unlock()
 	for _, s := range sockets {
 		s.leave(reason)
@@ -105,9 +108,16 @@ func (l *link) Closed(reason engineio.Reason, err error) {
 // join begins to connect a socket: in its mailbox, since guards may wait.
 func (l *link) join(p *packet.Packet) {
 	cfg := &l.server.cfg
+	if len(p.Data)+len(p.Query) > cfg.MaxAuth {
+		cfg.Trace.limitHit("auth")
+		l.refuse(p.Namespace, errAuth)
+		return
+	}
 	s := newSocket(l, p)
 	l.mu.Lock()
-	full := len(l.sockets) >= cfg.MaxNamespaces
+	// Who leaves and comes back while handlers still run must not have more and
+	// more of them.
+	full := len(l.sockets) >= cfg.MaxNamespaces || l.leaving >= cfg.MaxNamespaces
 	closed := l.closed != ""
 	if !full && !closed {
 		l.sockets = append(l.sockets, s)
@@ -127,6 +137,16 @@ func (l *link) join(p *packet.Packet) {
 	}
 }
 
+// refuse answers a CONNECT without making a socket.
+func (l *link) refuse(namespace string, r *Refusal) {
+	if trace := l.server.cfg.Trace.SocketRefused; trace != nil {
+		trace(namespace, r)
+	}
+	p := connectError(l.session.Protocol(), r)
+	p.Namespace = namespace
+	l.session.Send(prepare(l.decoder.Format(), p, false)...) // an error means that nobody waits for it
+}
+
 func (l *link) socket(namespace string) *Socket {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -144,13 +164,19 @@ func (l *link) list() []*Socket {
 	return slices.Clone(l.sockets)
 }
 
+// remove takes out a socket that has left.
 func (l *link) remove(s *Socket) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, other := range l.sockets {
-		if other == s {
-			l.sockets = append(l.sockets[:i:i], l.sockets[i+1:]...)
-			return
-		}
+	if i := slices.Index(l.sockets, s); i >= 0 {
+		l.sockets = slices.Delete(l.sockets, i, i+1)
+		l.leaving++
 	}
+}
+
+// forget says that nothing of a socket that was removed runs any more.
+func (l *link) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leaving--
 }

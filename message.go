@@ -33,7 +33,11 @@ func (m *Message) WantsReply() bool { return m.asks }
 // acknowledgement. Only the first reply counts. A handler that returns nil
 // without having replied replies with no values.
 func (m *Message) Reply(values ...any) error {
-	args, err := packet.Marshal(values...)
+	marshal := m.socket.link.server.marshal
+	if m.socket.format == packet.MessagePack {
+		marshal = func(values []any) (Args, error) { return packet.Marshal(values...) } // knows no limit
+	}
+	args, err := marshal(values)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ type Unrecovered struct {
 }
 
 func (s *Socket) sayUnrecovered() {
-	m, err := newMessage(string(UnrecoveredEvent), []any{Unrecovered{Before: s.ns.space.Next()}})
+	m, err := s.link.server.newMessage(string(UnrecoveredEvent), []any{Unrecovered{Before: s.ns.space.Next()}})
 	if err == nil {
 		s.deliver(m) // an error means that it is gone again
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/origin"
 )
 
 // A Server speaks Socket.IO with clients. It is an [http.Handler] to be
@@ -67,7 +68,12 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	if cfg.ClientFiles != nil {
-		srv.files = &clientFiles{source: cfg.ClientFiles, version: cfg.ClientVersion}
+		// The engine has found no mistake in these.
+		origins, err := origin.New(cfg.Engine.Origins, cfg.Engine.Credentials)
+		if err != nil {
+			return nil, err
+		}
+		srv.files = &clientFiles{source: cfg.ClientFiles, version: cfg.ClientVersion, origins: origins}
 	}
 	srv.ctx, srv.cancel = context.WithCancel(context.Background())
 	srv.Namespace("/")

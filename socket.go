@@ -295,6 +295,7 @@ func (s *Socket) leave(reason Reason) {
 	grace := time.AfterFunc(leaveGrace, s.cancel)
 	s.mailbox.Close(func() {
 		defer s.link.server.running.Done()
+		defer s.link.forget()
 		grace.Stop()
 		s.cancel()
 		s.farewell(reason)

@@ -10,7 +10,7 @@ import (
 // called from a handler of the same socket. The error is the context's if that
 // ends first, and [ErrDisconnected] if the socket leaves.
 func (s *Socket) Call(ctx context.Context, event string, args ...any) (Args, error) {
-	m, err := newMessage(event, args)
+	m, err := s.link.server.newMessage(event, args)
 	if err != nil {
 		return Args{}, err
 	}

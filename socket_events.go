@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
@@ -18,7 +19,7 @@ import (
 // message goes on the tape, to be received later if the peer is away for a
 // while; Emit returns when it is there.
 func (s *Socket) Emit(event string, args ...any) (Offset, error) {
-	m, err := newMessage(event, args)
+	m, err := s.link.server.newMessage(event, args)
 	if err != nil {
 		return "", err
 	}
@@ -32,7 +33,7 @@ func (s *Socket) Volatile() Emitter { return volatileSocket{s} }
 type volatileSocket struct{ *Socket }
 
 func (s volatileSocket) Emit(event string, args ...any) (Offset, error) {
-	m, err := newMessage(event, args)
+	m, err := s.link.server.newMessage(event, args)
 	if err != nil {
 		return "", err
 	}
@@ -54,15 +55,24 @@ func (s *Socket) send(m *hub.Message) (Offset, error) {
 }
 
 // newMessage checks and encodes what an application emits.
-func newMessage(event string, args []any) (*hub.Message, error) {
+func (srv *Server) newMessage(event string, args []any) (*hub.Message, error) {
 	if packet.Reserved(event) {
 		return nil, ErrReserved
 	}
-	encoded, err := packet.Marshal(args...)
+	encoded, err := srv.marshal(args)
 	if err != nil {
 		return nil, err
 	}
 	return &hub.Message{Event: event, Args: encoded}, nil
+}
+
+// marshal encodes arguments that clients of either format can read.
+func (srv *Server) marshal(values []any) (Args, error) {
+	args, err := packet.Marshal(values...)
+	if limit := srv.cfg.Packets.MaxAttachments; err == nil && limit > 0 && args.Attachments() > limit {
+		err = fmt.Errorf("%w: %d, the limit is %d", ErrTooManyAttachments, args.Attachments(), limit)
+	}
+	return args, err
 }
 
 // deliver sends m to this socket alone.
@@ -135,9 +145,14 @@ func (s *Socket) receive(p *packet.Packet) {
 	}
 }
 
+// messageOverhead is what an event that waits keeps in memory besides its bytes
+// and its place in the mailbox. Without it a full inbox of tiny events held
+// twice what it may.
+const messageOverhead = 96
+
 // packetSize is what a packet that waits keeps in memory.
 func packetSize(p *packet.Packet) int {
-	return p.Args.Size() + len(p.Data) + len(p.Event) + len(p.Namespace)
+	return p.Args.Size() + len(p.Data) + len(p.Event) + len(p.Namespace) + messageOverhead
 }
 
 func (s *Socket) hasLeft() bool {

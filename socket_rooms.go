@@ -37,10 +37,10 @@ func (s *Socket) Leave(rooms ...string) {
 // socket that has left, those that it was in.
 func (s *Socket) Rooms() []string {
 	s.mu.Lock()
-	seat, early := s.seat, s.early
+	seat, early := s.seat, slices.Clone(s.early)
 	s.mu.Unlock()
 	if seat == nil {
-		return append([]string(nil), early...)
+		return early
 	}
 	return seat.Rooms()
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -13,25 +12,12 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/internal/leak"
 	"github.com/tutti-rt/tutti/internal/siotest"
 )
 
-// TestMain fails if a test leaves a goroutine behind.
-func TestMain(m *testing.M) {
-	before := runtime.NumGoroutine()
-	code := m.Run()
-	deadline := time.Now().Add(5 * time.Second)
-	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
-		runtime.Gosched()
-	}
-	if n := runtime.NumGoroutine(); code == 0 && n > before {
-		buf := make([]byte, 1<<20)
-		os.Stderr.Write(buf[:runtime.Stack(buf, true)])
-		os.Stderr.WriteString("goroutines left behind\n")
-		code = 1
-	}
-	os.Exit(code)
-}
+// TestMain fails if a goroutine stays behind.
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // A world is a server in a bubble of fake time, and its clients.
 type world struct {

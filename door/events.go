@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -48,15 +49,6 @@ type EventsConfig struct {
 	Trace *Trace
 }
 
-// orDefault is the rule of the house: zero means the default.
-func orDefault[T comparable](v, standard T) T {
-	var zero T
-	if v == zero {
-		return standard
-	}
-	return v
-}
-
 // The defaults that doors share.
 const (
 	defaultHeartbeat    = 25 * time.Second // below the 30 s and 60 s at which proxies lose patience
@@ -97,15 +89,15 @@ func Events(space *hub.Space, cfg EventsConfig) (*Door, error) {
 	if err = errors.Join(err, cfg.Listen.validate("Listen")); err != nil {
 		return nil, fmt.Errorf("events door: %w", err)
 	}
-	cfg.Heartbeat = orDefault(cfg.Heartbeat, defaultHeartbeat)
-	cfg.Retry = orDefault(cfg.Retry, 2*time.Second)
-	cfg.MaxRooms = orDefault(cfg.MaxRooms, defaultMaxRooms)
-	cfg.MaxQueue = orDefault(cfg.MaxQueue, defaultMaxQueue)
-	cfg.WriteTimeout = orDefault(cfg.WriteTimeout, defaultWriteTimeout)
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, defaultHeartbeat)
+	cfg.Retry = cmp.Or(cfg.Retry, 2*time.Second)
+	cfg.MaxRooms = cmp.Or(cfg.MaxRooms, defaultMaxRooms)
+	cfg.MaxQueue = cmp.Or(cfg.MaxQueue, defaultMaxQueue)
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, defaultWriteTimeout)
 
 	e := &events{Door: newDoor("events", space, policy, cfg.Log, cfg.Trace), cfg: cfg, access: newAccess(cfg.Listen)}
 	e.desk = cfg.Desk
-	e.most = orDefault(cfg.MaxStreams, defaultMaxStreams)
+	e.most = cmp.Or(cfg.MaxStreams, defaultMaxStreams)
 	e.serve = e.stream
 	return e.Door, nil
 }

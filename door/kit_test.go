@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -24,33 +23,13 @@ import (
 
 	"github.com/tutti-rt/tutti/door"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/leak"
 	"github.com/tutti-rt/tutti/internal/pipe"
 	"github.com/tutti-rt/tutti/packet"
 )
 
-// TestMain fails the package if a goroutine of a door survives its tests.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if code == 0 && leaked() {
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// leaked gives way to goroutines that are ending, and reports whether some stay.
-func leaked() bool {
-	var stacks string
-	for range 100_000 {
-		buf := make([]byte, 1<<20)
-		stacks = string(buf[:runtime.Stack(buf, true)])
-		if !strings.Contains(stacks, "tutti/door.(") && !strings.Contains(stacks, "internal/websocket.(") {
-			return false
-		}
-		runtime.Gosched()
-	}
-	fmt.Fprintln(os.Stderr, "leaked goroutines:\n"+stacks)
-	return true
-}
+// TestMain fails if a goroutine stays behind.
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 const secret = "0123456789abcdef-secret"
 

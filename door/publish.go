@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -91,11 +92,11 @@ func Publish(space *hub.Space, cfg PublishConfig) (*Door, error) {
 	if err = errors.Join(err, cfg.Publish.validate("Publish")); err != nil {
 		return nil, fmt.Errorf("publish door: %w", err)
 	}
-	cfg.MaxBody = orDefault(cfg.MaxBody, 1_000_000)
-	cfg.MaxRooms = orDefault(cfg.MaxRooms, defaultMaxRooms)
-	cfg.ReadTimeout = orDefault(cfg.ReadTimeout, 10*time.Second)
-	rate := limit.Rate{PerSecond: orDefault(cfg.Rate, 10), Burst: orDefault(cfg.Burst, 50)}
-	keyRate := limit.Rate{PerSecond: orDefault(cfg.KeyRate, 1000), Burst: orDefault(cfg.KeyBurst, 2000)}
+	cfg.MaxBody = cmp.Or(cfg.MaxBody, 1_000_000)
+	cfg.MaxRooms = cmp.Or(cfg.MaxRooms, defaultMaxRooms)
+	cfg.ReadTimeout = cmp.Or(cfg.ReadTimeout, 10*time.Second)
+	rate := limit.Rate{PerSecond: cmp.Or(cfg.Rate, 10), Burst: cmp.Or(cfg.Burst, 50)}
+	keyRate := limit.Rate{PerSecond: cmp.Or(cfg.KeyRate, 1000), Burst: cmp.Or(cfg.KeyBurst, 2000)}
 
 	p := &publisher{
 		Door: newDoor("publish", space, policy, cfg.Log, cfg.Trace), cfg: cfg, access: newAccess(cfg.Publish),

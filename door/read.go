@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,8 +101,8 @@ func newReading(kind string, space *hub.Space, cfg ReadConfig, ask func(context.
 	d := &reading{
 		Door: newDoor(kind, space, policy, cfg.Log, cfg.Trace), access: newAccess(cfg.Read), ask: ask,
 		quota: newQuota(
-			limit.Rate{PerSecond: orDefault(cfg.Rate, 10), Burst: orDefault(cfg.Burst, 50)},
-			limit.Rate{PerSecond: orDefault(cfg.KeyRate, 1000), Burst: orDefault(cfg.KeyBurst, 2000)}, len(cfg.Read.Keys)),
+			limit.Rate{PerSecond: cmp.Or(cfg.Rate, 10), Burst: cmp.Or(cfg.Burst, 50)},
+			limit.Rate{PerSecond: cmp.Or(cfg.KeyRate, 1000), Burst: cmp.Or(cfg.KeyBurst, 2000)}, len(cfg.Read.Keys)),
 	}
 	d.desk = cfg.Desk
 	d.serve = d.read

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -111,19 +112,19 @@ func WebSocket(space *hub.Space, cfg WebSocketConfig) (*Door, error) {
 		cfg.Listen = Access{Rooms: []string{"*"}}
 		cfg.Publish = cfg.Listen
 	}
-	cfg.Heartbeat = orDefault(cfg.Heartbeat, defaultHeartbeat)
-	cfg.MaxRooms = orDefault(cfg.MaxRooms, defaultMaxRooms)
-	cfg.MaxMessage = orDefault(cfg.MaxMessage, defaultMaxMessage)
-	cfg.MaxQueue = orDefault(cfg.MaxQueue, defaultMaxQueue)
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, defaultHeartbeat)
+	cfg.MaxRooms = cmp.Or(cfg.MaxRooms, defaultMaxRooms)
+	cfg.MaxMessage = cmp.Or(cfg.MaxMessage, defaultMaxMessage)
+	cfg.MaxQueue = cmp.Or(cfg.MaxQueue, defaultMaxQueue)
 
 	d := &webSockets{
 		Door: newDoor("websocket", space, policy, cfg.Log, cfg.Trace), cfg: cfg,
 		listen: newAccess(cfg.Listen), publish: newAccess(cfg.Publish),
-		rate:  limit.Rate{PerSecond: orDefault(cfg.Rate, 200), Burst: orDefault(cfg.Burst, 400)},
+		rate:  limit.Rate{PerSecond: cmp.Or(cfg.Rate, 200), Burst: cmp.Or(cfg.Burst, 400)},
 		beats: wheel.New(100 * time.Millisecond), ping: websocket.PreparePing(),
 	}
 	d.desk = cfg.Desk
-	d.most = orDefault(cfg.MaxStreams, defaultMaxStreams)
+	d.most = cmp.Or(cfg.MaxStreams, defaultMaxStreams)
 	d.serve = d.accept
 	return d.Door, nil
 }

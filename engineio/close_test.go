@@ -3,6 +3,7 @@ package engineio_test
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -43,7 +44,8 @@ func TestServerCloses(t *testing.T) {
 			}
 			p.send("4unheard")
 			time.Sleep(29 * time.Second)
-			p.want("4last\x1e4words\x1e1")
+			p.want("4last\x1e4words")
+			p.want("1")
 			p.wantGone("closed")
 			h.wantGot(e)
 		})
@@ -57,7 +59,8 @@ func TestServerCloses(t *testing.T) {
 			e.say(strings.Repeat("a", 40), strings.Repeat("b", 40))
 			e.Close(engineio.ReasonForcedServerClose)
 			p.want("4" + strings.Repeat("a", 40))
-			p.want("4" + strings.Repeat("b", 40) + "\x1e1")
+			p.want("4" + strings.Repeat("b", 40))
+			p.want("1")
 			p.wantGone("closed")
 		})
 	})
@@ -187,6 +190,36 @@ func TestBinaryOverWebSocket(t *testing.T) {
 	})
 }
 
+// A body that does not say how long it is may not be longer either.
+func TestTooBigOverPolling(t *testing.T) {
+	var hit []string
+	cfg := calm
+	cfg.MaxPayload = 100
+	cfg.Trace = &engineio.Trace{LimitHit: func(l string) { hit = append(hit, l) }}
+	run(t, cfg, func(h *harness) {
+		p := h.poll("")
+		for _, tt := range []struct {
+			rule         string
+			size, status int
+			body         string
+		}{
+			{"as big as may be", 99, 200, "ok"},
+			{"a byte too big", 100, 413, ""},
+			{"the session has gone on", 10, 200, "ok"},
+		} {
+			body := "4" + strings.Repeat("x", tt.size)
+			h.want(tt.rule, p.post(body), tt.status, tt.body)
+			chunked := struct{ io.Reader }{strings.NewReader(body)} // of a length that nobody knows
+			h.want(tt.rule+", chunked", h.doContext(context.Background(), "POST", p.query, chunked), tt.status, tt.body)
+		}
+		big, small := strings.Repeat("x", 99), strings.Repeat("x", 10)
+		h.wantGot(h.last(), big, big, small, small)
+		if got := strings.Join(hit, ","); got != "MaxPayload,MaxPayload" {
+			t.Errorf("limits hit: %s", got)
+		}
+	})
+}
+
 func TestTooBigOverWebSocket(t *testing.T) {
 	cfg := calm
 	cfg.MaxPayload = 100
@@ -304,7 +337,8 @@ func TestShutdown(t *testing.T) {
 		h.want("a GET that waits", <-pending, 200, "1")
 		h.want("no new sessions", h.do("GET", "EIO=4&transport=polling", ""), 503, "")
 		h.want("no new sessions", h.refused("EIO=4&transport=websocket"), 503, "")
-		between.want("4unread\x1e1")
+		between.want("4unread")
+		between.want("1")
 		w.want("4last")
 		w.wantEnd("shutdown", 1000)
 		if err := <-done; err != nil {
@@ -405,7 +439,8 @@ func TestAcceptorSendsAndCloses(t *testing.T) {
 		w.wantEnd("closed at once", 1000)
 		h.wantClosed(h.last(), "closed at once", engineio.ReasonForcedServerClose)
 		p := h.poll("EIO=4&close=1")
-		p.want("4welcome\x1e1")
+		p.want("4welcome")
+		p.want("1")
 		h.wantClosed(h.last(), "closed at once", engineio.ReasonForcedServerClose)
 	})
 }

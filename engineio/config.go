@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,8 +34,8 @@ type Config struct {
 	// announced payload with packets of 100 bytes stays below it. Negative means no limit.
 	MaxPackets int
 	// MaxQueue is how many bytes may wait for a peer. A Send that would exceed it closes the session with
-	// [ErrTooSlow]; when nothing waits for the peer, a frame of any size passes. Over polling every frame counts 64
-	// bytes more than its message. Default 1 MiB; negative means no limit.
+	// [ErrTooSlow]; when nothing waits for the peer, a frame of any size passes. Every frame counts 64 bytes more than
+	// its message. Default 1 MiB; negative means no limit.
 	MaxQueue int
 	// MaxSessions is how many sessions may exist; more handshakes are answered 503. Zero or negative means no limit.
 	MaxSessions int
@@ -117,15 +118,15 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	check(c.Cookie == nil || c.Cookie.Name != "", "Cookie has no name")
 
-	c.PingInterval = or(c.PingInterval, 25*time.Second)
-	c.PingTimeout = or(c.PingTimeout, 20*time.Second)
-	c.UpgradeTimeout = or(c.UpgradeTimeout, 10*time.Second)
-	c.ConfirmTimeout = or(c.ConfirmTimeout, 45*time.Second)
-	c.WriteTimeout = or(c.WriteTimeout, 10*time.Second)
-	c.MaxPayload = or(c.MaxPayload, 1_000_000)
-	c.MaxPackets = or(c.MaxPackets, 10_000)
-	c.MaxQueue = or(c.MaxQueue, 1<<20)
-	c.HTTPCompression = or(c.HTTPCompression, 1024)
+	c.PingInterval = cmp.Or(c.PingInterval, 25*time.Second)
+	c.PingTimeout = cmp.Or(c.PingTimeout, 20*time.Second)
+	c.UpgradeTimeout = cmp.Or(c.UpgradeTimeout, 10*time.Second)
+	c.ConfirmTimeout = cmp.Or(c.ConfirmTimeout, 45*time.Second)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
+	c.MaxPayload = cmp.Or(c.MaxPayload, 1_000_000)
+	c.MaxPackets = cmp.Or(c.MaxPackets, 10_000)
+	c.MaxQueue = cmp.Or(c.MaxQueue, 1<<20)
+	c.HTTPCompression = cmp.Or(c.HTTPCompression, 1024)
 	c.Transports = slices.Clone(c.Transports)
 	if len(c.Transports) == 0 {
 		c.Transports = []string{polling, webSocket}
@@ -138,15 +139,6 @@ func (c Config) withDefaults() (Config, error) {
 		c.Trace = &Trace{}
 	}
 	return c, errors.Join(errs...)
-}
-
-// or returns v, or def if v is zero.
-func or[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
 }
 
 // upgrades reports whether a polling session may move to WebSocket.

@@ -229,7 +229,9 @@ func (t *pollTransport) take(gone error) ([]*Frame, *refusal) {
 	}
 	if len(t.queue) == 0 {
 		t.queue = nil
-		if t.status == draining {
+		// The close packet leaves in an answer of its own. A stock client puts off what a packet says until it has
+		// read the whole answer, so that a close packet in the same one would overtake a namespace's farewell.
+		if t.status == draining && n == 0 {
 			t.status = ended
 			frames = append(frames, frameClose)
 		}

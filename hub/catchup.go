@@ -27,14 +27,16 @@ func (s *Seat) catchUp() {
 		return
 	}
 	s.pumping = true
+	head := s.space.head
 	// Started here, ended when the seat is level, not ready or closed, waited
 	// for by Hub.Close.
-	s.space.hub.pumps.Go(s.pump)
+	s.space.hub.pumps.Go(func() { s.pump(head) })
 }
 
 // pump hands a seat what it is owed until it is level with the space or cannot
-// take more.
-func (s *Seat) pump() {
+// take more. head is where the space was before the tape is read: all of the
+// tape up to there can be read.
+func (s *Seat) pump(head Position) {
 	for {
 		list, err := s.space.tape.after(s.at(), chunk)
 		if err != nil {
@@ -43,32 +45,39 @@ func (s *Seat) pump() {
 			s.space.evicted(s, err)
 			return
 		}
-		owed, more := s.pick(list)
-		if !more || !s.hand(owed, list) {
+		owed, next := s.pick(list, head)
+		if next == 0 || !s.hand(owed, list) {
 			return
 		}
+		head = next
 	}
 }
 
-// pick returns those messages that the seat is owed, and false if there is
-// nothing more to do.
-func (s *Seat) pick(list []*Message) (owed []*Message, more bool) {
+// pick returns those messages that the seat is owed, and where the space is now,
+// or 0 if there is nothing more to do.
+func (s *Seat) pick(list []*Message, head Position) (owed []*Message, next Position) {
 	s.space.order.do(func() {
-		switch {
-		case s.index < 0:
+		if s.index < 0 {
 			s.pumping = false
-		case len(list) == 0 && s.at() >= s.space.head:
+			return
+		}
+		if len(list) == 0 && s.at() < head {
+			// Positions that no message has: it was erased, or they were
+			// reserved by a process that died.
+			s.cursor.Store(uint64(head))
+		}
+		if len(list) == 0 && s.at() >= s.space.head {
 			s.pumping, s.behind = false, false
-		default:
-			more = true
-			for _, m := range list {
-				if s.owes(m) {
-					owed = append(owed, m)
-				}
+			return
+		}
+		next = s.space.head
+		for _, m := range list {
+			if s.owes(m) {
+				owed = append(owed, m)
 			}
 		}
 	})
-	return owed, more
+	return owed, next
 }
 
 // hand delivers messages as long as the member is ready, and says whether all

@@ -99,8 +99,9 @@ func (sp *Space) Next() Offset {
 	return o
 }
 
-// Erase removes a message from a room's history and from the tape, for good.
-// Who has received it keeps it.
+// Erase removes a message from a room's history and from the tape, for good: it
+// returns when a loss of power does not bring it back. Who has received it keeps
+// it.
 func (sp *Space) Erase(ctx context.Context, room string, o Offset) error {
 	if sp.tape == nil {
 		return ErrNoHistory
@@ -121,10 +122,5 @@ func (sp *Space) EraseRoom(ctx context.Context, room string) error {
 }
 
 func (sp *Space) erase(ctx context.Context, e Erasure) error {
-	g := sp.tape.enqueue(nil, e)
-	if err := g.wait(ctx); err != nil {
-		return err
-	}
-	sp.tape.forget(e)
-	return nil
+	return sp.tape.enqueue(true, nil, e).wait(ctx)
 }

@@ -62,8 +62,9 @@ const (
 	defaultMaxRoomName = 256
 )
 
-// A Hub holds the spaces of a server. It is safe for concurrent use, starts no
-// goroutine and needs no closing.
+// A Hub holds the spaces of a server. It is safe for concurrent use. Spaces with
+// memory have goroutines while something is written or read for them, for which
+// Close waits; a hub without needs no closing.
 type Hub struct {
 	cfg   Config
 	epoch string
@@ -131,11 +132,14 @@ func (h *Hub) Close() {
 }
 
 // Forget drops the space of a namespace that nobody will use again. Seats in
-// it keep working among themselves; a later call of Space makes a new one.
+// it keep working among themselves; a later call of Space makes a new one. A
+// space with memory stays, for its members may come back.
 func (h *Hub) Forget(namespace string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.spaces, namespace)
+	if sp := h.spaces[namespace]; sp != nil && !sp.Remembers() {
+		delete(h.spaces, namespace)
+	}
 }
 
 // Spaces yields the spaces there are, in no order.

@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -77,6 +78,18 @@ func (m *Memory) rule(room string) *RoomRule {
 		}
 	}
 	return nil
+}
+
+// erases says whether a log that erases e takes a message off its tape: the one
+// that was named, or one that no other history was to keep.
+func (m *Memory) erases(e Erasure, msg *Message) bool {
+	if !slices.Contains(msg.Rooms, e.Room) || m.rule(e.Room) == nil {
+		return false
+	}
+	if e.Position != 0 {
+		return msg.position == e.Position
+	}
+	return !slices.ContainsFunc(msg.Rooms, func(room string) bool { return room != e.Room && m.rule(room) != nil })
 }
 
 // MatchRoom says whether a room's name fits a pattern, in which one "*" stands

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -116,38 +115,21 @@ func (s *Seat) rise() {
 
 // Join adds the seat to rooms, all or none. A room it is in already is no
 // error. In a space with memory it returns when a member that comes back would
-// be in them.
+// be in them, whatever happens to the process or the machine.
 func (s *Seat) Join(rooms ...string) error {
 	if err := s.space.hub.checkRooms(rooms); err != nil {
 		return err
 	}
-	var (
-		saved *group
-		err   error
-	)
-	s.space.order.do(func() {
-		if err = s.join(rooms); err == nil && s.session != nil {
-			saved = s.session.save()
-		}
-	})
-	if saved != nil {
-		return saved.wait(context.Background())
-	}
-	return err
+	return s.space.move(s.alone, func(s *Seat) error { return s.join(rooms) })
 }
 
 // Leave takes the seat out of rooms. A room it is not in is no error.
 func (s *Seat) Leave(rooms ...string) {
-	var saved *group
-	s.space.order.do(func() {
-		if s.leave(rooms); s.index >= 0 && s.session != nil {
-			saved = s.session.save()
-		}
-	})
-	if saved != nil {
-		saved.wait(context.Background()) // an error is the tape's, which tells everybody
-	}
+	// An error is the tape's, which tells everybody.
+	_ = s.space.move(s.alone, func(s *Seat) error { s.leave(rooms); return nil })
 }
+
+func (s *Seat) alone() []*Seat { return []*Seat{s} }
 
 // Rooms returns the rooms the seat is in, in the order of joining unless it
 // left some. For a closed seat it returns those that it was in at the end.
@@ -204,7 +186,7 @@ func (s *Seat) End() {
 		if s.session != nil {
 			delete(s.space.sessions.byID, s.session.id)
 			s.space.kept(-1)
-			s.space.tape.enqueue([]StoredSession{{ID: s.session.id}})
+			s.space.tape.enqueue(false, []StoredSession{{ID: s.session.id}})
 			s.session = nil
 		}
 		s.rise()

@@ -61,6 +61,12 @@ type Ticket struct {
 	Name string
 }
 
+func (a *Arrival) welcome(t Ticket) {
+	if a.Welcome != nil {
+		a.Welcome(t)
+	}
+}
+
 // A session is what a space knows of a member that may come back. It is touched
 // by the operations of the space's order only.
 type session struct {
@@ -97,8 +103,9 @@ func (sp *Space) EnterSession(ctx context.Context, r Reader, a Arrival) (*Seat, 
 	}
 	s := &Seat{space: sp, member: r, reader: r, behind: true, pumping: true}
 	var (
-		saved *group
-		err   error
+		saved  *group
+		ticket Ticket
+		err    error
 	)
 	sp.order.do(func() {
 		if err = s.fits(len(rooms)); err != nil {
@@ -110,13 +117,18 @@ func (sp *Space) EnterSession(ctx context.Context, r Reader, a Arrival) (*Seat, 
 		err = s.join(rooms)
 		sp.sessions.byID[s.session.id] = s.session
 		sp.kept(1)
-		saved = s.session.save()
+		saved = sp.save(false, s) // lost with the power, its client is told
+		ticket = s.session.ticket()
 		sp.expireSessions()
 	})
 	if err != nil {
 		return nil, err
 	}
-	return sp.welcome(ctx, s, saved, a.Welcome)
+	if err = sp.greet(ctx, s, saved, func() { a.welcome(ticket) }); err != nil {
+		s.End() // nobody knows how to come back to it
+		return nil, err
+	}
+	return s, nil
 }
 
 // ResumeSession gives a returning member the seat of its session: in the rooms
@@ -137,6 +149,7 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 	s := &Seat{space: sp, member: r, reader: r, behind: true, pumping: true}
 	var (
 		saved  *group
+		ticket Ticket
 		fenced *Seat
 		err    error
 	)
@@ -166,7 +179,8 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 			s.addSince(st.Room, st.Since)
 		}
 		s.join(a.Rooms) // at most fails for too many rooms, which is no reason to lose the session
-		saved = old.save()
+		saved = sp.save(false, s)
+		ticket = old.ticket()
 	})
 	if sp.hub.cfg.Trace.Returned != nil {
 		sp.hub.cfg.Trace.Returned(sp.namespace, err)
@@ -177,24 +191,25 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 	if fenced != nil {
 		sp.evicted(fenced, ErrFenced)
 	}
-	return sp.welcome(ctx, s, saved, a.Welcome)
-}
-
-// welcome waits until the session is written, greets, and lets the seat catch
-// up.
-func (sp *Space) welcome(ctx context.Context, s *Seat, saved *group, welcome func(Ticket)) (*Seat, error) {
-	if err := saved.wait(ctx); err != nil {
-		s.End()
+	if err = sp.greet(ctx, s, saved, func() { a.welcome(ticket) }); err != nil {
+		s.Close() // cut off again: it may come back yet
 		return nil, err
 	}
-	if welcome != nil {
-		welcome(Ticket{Session: s.session.id, Name: s.session.name})
+	return s, nil
+}
+
+// greet waits until the session is written, welcomes the member, and lets the
+// seat catch up. Somebody else may have returned to the session meanwhile.
+func (sp *Space) greet(ctx context.Context, s *Seat, saved *group, welcome func()) error {
+	if err := saved.wait(ctx); err != nil {
+		return err
 	}
+	welcome()
 	sp.order.do(func() {
 		s.pumping = false
 		s.catchUp()
 	})
-	return s, nil
+	return nil
 }
 
 // resumeAt returns what a returning member has received, and after which
@@ -228,6 +243,8 @@ func newSessionID() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
+func (x *session) ticket() Ticket { return Ticket{Session: x.id, Name: x.name} }
+
 // standings returns the rooms of a session and since when it is in them.
 func (x *session) standings() []standing {
 	if x.seat == nil {
@@ -236,10 +253,20 @@ func (x *session) standings() []standing {
 	return x.seat.standings()
 }
 
-// save has the session's record written, and returns the group to wait for.
-func (x *session) save() *group {
-	rec := sessionRecord{Name: x.name, Owner: x.owner, Start: x.start, Generation: x.generation, Rooms: x.standings()}
-	return x.seat.space.tape.enqueue([]StoredSession{{ID: x.id, Body: rec.append(nil)}})
+// save has the records of those seats' sessions written that have one, and
+// returns the group to wait for, nil if none has.
+func (sp *Space) save(sync bool, seats ...*Seat) *group {
+	var records []StoredSession
+	for _, s := range seats {
+		if x := s.session; x != nil {
+			rec := sessionRecord{Name: x.name, Owner: x.owner, Start: x.start, Generation: x.generation, Rooms: s.standings()}
+			records = append(records, StoredSession{ID: x.id, Body: rec.append(nil)})
+		}
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	return sp.tape.enqueue(sync, records)
 }
 
 func (x *sessions) find(id, owner string) (*session, error) {
@@ -286,7 +313,7 @@ func (sp *Space) expireSessions() {
 	sp.kept(-n)
 	clear(sp.sessions.gone[:n])
 	sp.sessions.gone = sp.sessions.gone[n:]
-	sp.tape.enqueue(removed)
+	sp.tape.enqueue(false, removed)
 }
 
 // loadSessions takes over the sessions of before. They count as gone from now

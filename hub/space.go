@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 )
@@ -227,29 +228,46 @@ func (sp *Space) Rooms() []string {
 }
 
 // Join lets every member of an address join rooms. Members that may not be in
-// so many rooms stay as they were, and the error says so; the others join.
+// so many rooms stay as they were, and the error says so; the others join, with
+// what [Seat.Join] promises.
 func (sp *Space) Join(to Address, rooms ...string) error {
 	if err := sp.hub.checkRooms(rooms); err != nil {
 		return err
 	}
-	var err error
-	sp.order.do(func() {
-		for _, s := range sp.collect(to) {
-			if e := s.join(rooms); e != nil {
-				err = e
-			}
-		}
-	})
-	return err
+	return sp.move(func() []*Seat { return sp.collect(to) }, func(s *Seat) error { return s.join(rooms) })
 }
 
 // Leave lets every member of an address leave rooms.
 func (sp *Space) Leave(to Address, rooms ...string) {
+	// An error is the tape's, which tells everybody.
+	_ = sp.move(func() []*Seat { return sp.collect(to) }, func(s *Seat) error { s.leave(rooms); return nil })
+}
+
+// move changes the rooms of seats. It returns when those that come back do so to
+// the rooms they are in now, also after a loss of power: in a room less, a client
+// would take silence for peace.
+func (sp *Space) move(who func() []*Seat, change func(*Seat) error) error {
+	var (
+		saved *group
+		err   error
+	)
 	sp.order.do(func() {
-		for _, s := range sp.collect(to) {
-			s.leave(rooms)
+		var moved []*Seat
+		for _, s := range who() {
+			before := len(s.places)
+			if e := change(s); e != nil {
+				err = e
+			}
+			if s.session != nil && len(s.places) != before {
+				moved = append(moved, s)
+			}
 		}
+		saved = sp.save(true, moved...)
 	})
+	if saved == nil {
+		return err
+	}
+	return errors.Join(err, saved.wait(context.Background()))
 }
 
 // collect copies the seats of an address, for operations that change the rooms

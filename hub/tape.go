@@ -39,6 +39,7 @@ type group struct {
 	messages []*Message
 	sessions []StoredSession
 	erase    []Erasure
+	sync     bool          // it must survive the machine, whatever the messages demand
 	written  chan struct{} // closed when err is set
 	err      error
 }
@@ -116,9 +117,9 @@ func (t *tape) append(ctx context.Context, m *Message) (Position, bool, error) {
 
 // enqueue has session records and erasures written, after what was appended or
 // enqueued before. They survive the death of the process when the group that it
-// returns is written, and that of the machine as soon as a message written
-// later does. It does not wait.
-func (t *tape) enqueue(sessions []StoredSession, erase ...Erasure) *group {
+// returns is written; that of the machine then, too, if sync asks for it, else as
+// soon as something written later does. It does not wait.
+func (t *tape) enqueue(sync bool, sessions []StoredSession, erase ...Erasure) *group {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.refusalLocked(); err != nil {
@@ -129,6 +130,7 @@ func (t *tape) enqueue(sessions []StoredSession, erase ...Erasure) *group {
 	g := t.groupLocked()
 	g.sessions = append(g.sessions, sessions...)
 	g.erase = append(g.erase, erase...)
+	g.sync = g.sync || sync
 	return g
 }
 
@@ -210,7 +212,7 @@ func (t *tape) write() {
 
 // commit writes a group, and says whether it had to survive the machine.
 func (t *tape) commit(g *group, trim Position) (sync bool, err error) {
-	b := &Batch{Sessions: g.sessions, Erase: g.erase, Trim: trim, Messages: make([]NewMessage, len(g.messages))}
+	b := &Batch{Sync: g.sync, Sessions: g.sessions, Erase: g.erase, Trim: trim, Messages: make([]NewMessage, len(g.messages))}
 	for i, m := range g.messages {
 		body, err := appendRecord(nil, m)
 		if err != nil {
@@ -239,6 +241,9 @@ func (t *tape) settle(g *group, failed error) (grown int64) {
 	} else {
 		for _, m := range g.messages {
 			t.recent.add(m, t.memory.MaxBytes)
+		}
+		for _, e := range g.erase {
+			t.recent.erase(func(m *Message) bool { return t.memory.erases(e, m) })
 		}
 	}
 	grown, t.told = t.recent.bytes-t.told, t.recent.bytes
@@ -330,6 +335,23 @@ func (r *recent) drop(n int) {
 	r.list = r.list[n:]
 }
 
+// erase drops what a log erases from its tape. The list is made anew: who reads
+// has a part of the old one.
+func (r *recent) erase(gone func(*Message) bool) {
+	if !slices.ContainsFunc(r.list, gone) {
+		return
+	}
+	list := make([]*Message, 0, len(r.list))
+	for _, m := range r.list {
+		if gone(m) {
+			r.bytes -= int64(m.size)
+		} else {
+			list = append(list, m)
+		}
+	}
+	r.list = list
+}
+
 func (r *recent) after(p Position, limit int) ([]*Message, bool) {
 	if p < r.floor {
 		return nil, false
@@ -385,13 +407,4 @@ func (x *ids) add(m *Message, g *group, window time.Duration) {
 		x.young, x.old, x.turned = make(map[idKey]appended), x.young, m.Time
 	}
 	x.young[idKey{m.Publisher, m.ID}] = appended{m.position, g}
-}
-
-// forget drops what was erased from memory.
-func (t *tape) forget(e Erasure) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.recent.list = slices.DeleteFunc(slices.Clone(t.recent.list), func(m *Message) bool {
-		return slices.Contains(m.Rooms, e.Room) && (e.Position == 0 || m.position == e.Position)
-	})
 }

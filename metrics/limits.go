@@ -3,7 +3,7 @@ package metrics
 // limitNames are the limits that each stage reports, in its words.
 var limitNames = map[string][]string{
 	"engine": {"ConfirmTimeout", "MaxPackets", "MaxPayload", "MaxQueue", "MaxSessions", "UpgradeTimeout", "WriteTimeout"},
-	"server": {"attachment timeout", "data", "dynamic namespaces", "event", "id", "inbox", "namespaces", "pending calls"},
+	"server": {"attachment timeout", "auth", "data", "dynamic namespaces", "event", "id", "inbox", "namespaces", "pending calls"},
 	"hub":    {"room name", "rooms"},
 	"door":   {"body", "calls", "data", "event", "event name", "id", "message", "queue", "rate", "rooms", "streams", "write"},
 }

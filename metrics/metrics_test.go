@@ -8,12 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,26 +19,13 @@ import (
 	"github.com/tutti-rt/tutti/door"
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/leak"
 	"github.com/tutti-rt/tutti/internal/siotest"
 	"github.com/tutti-rt/tutti/metrics"
 )
 
-// TestMain fails if a test leaves a goroutine behind.
-func TestMain(m *testing.M) {
-	before := runtime.NumGoroutine()
-	code := m.Run()
-	deadline := time.Now().Add(5 * time.Second)
-	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
-		runtime.Gosched()
-	}
-	if n := runtime.NumGoroutine(); code == 0 && n > before {
-		buf := make([]byte, 1<<20)
-		os.Stderr.Write(buf[:runtime.Stack(buf, true)])
-		os.Stderr.WriteString("goroutines left behind\n")
-		code = 1
-	}
-	os.Exit(code)
-}
+// TestMain fails if a goroutine stays behind.
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // scrape reads the page as Prometheus does: from a series, such as
 // tutti_sessions_closed_total{reason="ping timeout"}, to its value.

@@ -60,11 +60,11 @@ func (a Args) Size() int {
 	return n
 }
 
+// Attachments is the number of binary values in the arguments.
+func (a Args) Attachments() int { return len(a.attachments) }
+
 // HasBinary tells whether an argument is or contains binary data.
 func (a Args) HasBinary() bool { return len(a.attachments) > 0 }
-
-// Attachments is how many pieces of binary data the arguments contain.
-func (a Args) Attachments() int { return len(a.attachments) }
 
 // At returns argument i. Like a slice it panics if there is none. It reads
 // over the arguments before i: use [Args.All] to go through them.

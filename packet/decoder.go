@@ -34,12 +34,16 @@ const (
 	faultMessagePack = "invalid MessagePack"
 )
 
+// DefaultAttachments is how many attachments a packet of the JSON form may have
+// by default: what stock clients take before they close the connection.
+const DefaultAttachments = 10
+
 const (
-	defaultAttachments = 10
-	defaultDepth       = 512
-	defaultNamespace   = 1024
-	defaultEvent       = 4096
-	defaultBytes       = 16 << 20
+	defaultBinaries  = 1000
+	defaultDepth     = 512
+	defaultNamespace = 1024
+	defaultEvent     = 4096
+	defaultBytes     = 16 << 20
 
 	// hardDepth holds where a limit is "none": what encoding/json can read.
 	hardDepth = 10_000
@@ -49,9 +53,12 @@ const (
 // connected to a namespace yet. Zero means the default, negative none.
 type Limits struct {
 	// MaxAttachments in one packet. Default 10, as with socket.io-parser 4.2.6,
-	// whose peers could hoard any number before (CVE-2026-33151). It counts for
-	// both formats, for what one peer sends in MessagePack others read as JSON.
+	// whose peers could hoard any number before (CVE-2026-33151).
 	MaxAttachments int
+
+	// MaxBinaries in one packet of the MessagePack form, where binary data is a
+	// value like any other and stock clients know no limit. Default 1,000.
+	MaxBinaries int
 
 	// MaxDepth of arrays and objects within one another in a payload, the
 	// array of the arguments included. Node has no limit. Default 512: beyond
@@ -74,7 +81,8 @@ type Limits struct {
 
 func (l Limits) orDefault() Limits {
 	return Limits{
-		MaxAttachments: limit(l.MaxAttachments, defaultAttachments, math.MaxInt),
+		MaxAttachments: limit(l.MaxAttachments, DefaultAttachments, math.MaxInt),
+		MaxBinaries:    limit(l.MaxBinaries, defaultBinaries, math.MaxInt),
 		MaxDepth:       limit(l.MaxDepth, defaultDepth, hardDepth),
 		MaxNamespace:   limit(l.MaxNamespace, defaultNamespace, math.MaxInt),
 		MaxEvent:       limit(l.MaxEvent, defaultEvent, math.MaxInt),

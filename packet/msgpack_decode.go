@@ -326,7 +326,7 @@ func (u *unpacker) key() bool {
 }
 
 func (u *unpacker) binary(data []byte) bool {
-	if len(u.attachments) >= u.limits.MaxAttachments {
+	if len(u.attachments) >= u.limits.MaxBinaries {
 		return u.fail(faultCount)
 	}
 	u.out = appendPlaceholder(u.out, len(u.attachments))

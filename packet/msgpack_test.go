@@ -209,7 +209,7 @@ func TestMessagePackRefuses(t *testing.T) {
 			"forged": "83a47479706502a36e7370a12fa46461746193a178c4010182ac5f706c616365686f6c646572c3a36e756d00",
 		},
 		"too many attachments": {
-			"eleven": "83a47479706502a36e7370a12fa4646174619ca178" + strings.Repeat("c400", 11),
+			"1,001": "83a47479706502a36e7370a12fa464617461dc03eaa178" + strings.Repeat("c400", 1001),
 		},
 		"nested too deep": {
 			"arrays":             "83a47479706502a36e7370a12fa46461746192a178" + strings.Repeat("91", 100_000),

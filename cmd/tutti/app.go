@@ -171,6 +171,7 @@ func serverConfig(s config.Settings, log *slog.Logger) tutti.Config {
 		Engine: engineConfig(s),
 		Packets: packet.Limits{
 			MaxAttachments: int(s.Limit.Attachments),
+			MaxBinaries:    int(s.Limit.Binaries),
 			MaxDepth:       int(s.Limit.Depth),
 			MaxNamespace:   int(s.Limit.NamespaceName),
 			MaxEvent:       int(s.Limit.EventName),
@@ -184,6 +185,7 @@ func serverConfig(s config.Settings, log *slog.Logger) tutti.Config {
 		},
 		MaxNamespaces:     int(s.Limit.Namespaces),
 		MaxDynamic:        int(s.Limit.Dynamic),
+		MaxAuth:           int(s.Limit.Auth),
 		MaxInbox:          int(s.Limit.Inbox),
 		MaxPendingCalls:   int(s.Limit.Calls),
 		AttachmentTimeout: s.Timeout.Attachment,

@@ -49,9 +49,9 @@ func TestEverySetting(t *testing.T) {
 		"--origin": "https://a.example", "--credentials": "true", "--allow-eio3": "true", "--transport": "polling", "--cookie": "io",
 		"--door-listen": "news", "--door-publish": "news", "--door-key": "backend 0123456789abcdef news",
 		"--ping-interval": "7s", "--ping-timeout": "7s", "--timeout-upgrade": "7s", "--timeout-connect": "7s", "--timeout-write": "7s",
-		"--limit-payload": "70000", "--limit-packet": "7MB", "--limit-queue": "7MB", "--limit-inbox": "7MB", "--limit-sessions": "7",
+		"--limit-payload": "70000", "--limit-packet": "7MB", "--limit-queue": "7MB", "--limit-inbox": "7MB", "--limit-auth": "7", "--limit-sessions": "7",
 		"--limit-namespaces": "7", "--limit-rooms": "7", "--limit-calls": "7", "--limit-attachments": "7",
-		"--timeout-attachment": "7s", "--limit-dynamic": "7", "--limit-batch": "7", "--limit-depth": "7",
+		"--timeout-attachment": "7s", "--limit-dynamic": "7", "--limit-batch": "7", "--limit-depth": "7", "--limit-binaries": "7",
 		"--limit-namespace-name": "7", "--limit-room-name": "7", "--limit-event-name": "7",
 		"--door-streams": "7", "--door-rooms": "7", "--door-retry": "7s", "--door-rate": "7", "--door-burst": "7",
 		"--door-publish-rate": "7", "--door-publish-burst": "7", "--door-key-rate": "7", "--door-key-burst": "7",
@@ -144,5 +144,20 @@ func TestURL(t *testing.T) {
 		if got := urlOf(&net.TCPAddr{IP: net.ParseIP(tt.ip), Port: 80}); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.ip, got, tt.want)
 		}
+	}
+}
+
+// Panics of handlers and a listener that can't accept are for operators; what
+// else net/http complains of is what peers do.
+func TestComplaints(t *testing.T) {
+	var out strings.Builder
+	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	complain := newHTTPServer(nil, nil, config.Settings{}, log).ErrorLog
+	complain.Print("http: TLS handshake error from 192.0.2.1:1: EOF")
+	complain.Print("http: panic serving 192.0.2.1:1: oh")
+	complain.Print("http: Accept error: too many open files; retrying in 5ms")
+	if got := out.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, `level=ERROR msg="http: panic`) ||
+		!strings.Contains(got, `level=WARN msg="http: Accept`) {
+		t.Errorf("logged: %s", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -176,11 +177,28 @@ func newHTTPServer(l net.Listener, h http.Handler, s config.Settings, log *slog.
 			ReadHeaderTimeout: s.Timeout.Header,
 			IdleTimeout:       s.Timeout.Idle,
 			MaxHeaderBytes:    int(s.Limit.Header),
-			// What net/http complains of is what peers do wrong.
-			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			ErrorLog:          stdlog.New(complaints{log}, "", 0),
 		},
 		listener: l,
 	}
+}
+
+// complaints takes what net/http has to say. Mostly that is what peers do wrong,
+// but operators want to hear of handlers that panic, and of a listener that can't
+// accept because the process has too many files open.
+type complaints struct{ log *slog.Logger }
+
+// Write logs one complaint.
+func (c complaints) Write(p []byte) (int, error) {
+	text, level := strings.TrimSpace(string(p)), slog.LevelDebug
+	switch {
+	case strings.HasPrefix(text, "http: panic serving"):
+		level = slog.LevelError
+	case strings.HasPrefix(text, "http: Accept error"):
+		level = slog.LevelWarn
+	}
+	c.log.Log(context.Background(), level, text)
+	return len(p), nil
 }
 
 // serve returns when the server was shut down, nil, or can't accept any more.

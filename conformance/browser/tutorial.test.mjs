@@ -93,20 +93,25 @@ describe("a Socket.IO page, with --static and --relay", () => {
 });
 
 describe("a WebSocket page, with --static and --relay-text", () => {
-  const folder = site({
-    "index.html": html(`<script>${list}
-  const address = new URL("/ws", location);
-  address.protocol = "ws:";
-  const socket = new WebSocket(address);
+  const script = (address) => html(`<script>${list}
+  const socket = new WebSocket(${address});
   socket.onopen = () => (window.ready = true);
   socket.onmessage = ({ data }) => show(data);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     socket.send(input.value);
   });
-</script>`),
+</script>`);
+  const folder = site({
+    "index.html": script("location"),
+    "old.html": script(`"ws://" + location.host + "/"`),
+    "door.html": script(`"ws://" + location.host + "/ws"`),
   });
-  const server = tutti("serve", "--static", folder, "--relay-text");
 
-  test("what one sends, all receive", (t) => talk(t, server, "/"));
+  for (const [where, path] of [["where the page itself is", "/"], ["at the root", "/old.html"], ["at /ws", "/door.html"]]) {
+    describe(where, () => {
+      const server = tutti("serve", "--static", folder, "--relay-text");
+      test("what one sends, all receive", (t) => talk(t, server, path));
+    });
+  }
 });

@@ -194,7 +194,15 @@ function checkEnds(ledger, views, acked, found) {
 
 function figures(ledger, views, acked) {
   const sum = (list, f) => list.reduce((total, x) => total + f(x), 0);
-  const latencies = views.flatMap((v) => v.first.filter((d) => d.message.acked).map((d) => d.at - d.message.ackedAt));
+  let worst = { ms: 0, words: "" };
+  for (const { subscriber, first } of views) {
+    for (const { message, at } of first) {
+      const ms = message.acked ? at - message.ackedAt : 0;
+      if (ms <= worst.ms) continue;
+      const seconds = ((at - ledger.began) / 1000).toFixed(1);
+      worst = { ms, words: `${subscriber.name} (${subscriber.way?.name}) got ${message.id} at ${seconds} s, ${ms} ms after its ack` };
+    }
+  }
   return {
     acked: acked.length,
     retried: sum([...ledger.messages.values()], (m) => (m.tries > 1 ? 1 : 0)),
@@ -203,7 +211,7 @@ function figures(ledger, views, acked) {
     recovered: sum(ledger.subscribers, (s) => s.reconnects - s.unrecovered.length),
     publisherReconnects: sum(ledger.publishers, (p) => p.reconnects),
     publisherRecovered: sum(ledger.publishers, (p) => p.reconnects - p.unrecovered.length),
-    worstLatency: latencies.reduce((worst, ms) => Math.max(worst, ms), 0),
+    worst,
   };
 }
 

@@ -12,6 +12,7 @@ export class Ledger {
   messages = new Map(); // by id
   subscribers = [];
   publishers = [];
+  began = Date.now();
   exits = []; // of the server that nobody asked for
   refusals = new Map(); // the errors that publishes were answered with, and how often
 

@@ -48,7 +48,7 @@ function append(record, done = () => {}) {
   if (bug("early-ack") && record.type === "message") {
     done(apply(record));
     queue.push({ record, early: true });
-    return setTimeout(write, 50);
+    return setTimeout(write, 300);
   }
   queue.push({ record, done });
   write();

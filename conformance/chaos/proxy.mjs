@@ -23,7 +23,7 @@ export class Proxy {
   }
 
   #accept(down) {
-    if (this.#offline) return void down.resetAndDestroy();
+    if (this.#offline) return void reset(down);
     const link = new Link(down, net.connect({ host: this.#target.hostname, port: this.#target.port, allowHalfOpen: true }), (chunk) => this.#ration(link, chunk));
     this.#links.add(link);
     link.ended.then(() => this.#links.delete(link));
@@ -117,7 +117,7 @@ class Link {
   /** What was reset on one side is reset on the other; an orderly end has been passed on by "end". */
   #spread() {
     for (const [side, other] of [[this.#down, this.#up], [this.#up, this.#down]]) {
-      if (side.destroyed && (side.errored || !side.readableEnded)) other.resetAndDestroy();
+      if (side.destroyed && (side.errored || !side.readableEnded)) reset(other);
     }
   }
 
@@ -138,18 +138,24 @@ class Link {
   forget(told) {
     this.hold();
     this.#forgotten = true;
-    if (told) this.#down.resetAndDestroy();
+    if (told) reset(this.#down);
   }
 
   /** breakOff lets the client have these last bytes. */
   breakOff(bytes) {
     this.#open = false;
     this.#down.end(bytes, () => this.#down.destroy());
-    this.#up.resetAndDestroy();
+    reset(this.#up);
   }
 
   reset() {
-    this.#down.resetAndDestroy();
-    this.#up.resetAndDestroy();
+    reset(this.#down);
+    reset(this.#up);
   }
+}
+
+/** reset ends a connection at once. After end() it must not be with a reset: Node.js 20 then never frees the handle, and never exits. */
+function reset(socket) {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }

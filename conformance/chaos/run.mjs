@@ -34,13 +34,15 @@ export async function run({ command, kind, seed, say = () => {}, ...sizes }) {
   }
   const result = check(stage.ledger);
   const failed = failures(result);
+  say(`the latest: ${result.worst.words}`);
   if (result.owed === 0 || stage.faults.length !== stage.done || (stage.faults.length === 0) !== (kind === "none")) failed.push("nothing");
   if (failed.length === 0) await rm(data, { recursive: true });
-  return { kind, ...result, failed, faults: stage.done, refused: stage.ledger.refusals, data, output: stage.output() };
+  return { kind, ...result, failed, faults: stage.done, down: stage.down, refused: stage.ledger.refusals, data, output: stage.output() };
 }
 
 class Stage {
   done = 0; // faults
+  down = 0; // the longest that anything was away by our doing
   #proxies = [];
   #began = Date.now();
 
@@ -84,7 +86,7 @@ class Stage {
   /** play publishes and breaks things. Faults of the network that last may overlap with the next fault. */
   async play() {
     for (const p of this.ledger.publishers) p.start();
-    this.#began = Date.now();
+    this.#began = this.ledger.began = Date.now();
     const lasting = [];
     for (const fault of this.faults) {
       await sleep(Math.max(0, fault.at - (Date.now() - this.#began)));
@@ -100,6 +102,7 @@ class Stage {
   }
 
   async #network({ kind, hit, told, lasts, again, amid }) {
+    this.down = Math.max(this.down, kind === "half" ? heartbeat.interval + heartbeat.timeout : (lasts ?? again));
     const proxies = hit.map((i) => this.#proxies[i]);
     if (kind === "half") {
       for (const i of hit) this.#proxies[i].forget(told.includes(i));
@@ -114,12 +117,19 @@ class Stage {
   }
 
   async #restart({ kind, down, again }) {
+    const began = Date.now();
     for (const pause of again ? [0, again] : [0]) {
       await sleep(pause);
+      const times = [Date.now()];
       await this.#stop(kind === "kill" ? "SIGKILL" : "SIGTERM");
+      times.push(Date.now());
       await sleep(down);
+      times.push(Date.now());
       await this.server.start();
+      times.push(Date.now());
+      this.say(`  ended in ${times[1] - times[0]} ms, listened again in ${times[3] - times[2]} ms`);
     }
+    this.down = Math.max(this.down, Date.now() - began); // some clients do not make it back in between
   }
 
   /** #stop ends the server, and takes down whatever is wrong with its end. */

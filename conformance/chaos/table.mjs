@@ -20,7 +20,7 @@ const columns = [
   ["recov", (r) => ratio(r.recovered, r.reconnects)],
   ["pub recov", (r) => ratio(r.publisherRecovered, r.publisherReconnects)],
   ["retried", (r) => r.retried],
-  ["latency max", (r) => `${(r.worstLatency / 1000).toFixed(1)} s`],
+  ["latency max (down)", (r) => `${(r.worst.ms / 1000).toFixed(1)} s (${(r.down / 1000).toFixed(1)} s)`],
 ];
 
 const bold = (n) => (n === 0 ? "0" : `**${n}**`);

@@ -207,6 +207,22 @@ describe("messages over polling", () => {
   });
 });
 
+describe("polling by scripts (JSONP)", () => {
+  test("answers call the page's function, and forms carry what is sent", async () => {
+    const unwrap = (text) => JSON.parse(/^___eio\[7\]\((".*")\);$/s.exec(text)[1]);
+    const session = new Polling(server, path);
+    session.url += "&j=7";
+    const opened = unwrap((await session.poll()).text);
+    assert.match(opened, /^0\{"sid"/);
+    session.url += `&sid=${JSON.parse(opened.slice(1)).sid}`;
+    const body = new URLSearchParams({ d: "4é😀 \u2028 </script>\x1e4end" });
+    assert.equal((await session.push(body)).status, 200);
+    const { text } = await session.poll();
+    assert.doesNotMatch(text, /\u2028/, "a line separator ends a string of old JavaScript");
+    assert.equal(unwrap(text), "4é😀 \u2028 </script>\x1e4end");
+  });
+});
+
 describe("messages over WebSocket", () => {
   test("text and binary come back, each as what it was", async (t) => {
     const w = open(t);

@@ -4,12 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -19,29 +17,13 @@ import (
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/demo/chat"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/leak"
 	"github.com/tutti-rt/tutti/internal/siotest"
 	"github.com/tutti-rt/tutti/packet"
 )
 
-// TestMain fails if a test leaves a goroutine behind. Fuzzing itself does.
-func TestMain(m *testing.M) {
-	before := runtime.NumGoroutine()
-	code := m.Run()
-	if flag.Lookup("test.fuzz").Value.String() != "" {
-		os.Exit(code)
-	}
-	deadline := time.Now().Add(5 * time.Second)
-	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
-		runtime.Gosched()
-	}
-	if n := runtime.NumGoroutine(); code == 0 && n > before {
-		buf := make([]byte, 1<<20)
-		os.Stderr.Write(buf[:runtime.Stack(buf, true)])
-		os.Stderr.WriteString("goroutines left behind\n")
-		code = 1
-	}
-	os.Exit(code)
-}
+// TestMain fails if a goroutine stays behind.
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // A hall is a server with a chat in it, in a bubble of fake time.
 type hall struct {

@@ -54,7 +54,9 @@ func (s *Store) space() error {
 		if s.disk.failure.Load() != nil {
 			return s.Err()
 		}
-		full := s.unflushed.Load() > maxMemTables
+		// The first tables are small, and Pebble lets them be until they are
+		// worth writing.
+		full := s.unflushed.Load() > maxMemTables && s.db.Metrics().MemTable.Size > maxMemTables*memTableSize
 		if !full && s.deep.Swap(false) {
 			if full = s.db.Metrics().Levels[0].Sublevels > maxSublevels; full {
 				s.deep.Store(true)

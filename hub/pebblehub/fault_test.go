@@ -4,9 +4,11 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -178,5 +180,55 @@ func TestFaultWhileOpening(t *testing.T) {
 			s.Close()
 		}
 		t.Logf("%s: hit %d times", f.name, hit)
+	}
+}
+
+// TestUncommittedIsHidden: nobody reads a message before it is as durable as
+// it was to be: who has read it would miss it after a loss of power.
+func TestUncommittedIsHidden(t *testing.T) {
+	reached, release := make(chan struct{}), make(chan struct{})
+	var armed atomic.Bool
+	hold := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if armed.Load() && syncs(op) && strings.HasSuffix(op.Path, ".log") && armed.CompareAndSwap(true, false) {
+			close(reached)
+			<-release
+		}
+		return nil
+	})
+	s, err := pebblehub.OpenOn(pebblehub.Host{FS: errorfs.Wrap(vfs.NewMem(), hold), Boot: "one"}, dataDir, pebblehub.Config{SweepEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	l, err := s.Open("/chat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, l, 7)
+	armed.Store(true)
+	done := make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		done <- l.Commit(&hub.Batch{Sync: true, Messages: []hub.NewMessage{{Position: 8, Time: time.Now(), Histories: []hub.RoomHistory{{Room: "r1"}}}}})
+	})
+	<-reached
+	if err := whole(l, 7); err != nil {
+		t.Error(err)
+	}
+	for _, q := range []hub.HistoryQuery{{Limit: 10}, {After: 1, Limit: 10}, {Before: 100, Limit: 10}} {
+		if page, err := l.History("r1", q); err != nil || len(page) > 1 || len(page) == 1 && page[0].Position == 8 {
+			t.Errorf("page %+v: %v, %v", q, page, err)
+		}
+	}
+	if last := l.State().Last; last != 7 {
+		t.Errorf("Last = %d, want 7", last)
+	}
+	close(release)
+	wg.Wait()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if list, err := l.Tape(7, 10); err != nil || len(list) != 1 {
+		t.Errorf("committed: %v, %v", list, err)
 	}
 }

@@ -14,8 +14,9 @@ import (
 // A hotRoom is a room whose counters are in memory.
 type hotRoom struct {
 	room
-	name    string
-	touched bool // by the commit under way
+	name string
+	// touched and enforced by the commit under way.
+	touched, enforced bool
 }
 
 // rooms are the hot rooms of a log in two halves: a room that is used moves to
@@ -112,12 +113,12 @@ func (r *room) exceeds(t, now time.Time) bool {
 func (l *Log) putRooms() error {
 	now := l.store.host.now()
 	for _, r := range l.touched {
-		if r.over(now) {
+		if !r.enforced && r.over(now) {
 			if err := l.enforce(r, now, maxEnforce); err != nil {
 				return fmt.Errorf("enforce limit of %q: %w", r.name, err)
 			}
 		}
-		r.touched = false
+		r.touched, r.enforced = false, false
 		var err error
 		if r.count == 0 {
 			r.room = room{}
@@ -144,6 +145,7 @@ const maxEnforce = 4096
 // many. What the commit under way has written is only among them if it erases,
 // too; else a later one will see to it.
 func (l *Log) enforce(r *hotRoom, now time.Time, most int) (err error) {
+	r.enforced = true
 	var db pebble.Reader = l.store.db
 	if l.batch.Indexed() {
 		db = l.batch

@@ -40,6 +40,7 @@ var mayImport = []struct {
 var onlyFor = map[string][]string{
 	"internal/pipe":    {"internal/siotest"}, // the network of tests
 	"internal/siotest": nil,                  // the client of tests and examples
+	"internal/leak":    nil,                  // the TestMain of packages with goroutines
 	"internal/arch":    nil,
 	"internal/config":  {"cmd/..."}, // settings are the program's, a library has a Config
 	"hub/hubtest":      {"hub/..."},

@@ -97,6 +97,7 @@ type Limit struct {
 	Queue         Bytes `set:"queue SIZE: How much may wait for one client. A client that reads too slowly for it is closed."`
 	Inbox         Bytes `set:"inbox SIZE: How much one socket may have waiting for its handlers. A socket that sends too fast for it is disconnected."`
 	Tape          Bytes `set:"tape SIZE: How much of the end of a memory is held in RAM, for each namespace, to be replayed from there. Older messages are read from data."`
+	Auth          Bytes `set:"auth SIZE: How much a client may say about itself when it connects to a namespace: its option 'auth'."`
 	Header        Bytes `set:"header SIZE: The largest header of a request, which can't be none."`
 	Sessions      Count `set:"sessions NUMBER: How many sessions there may be. More are answered 503."`
 	Namespaces    Count `set:"namespaces NUMBER: How many namespaces one session may be in."`
@@ -105,6 +106,7 @@ type Limit struct {
 	Calls         Count `set:"calls NUMBER: How many answers one socket may owe."`
 	Batch         Count `set:"batch NUMBER: How many Engine.IO packets one POST may carry."`
 	Attachments   Count `set:"attachments NUMBER: How many binary values one packet may carry."`
+	Binaries      Count `set:"binaries NUMBER: How many binary values one packet of the MessagePack parser may carry."`
 	Depth         Count `set:"depth NUMBER: How deep arrays and objects may lie within one another. None means 10000."`
 	NamespaceName Bytes `set:"namespace-name SIZE: The longest name of a namespace."`
 	RoomName      Bytes `set:"room-name SIZE: The longest name of a room."`
@@ -163,6 +165,7 @@ func Default() Settings {
 			Queue:         1 << 20,
 			Inbox:         4 << 20,
 			Tape:          64 << 20,
+			Auth:          64 << 10,
 			Header:        32 << 10,
 			Sessions:      None,
 			Namespaces:    100,
@@ -171,6 +174,7 @@ func Default() Settings {
 			Calls:         10_000,
 			Batch:         10_000,
 			Attachments:   10,
+			Binaries:      1000,
 			Depth:         512,
 			NamespaceName: 1 << 10,
 			RoomName:      256,

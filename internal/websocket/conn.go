@@ -20,7 +20,7 @@ type Conn struct {
 
 	mu      sync.Mutex
 	out     outbox
-	drained func() // see OnDrained
+	drained func()    // see OnDrained
 	err     error     // why the connection ends; the first reason stays
 	closing bool      // nothing more is accepted; a close frame is queued, or the socket is going
 	closeBy time.Time // when what is queued must have left, once closing; zero = whenever

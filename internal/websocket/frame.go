@@ -43,9 +43,11 @@ func PrepareUncompressed(payload []byte, binary bool) *Frame {
 	return f
 }
 
-// Len returns the size of the frame on the wire, not deflated, in bytes. It is
-// what a queue counts.
+// Len returns the size of the frame on the wire, not deflated, in bytes.
 func (f *Frame) Len() int { return len(f.data) }
+
+// cost is what the frame counts for in a queue.
+func (f *Frame) cost() int { return len(f.data) + frameOverhead }
 
 // wire returns the bytes to write on a connection that deflates payloads of at
 // least threshold bytes; a negative one deflates nothing.

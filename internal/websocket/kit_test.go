@@ -8,42 +8,20 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/tutti-rt/tutti/internal/leak"
 	"github.com/tutti-rt/tutti/internal/pipe"
 	"github.com/tutti-rt/tutti/internal/websocket"
 )
 
 const testKey = "dGhlIHNhbXBsZSBub25jZQ==" // of RFC 6455 section 1.3
 
-// TestMain fails the package if a goroutine survives its tests.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if code == 0 && leaked() {
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// leaked waits for the last goroutines, which may be ending, by giving way to
-// them; it reports whether some of this package's stay.
-func leaked() bool {
-	var stacks string
-	for range 1_000_000 {
-		buf := make([]byte, 1<<20)
-		stacks = string(buf[:runtime.Stack(buf, true)])
-		if !strings.Contains(stacks, "internal/websocket.(") && !strings.Contains(stacks, "net/http.(*conn)") {
-			return false
-		}
-		runtime.Gosched()
-	}
-	fmt.Fprintln(os.Stderr, "leaked goroutines:\n"+stacks)
-	return true
-}
+// TestMain fails if a goroutine stays behind.
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // Opcodes on the wire.
 const (

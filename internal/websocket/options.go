@@ -21,8 +21,9 @@ type Options struct {
 	// connection with code 1008. 0 means 1024, negative no limit.
 	MaxFragments int
 	// MaxQueue is how many bytes may wait to be written before Send returns
-	// ErrQueueFull. It bounds the backlog, not the message: with nothing
-	// waiting a call to Send of any size is taken. 0 means 1 MiB, negative no limit.
+	// ErrQueueFull; every frame counts for 64 more. It bounds the backlog, not
+	// the message: with nothing waiting a call to Send of any size is taken.
+	// 0 means 1 MiB, negative no limit.
 	MaxQueue int
 	// WriteTimeout is how long not a single byte may be taken by the peer
 	// before the connection ends with ErrTooSlow. 0 means 10 s, negative no limit.

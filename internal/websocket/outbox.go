@@ -20,6 +20,10 @@ const (
 	maxPongs = 4 << 10
 	// keepItems is the longest batch worth keeping in the pool.
 	keepItems = 1024
+	// frameOverhead is what a frame counts for in the queue besides its bytes: a
+	// peer that asks for many tiny answers and reads none would otherwise have
+	// seventeen times Options.MaxQueue kept for it.
+	frameOverhead = 64
 )
 
 // item is a frame in line.
@@ -55,7 +59,7 @@ func (b *batch) release() {
 // outbox is what waits to be written; guarded by Conn.mu.
 type outbox struct {
 	next   *batch // nil at rest
-	queued int    // bytes of frames accepted and not yet written, those being written included
+	queued int    // cost of frames accepted and not yet written, those being written included
 }
 
 func (o *outbox) batch() *batch {
@@ -77,7 +81,7 @@ func (o *outbox) drop() *batch {
 func (c *Conn) Send(frames ...*Frame) error {
 	size := 0
 	for _, f := range frames {
-		size += len(f.data)
+		size += f.cost()
 	}
 	c.mu.Lock()
 	if err := c.roomLocked(size); err != nil {
@@ -102,7 +106,7 @@ func (c *Conn) Send(frames ...*Frame) error {
 // ends before.
 func (c *Conn) SendNotify(f *Frame, flushed func()) error {
 	c.mu.Lock()
-	if err := c.roomLocked(len(f.data)); err != nil {
+	if err := c.roomLocked(f.cost()); err != nil {
 		c.mu.Unlock()
 		return err
 	}
@@ -114,8 +118,8 @@ func (c *Conn) SendNotify(f *Frame, flushed func()) error {
 	return nil
 }
 
-// Queued returns how many bytes of frames wait to be written or are being
-// written; 0 means that a frame sent now would leave at once.
+// Queued returns how much waits to be written or is being written, as
+// Options.MaxQueue counts; 0 means that a frame sent now would leave at once.
 func (c *Conn) Queued() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -151,7 +155,7 @@ func (c *Conn) roomLocked(size int) error {
 func (c *Conn) pushLocked(i item) (start bool) {
 	b := c.out.batch()
 	b.items = append(b.items, i)
-	c.out.queued += len(i.frame.data)
+	c.out.queued += i.frame.cost()
 	return c.wakeLocked()
 }
 
@@ -264,7 +268,7 @@ func (c *Conn) writeItems(data []byte, items []item) error {
 	}
 	size := 0
 	for i := range items {
-		size += len(items[i].frame.data)
+		size += items[i].frame.cost()
 	}
 	c.mu.Lock()
 	if !c.ended { // or it has been set to 0

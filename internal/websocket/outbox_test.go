@@ -103,8 +103,8 @@ func TestPendingFramesLeaveInOneWrite(t *testing.T) {
 			}
 			synctest.Wait() // the first is being written now; the others wait for it
 		}
-		if q := p.conn.Queued(); q != 10_100 {
-			t.Errorf("Queued = %d, want what has not been written, 10100", q)
+		if q := p.conn.Queued(); q != 101*(100+64) {
+			t.Errorf("Queued = %d, want what has not been written, 16564", q)
 		}
 		close(counter.gate)
 		synctest.Wait()
@@ -163,7 +163,7 @@ func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, websocket.Options{MaxQueue: 100_000, WriteTimeout: -1})
 		p.nc.(*pipe.Conn).Stall()
-		frame := websocket.Prepare(make([]byte, 996), true) // 1,000 bytes
+		frame := websocket.Prepare(make([]byte, 932), true) // 1,000 with its header and overhead
 		sent := 0
 		for ; sent < 1000; sent++ {
 			if err := p.conn.Send(frame); err != nil {
@@ -182,7 +182,7 @@ func TestQueueIsBounded(t *testing.T) {
 		}
 		p.nc.(*pipe.Conn).Resume()
 		for range sent { // and none of the refused
-			p.want(fin|bin, string(make([]byte, 996)))
+			p.want(fin|bin, string(make([]byte, 932)))
 		}
 		synctest.Wait()
 		huge := websocket.Prepare(make([]byte, 200_000), true)
@@ -190,6 +190,29 @@ func TestQueueIsBounded(t *testing.T) {
 			t.Errorf("a message beyond MaxQueue with nothing waiting: %v, want it taken", err)
 		}
 		p.want(fin|bin, string(make([]byte, 200_000)))
+		p.stop()
+	})
+}
+
+// Answers of a few bytes cost more than these: a full queue of them must not
+// hold many times what it may.
+func TestQueueCountsFramesToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, websocket.Options{MaxQueue: 100_000, WriteTimeout: -1})
+		p.nc.(*pipe.Conn).Stall()
+		if err := p.conn.Send(websocket.Prepare(make([]byte, pipe.DefaultBuffer), true)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // the network takes no more: all that follows waits
+		left := 100_000 - p.conn.Queued()
+		sent := 0
+		for p.conn.Send(websocket.Prepare(nil, false)) == nil {
+			sent++
+		}
+		if want := left / (2 + 64); sent != want {
+			t.Errorf("%d empty messages were queued in %d bytes, want %d", sent, left, want)
+		}
+		p.conn.Abort(nil)
 		p.stop()
 	})
 }

@@ -32,6 +32,7 @@ function messageFrom(data, room, offset = data?.offset) {
     nonce: typeof value.nonce === "string" ? value.nonce : "",
     offset: typeof offset === "string" ? offset : "", // its place in the server's history, if that is kept
     status: "delivered",
+    placed: true, // it stands where it was said; mine stand at the end until I hear them
   };
 }
 
@@ -134,14 +135,15 @@ export class Store extends EventTarget {
     const fresh = [];
     const lines = told.map((message) => {
       const mine = this.isMine(message) ? byNonce.get(message.nonce) : undefined;
-      if (mine) return Object.assign(mine, { id: message.id, at: message.at, offset: message.offset, status: "delivered", reason: "" });
+      if (mine) return Object.assign(mine, { id: message.id, at: message.at, offset: message.offset, status: "delivered", placed: true, reason: "" });
       const known = byID.get(message.id);
-      if (!known) fresh.push(message);
+      if (known) known.placed = true;
+      else fresh.push(message);
       return known ?? message;
     });
     const there = new Set(lines);
-    const before = room.lines.filter((line) => !there.has(line) && (line.kind === "notice" || line.status === "delivered"));
-    const waiting = room.lines.filter((line) => !there.has(line) && line.kind === "message" && line.status !== "delivered");
+    const before = room.lines.filter((line) => !there.has(line) && (line.kind === "notice" || line.placed));
+    const waiting = room.lines.filter((line) => !there.has(line) && line.kind === "message" && !line.placed);
     const apart = told.length >= RECENT && !touches;
     const kept = apart ? [] : before;
     if (room.known) this.#countArrived(room, fresh);
@@ -174,7 +176,7 @@ export class Store extends EventTarget {
 
   // reset forgets what the server has told about a room, but not what is on its way there.
   reset(room) {
-    room.lines = room.lines.filter((line) => line.kind === "message" && line.status !== "delivered");
+    room.lines = room.lines.filter((line) => line.kind === "message" && !line.placed);
     Object.assign(room, { known: false, more: false, paged: 0 });
   }
 
@@ -207,10 +209,10 @@ export class Store extends EventTarget {
     const room = this.rooms.get(message.room);
     if (!room?.joined) return null;
     room.typing.delete(message.from.id);
-    if (message.id && room.lines.some((line) => line.id === message.id)) return null;
+    if (message.id && room.lines.some((line) => line.id === message.id && line.placed)) return null;
     if (this.isMine(message)) {
       const pending = message.nonce && room.lines.find((line) => line.nonce === message.nonce);
-      if (pending) this.delivered(pending, message);
+      if (pending) this.#place(room, pending, message);
       else this.#add(room, message);
       this.changed();
       return null;
@@ -229,31 +231,35 @@ export class Store extends EventTarget {
   // #add puts a message where it belongs: at the end, but before what is still on its way.
   #add(room, line) {
     let at = room.lines.length;
-    while (at > 0 && room.lines[at - 1].kind === "message" && room.lines[at - 1].status !== "delivered") at--;
+    while (at > 0 && room.lines[at - 1].kind === "message" && !room.lines[at - 1].placed) at--;
     room.lines.splice(at, 0, line);
     this.#trim(room);
   }
 
   pending(room, text, nonce, at = Date.now()) {
-    const message = { kind: "message", key: `n${nonce}`, id: "", room: room.name, from: this.me, text, at, nonce, status: "pending" };
+    const message = { kind: "message", key: `n${nonce}`, id: "", room: room.name, from: this.me, text, at, nonce, status: "pending", placed: false };
     room.lines.push(message);
     this.changed();
     return message;
   }
 
-  // delivered moves a message of mine from the waiting ones to its place. Its key stays, and so does its node.
+  // #place moves a message of mine from the waiting ones to where it was said. Its key stays, and so does its node.
+  #place(room, message, told) {
+    this.delivered(message, told);
+    message.placed = true;
+    room.lines.splice(room.lines.indexOf(message), 1);
+    this.#add(room, message);
+    if (this.active === room.name) this.markRead(room);
+  }
+
+  // delivered takes the answer of the server. Where a message of mine was said among those of the others is known when it is
+  // heard: mostly before, but after a reconnection what was missed may come first.
   delivered(message, { id, at, offset }) {
-    const room = this.rooms.get(message.room);
     message.id = String(id ?? "");
     message.at = Number.isFinite(Date.parse(at)) ? Date.parse(at) : Number.isFinite(at) ? at : message.at;
     message.offset = typeof offset === "string" ? offset : "";
     message.status = "delivered";
     message.reason = "";
-    if (!room) return;
-    const from = room.lines.indexOf(message);
-    if (from >= 0) room.lines.splice(from, 1);
-    this.#add(room, message);
-    if (this.active === room.name) this.markRead(room);
   }
 
   discard(message) {
