@@ -125,29 +125,29 @@ func ExampleSocket_Recovered() {
 	network := siotest.Serve(srv)
 	defer network.Close()
 	defer srv.Shutdown(context.Background())
-	private := comeBack(network, "")
+	client, private := connectAs(network, "")
 	fmt.Println(<-connected)
-	comeBack(network, private)
+	client.Close()
+	client, _ = connectAs(network, private)
 	fmt.Println(<-connected)
+	client.Close()
 	// Output:
 	// false [tea]
 	// true [tea]
 }
 
-// comeBack connects as a stock client does, which presents its private id, and
-// loses the connection again.
-func comeBack(network *siotest.Network, private string) string {
+// connectAs connects as a stock client does that has a private id, "" at first.
+func connectAs(network *siotest.Network, private string) (*siotest.Client, string) {
 	client, err := network.Dial()
 	if err != nil {
 		fmt.Println(err)
-		return ""
+		return nil, ""
 	}
-	defer client.Close()
 	client.Send(`0{"pid":"` + private + `"}`)
 	reply, _ := client.Receive() // 0{"sid":"…","pid":"…"}
 	var ids struct{ PID string }
 	if err := json.Unmarshal([]byte(reply[1:]), &ids); err != nil {
 		fmt.Println(err)
 	}
-	return ids.PID
+	return client, ids.PID
 }

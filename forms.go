@@ -11,10 +11,10 @@ import (
 // client come back. Every message is encoded and framed at most once for each,
 // and the same bytes go to all.
 var (
-	jsonForm        = eventForm(packet.JSON, false)
-	msgpackForm     = eventForm(packet.MessagePack, false)
-	jsonKeptForm    = eventForm(packet.JSON, true)
-	msgpackKeptForm = eventForm(packet.MessagePack, true)
+	jsonForm        = hub.NewForm(func(m *hub.Message) []*engineio.Frame { return eventFrames(packet.JSON, false, m) })
+	msgpackForm     = hub.NewForm(func(m *hub.Message) []*engineio.Frame { return eventFrames(packet.MessagePack, false, m) })
+	jsonKeptForm    = hub.NewForm(func(m *hub.Message) []*engineio.Frame { return eventFrames(packet.JSON, true, m) })
+	msgpackKeptForm = hub.NewForm(func(m *hub.Message) []*engineio.Frame { return eventFrames(packet.MessagePack, true, m) })
 )
 
 // framesOf returns m as a client that speaks format reads it. A client that
@@ -31,21 +31,19 @@ func framesOf(format packet.Format, returns bool, m *hub.Message) []*engineio.Fr
 	return jsonForm.Of(m)
 }
 
-func eventForm(format packet.Format, returns bool) *hub.Form[[]*engineio.Frame] {
-	return hub.NewForm(func(m *hub.Message) []*engineio.Frame {
-		p := &packet.Packet{Type: packet.Event, Namespace: m.Namespace, Event: m.Event, Args: m.Args}
-		if m.Call != nil {
-			p.HasID, p.ID = true, m.Call.ID
+func eventFrames(format packet.Format, returns bool, m *hub.Message) []*engineio.Frame {
+	p := &packet.Packet{Type: packet.Event, Namespace: m.Namespace, Event: m.Event, Args: m.Args}
+	if m.Call != nil {
+		p.HasID, p.ID = true, m.Call.ID
+	}
+	if returns && needsOffset(m) {
+		args, err := m.Args.Append(string(m.Since()))
+		if err != nil {
+			return nil // a string can always be appended
 		}
-		if returns && needsOffset(m) {
-			args, err := m.Args.Append(string(m.Since()))
-			if err != nil {
-				return nil // a string can always be appended
-			}
-			p.Args = args
-		}
-		return prepare(format, p, m.Uncompressed)
-	})
+		p.Args = args
+	}
+	return prepare(format, p, m.Uncompressed)
 }
 
 // needsOffset says whether an offset follows the arguments. A stock client

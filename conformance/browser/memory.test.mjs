@@ -58,24 +58,29 @@ async function toStart(p) {
 /** Tunnel is a way of a page to its server that can be closed. */
 class Tunnel {
   #closed = false;
-  #sockets = new Set();
+  #resolve;
+  #through = new Promise((resolve) => (this.#resolve = resolve)); // the WebSocket that the page has moved to
 
   async lead(p) {
-    await p.route("**/socket.io/?*", (route) => (this.#closed ? route.abort() : route.fallback()));
+    await p.route(/\/socket\.io\/\?/, (route) => (this.#closed ? route.abort() : route.fallback()));
     await p.routeWebSocket(/socket\.io/, (socket) => {
       if (this.#closed) return socket.close();
-      socket.connectToServer();
-      this.#sockets.add(socket);
+      const server = socket.connectToServer();
+      socket.onMessage((message) => {
+        server.send(message);
+        if (message === "5") this.#resolve(socket); // the upgrade is complete: no poll is open
+      });
     });
   }
 
   async close() {
+    const socket = await this.#through;
     this.#closed = true;
-    for (const socket of this.#sockets) await socket.close();
-    this.#sockets.clear();
+    await socket.close();
   }
 
   open() {
+    this.#through = new Promise((resolve) => (this.#resolve = resolve));
     this.#closed = false;
   }
 }

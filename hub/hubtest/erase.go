@@ -138,6 +138,22 @@ func testCopies(t *testing.T, f *fixture) {
 	}
 }
 
+// wantSessions compares the private ids of the sessions that are kept.
+func (f *fixture) wantSessions(want ...string) {
+	f.t.Helper()
+	var ids []string
+	for s, err := range f.log.Sessions() {
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		ids = append(ids, s.ID)
+	}
+	slices.Sort(ids)
+	if !slices.Equal(ids, want) {
+		f.t.Errorf("sessions %q, want %q", ids, want)
+	}
+}
+
 func testReopen(t *testing.T, f *fixture) {
 	if f.reopenStore == nil {
 		t.Skip("nothing outlives this store")
@@ -168,17 +184,7 @@ func testReopen(t *testing.T, f *fixture) {
 		}
 		f.wantTape(36, 100, want...)
 		f.wantHistory("a", hub.HistoryQuery{Limit: 100}, want[max(0, len(want)-4):]...)
-		var ids []string
-		for s, err := range f.log.Sessions() {
-			if err != nil {
-				t.Fatal(err)
-			}
-			ids = append(ids, s.ID)
-		}
-		slices.Sort(ids)
-		if !slices.Equal(ids, []string{"1", "2", "3", "4", "5", "6"}) {
-			t.Errorf("sessions %q", ids)
-		}
+		f.wantSessions("1", "2", "3", "4", "5", "6")
 		f.publish(2, in("a", limit))
 	}
 	if l := f.open("/other"); l.State().Last != 0 {

@@ -415,26 +415,8 @@ func testConcurrent(t *testing.T, f *fixture) {
 	var wg sync.WaitGroup
 	done := make(chan struct{})
 	read := func(what string, f func() ([]hub.Stored, error)) {
-		for running := true; running; {
-			select {
-			case <-done:
-				running = false
-			default:
-			}
-			list, err := f()
-			if errors.Is(err, hub.ErrTrimmed) {
-				continue
-			}
-			if err != nil {
-				t.Errorf("%s: %v", what, err)
-				return
-			}
-			for i := 1; i < len(list); i++ {
-				if list[i].Position != list[i-1].Position+1 {
-					t.Errorf("%s: %d follows %d", what, list[i].Position, list[i-1].Position)
-					return
-				}
-			}
+		if err := readUntil(done, f); err != nil {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 	wg.Go(func() {
@@ -460,4 +442,28 @@ func testConcurrent(t *testing.T, f *fixture) {
 	}
 	close(done)
 	wg.Wait()
+}
+
+// readUntil reads again and again, and says what was wrong with it.
+func readUntil(done chan struct{}, f func() ([]hub.Stored, error)) error {
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		list, err := f()
+		if errors.Is(err, hub.ErrTrimmed) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for i := 1; i < len(list); i++ {
+			if list[i].Position != list[i-1].Position+1 {
+				return fmt.Errorf("%d follows %d", list[i].Position, list[i-1].Position)
+			}
+		}
+	}
+	return nil
 }

@@ -96,10 +96,14 @@ func ruleImports(t *tree) []finding {
 			if !ours || f.test && (dir == p.dir || strings.HasPrefix(dir, "internal/") || below(dir, p.dir)) {
 				continue
 			}
+			who, limited := onlyFor[dir]
+			if f.test && limited && allowed(who, p.dir) {
+				continue
+			}
 			if !allowed(mayImport[row].may, dir) {
 				found = append(found, t.at(spec, "%s may not import %s, only %v", p.dir, dir, mayImport[row].may))
 			}
-			if who, limited := onlyFor[dir]; limited && !f.test && !allowed(who, p.dir) {
+			if limited && !f.test && !allowed(who, p.dir) {
 				found = append(found, t.at(spec, "%s is only for %v and tests", dir, who))
 			}
 		}

@@ -17,6 +17,9 @@ const (
 	maxTestFile    = 800
 	maxExported    = 60 // exported names of a package, methods included
 	maxExportedTop = 120
+	// The hub has the contract of its stores besides, which whoever calls
+	// declares, and not a package of its own.
+	maxExportedHub = 120
 )
 
 // ruleFunctions: none longer than 100 lines, at most one in twenty (and one in
@@ -127,6 +130,9 @@ func ruleBudgets(t *tree) []finding {
 		limit := maxExported
 		if p.dir == "." {
 			limit = maxExportedTop
+		}
+		if p.dir == "hub" {
+			limit = maxExportedHub
 		}
 		if n > limit {
 			found = append(found, t.at(p.files[0].Name, "package exports %d names, at most %d", n, limit))
