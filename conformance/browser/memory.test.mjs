@@ -129,7 +129,7 @@ describe("the chat with memory", () => {
     const said = ["one"];
     for (const time of ["once", "twice"]) {
       await tunnel.close();
-      await ada.getByText("Connecting…").waitFor({ state: "attached" });
+      await ada.getByText("Connecting…", { exact: true }).waitFor({ state: "attached" });
       await say(ada, `mine, ${time}`);
       for (let i = 0; i < 5; i++) {
         said.push(`theirs, ${time} ${i}`);
