@@ -5,11 +5,11 @@ import { heartbeat } from "./run.mjs";
 const file = (name) => fileURLToPath(new URL(name, import.meta.url));
 const pings = ["--ping-interval", `${heartbeat.interval}ms`, "--ping-timeout", `${heartbeat.timeout}ms`];
 
-/** By name: the command line for a data directory, and a bug to have, for those that know some. */
+/** By name: the command line for a data directory, and what makes it lose: the model's bugs, Tutti's durability modes. */
 export const commands = {
-  tutti: (data) => [
+  tutti: (data, mode) => [
     process.env.TUTTI_BIN || file("../../bin/tutti"),
-    "serve", "--data", data, "--durable", "chat:*", "--open", "chat:*", ...pings,
+    "serve", "--data", data, "--durable", mode ? `chat:* durability=${mode}` : "chat:*", "--open", "chat:*", ...pings,
   ],
   csr: () => [process.execPath, file("reference.mjs"), "--recovery", ...pings],
   plain: () => [process.execPath, file("reference.mjs"), ...pings],
