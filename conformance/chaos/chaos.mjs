@@ -4,7 +4,7 @@
 //   SEED=7 DURATION=60 node chaos/chaos.mjs                the same faults again, for 60 s of each kind
 //   node chaos/chaos.mjs --faults kill,mix --verbose       these kinds only, saying each fault as it happens
 //   node chaos/chaos.mjs --server csr                      Node's server with connection state recovery, to compare
-//   node chaos/chaos.mjs --bug memory                      Tutti in a mode that may lose what it acknowledged
+//   node chaos/chaos.mjs --bug async                       Tutti in another durability mode
 //   node chaos/chaos.mjs --server model --bug no-dedup     a model that keeps the promise, with a bug that breaks it
 //
 // Ends with 0 if every bar was cleared, else with 1.

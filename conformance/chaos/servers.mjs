@@ -5,7 +5,7 @@ import { heartbeat } from "./run.mjs";
 const file = (name) => fileURLToPath(new URL(name, import.meta.url));
 const pings = ["--ping-interval", `${heartbeat.interval}ms`, "--ping-timeout", `${heartbeat.timeout}ms`];
 
-/** By name: the command line for a data directory, and what makes it lose: the model's bugs, Tutti's durability modes. */
+/** By name: the command line for a data directory, and a bug of the model, or a durability mode of Tutti. */
 export const commands = {
   tutti: (data, mode) => [
     process.env.TUTTI_BIN || file("../../bin/tutti"),
