@@ -39,8 +39,8 @@ type claim struct {
 func (s *Socket) sitAgain(early []string) (*hub.Seat, error) {
 	s.mu.Lock()
 	arrival := hub.Arrival{Name: s.id, Owner: s.owner, Rooms: early, Welcome: s.welcome}
-	s.mu.Unlock()
 	s.returns = true
+	s.mu.Unlock()
 
 	var c claim
 	if json.Unmarshal(s.greeting.auth, &c) != nil {
@@ -70,7 +70,7 @@ func isUnrecoverable(err error) bool {
 // welcome replies to CONNECT.
 func (s *Socket) welcome(t hub.Ticket) {
 	s.mu.Lock()
-	s.id = t.Name
+	s.id, s.welcomed = t.Name, true
 	s.mu.Unlock()
 	s.sendPacket(connectReply(s.link.session.Protocol(), t.Name, t.Session))
 }

@@ -42,15 +42,16 @@ type Socket struct {
 	// Set by connect, in the mailbox, and only read there.
 	greeted bool // the connect handlers ran, so the disconnect handlers will
 
-	mu     sync.Mutex
-	id     string // changes once at most: when it turns out that the peer came back
-	owner  string
-	person string     // who it is to others, "" its id
-	ns     *Namespace // nil until it is found
-	seat   *hub.Seat  // nil until it is connected
-	early  []string   // rooms joined before
-	left   Reason     // why it left; "" while it has not
-	calls  map[uint64]*hub.Call
+	mu       sync.Mutex
+	id       string // changes once at most: when it turns out that the peer came back
+	owner    string
+	person   string     // who it is to others, "" its id
+	ns       *Namespace // nil until it is found
+	seat     *hub.Seat  // nil until it is connected
+	early    []string   // rooms joined before
+	welcomed bool       // it may come back, and its id is settled
+	left     Reason     // why it left; "" while it has not
+	calls    map[uint64]*hub.Call
 }
 
 func newSocket(l *link, p *packet.Packet) *Socket {
@@ -224,6 +225,9 @@ func (s *Socket) sit() error {
 	if why != "" {
 		vacate(seat, why)
 		return ErrDisconnected
+	}
+	if s.ns.space.Remembers() {
+		seat.Resume() // who was drained while the seat was not set could not say so
 	}
 	if len(quit) > 0 {
 		seat.Leave(quit...)
