@@ -120,11 +120,12 @@ func (s *Socket) Evicted(err error) {
 
 var _ hub.Reader = (*Socket)(nil)
 
-// depart notes that a socket's disconnect handlers are about to run, for the
-// one that may come back under its id meanwhile.
-func (srv *Server) depart(s *Socket) {
+// departLocked notes that a socket's disconnect handlers are about to run, for
+// the one that may come back under its id meanwhile. Whoever finds that the
+// socket has left finds the note.
+func (s *Socket) departLocked() {
 	if s.returns {
-		srv.departing.Store(s.ID(), s)
+		s.link.server.departing.Store(s.id, s)
 	}
 }
 

@@ -284,6 +284,9 @@ func (s *Socket) leave(reason Reason) {
 	s.left = reason
 	calls, seat := s.calls, s.seat
 	s.calls = nil
+	if seat != nil {
+		s.departLocked()
+	}
 	s.mu.Unlock()
 
 	s.link.remove(s)
@@ -293,7 +296,6 @@ func (s *Socket) leave(reason Reason) {
 	if seat == nil {
 		s.cancel() // guards are running, for nobody
 	} else {
-		s.link.server.depart(s)
 		vacate(seat, reason)
 	}
 	grace := time.AfterFunc(leaveGrace, s.cancel)
