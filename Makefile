@@ -34,7 +34,7 @@ client: ## install the official Socket.IO client files, which bin/tutti carries
 test: lint unit conformance ## all that CI checks: lint, unit tests with the race detector, conformance
 
 unit: client ## the Go tests alone
-	go test -race -shuffle=on -timeout 10m ./...
+	go test -race -shuffle=on -timeout 20m ./...
 
 lint: client ## formatting, go vet, staticcheck
 	@scripts/format.sh
