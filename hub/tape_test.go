@@ -46,7 +46,7 @@ func TestMemory(t *testing.T) {
 		list := steps().Draw(rt, "steps")
 		var err error
 		synctest.Test(t, func(t *testing.T) {
-			w := &memoryWorld{t: t, store: watched(), ids: make(map[int]*said)}
+			w := &memoryWorld{t: t, store: watched(), ids: make(map[int]*said), sleep: func(d time.Duration) { time.Sleep(d) }}
 			w.start()
 			for i := range w.people {
 				w.enter(i)
@@ -83,6 +83,7 @@ type memoryWorld struct {
 	sp     *hub.Space
 	log    []*said
 	ids    map[int]*said
+	sleep  func(time.Duration)
 	people [3]*person
 }
 
@@ -185,7 +186,7 @@ func (w *memoryWorld) do(s step) error {
 			return w.sp.EraseRoom(context.Background(), "kept")
 		}
 	case "sleep":
-		time.Sleep(time.Duration(s.n) * 7 * time.Second)
+		w.sleep(time.Duration(s.n) * 7 * time.Second)
 	}
 	return nil
 }
