@@ -314,3 +314,21 @@ func TestRecoveryAfterRestart(t *testing.T) {
 		a.wantEvents("in its rooms", "3")
 	})
 }
+
+// TestOnce emits again under the same id, as who does not know whether the
+// first try arrived.
+func TestOnce(t *testing.T) {
+	inWorld(t, remembering(nil), func(w *world) {
+		ns := w.srv.Namespace("/")
+		a := w.travel()
+		first, err := ns.Everyone().Once("order 7").Emit("paid", 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := ns.Everyone().Once("order 7").Emit("paid", 7); err != nil || again != first {
+			t.Errorf("again: %s, %v, want %s", again, err, first)
+		}
+		ns.Everyone().Once("order 8").Emit("paid", 8)
+		a.wantEvents("each once", "paid 7", "paid 8")
+	})
+}
