@@ -9,6 +9,7 @@ import (
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/internal/websocket"
 )
 
 // A Door is a way into a space. It is safe for concurrent use.
@@ -28,7 +29,7 @@ type Door struct {
 	open, patient context.Context
 	close, cut    context.CancelFunc
 
-	goroutines sync.WaitGroup // of WebSockets
+	loop websocket.Loop // carries WebSockets
 
 	mu      sync.Mutex
 	active  int // requests and streams
@@ -120,6 +121,7 @@ func (d *Door) Shutdown(ctx context.Context) error {
 		}
 	}
 	d.mu.Unlock()
+	d.loop.Close()
 	d.close()
 
 	var err error
@@ -130,7 +132,7 @@ func (d *Door) Shutdown(ctx context.Context) error {
 		d.cut()
 		<-d.idle
 	}
-	d.goroutines.Wait()
+	d.loop.Wait() // its workers are about to end
 	return err
 }
 

@@ -44,7 +44,7 @@ const frameOverhead = 64
 
 func (t *pollTransport) name() string { return polling }
 
-func (t *pollTransport) send(f *Frame) error {
+func (t *pollTransport) send(f *Frame, _ bool) error {
 	if t.status != serving {
 		return ErrClosed
 	}
@@ -57,6 +57,9 @@ func (t *pollTransport) send(f *Frame) error {
 	t.signal()
 	return nil
 }
+
+// flush has nothing to do: who polls comes for what was sent.
+func (t *pollTransport) flush() {}
 
 // ready reports whether a GET waits for which there is nothing yet.
 func (t *pollTransport) ready() bool {
@@ -106,7 +109,7 @@ func (t *pollTransport) signal() {
 // noop sends the GET that waits home with nothing, for the peer that probes a WebSocket and wants polling to rest.
 func (t *pollTransport) noop() {
 	if t.ready() {
-		_ = t.send(frameNoop) // there is room: nothing is queued
+		_ = t.send(frameNoop, true) // there is room: nothing is queued
 	}
 }
 

@@ -76,7 +76,7 @@ func (s *Session) start(t transport, opened *Frame) bool {
 		return false
 	}
 	if opened != nil {
-		_ = t.send(opened) // the connection may have ended already: its reader will tell
+		_ = t.send(opened, false) // the connection may have ended already: its reader will tell
 	}
 	s.heartbeat.start(s)
 	if d := s.srv.cfg.ConfirmTimeout; d > 0 {
