@@ -249,7 +249,7 @@ func (s *stream) send(f *websocket.Frame, volatile bool) bool {
 	if volatile && conn.Queued() > 0 {
 		return false
 	}
-	err := conn.Post(f)
+	err := conn.Post(f) // from a turn of the space: others wait for it to end
 	s.sent(err)
 	return err == nil
 }

@@ -28,6 +28,9 @@ type Message struct {
 
 	Namespace string   // set by Publish
 	Rooms     []string // the rooms it was published to; none: everyone; set by Publish
+	// Crowd says that several members get the message. Then a member does well
+	// to leave the writing to others: the next one waits for it. Set by Publish.
+	Crowd bool
 
 	epoch string
 	seq   uint64

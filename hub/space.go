@@ -74,6 +74,7 @@ func (sp *Space) Publish(ctx context.Context, m *Message, to Address) (Receipt, 
 		}
 		sp.seq++
 		m.epoch, m.seq = sp.hub.epoch, sp.seq
+		m.Crowd = sp.crowded(to)
 		sp.each(to, func(s *Seat) {
 			s.member.Deliver(m)
 			members++
@@ -175,6 +176,21 @@ func (sp *Space) each(to Address, f func(*Seat)) {
 			sp.visit(r.seats, f)
 		}
 	}
+}
+
+// crowded says whether a message to that address is for several members. It
+// may be wrong for members that are excepted, or in several of the rooms.
+func (sp *Space) crowded(to Address) bool {
+	n := 0
+	if len(to.Rooms) == 0 {
+		n = len(sp.seats)
+	}
+	for _, name := range to.Rooms {
+		if r := sp.rooms[name]; r != nil {
+			n += len(r.seats)
+		}
+	}
+	return n > 1
 }
 
 func (sp *Space) visit(seats []*Seat, f func(*Seat)) {
