@@ -17,14 +17,13 @@ import (
 // connection has a goroutine that reads, and one that writes while there is
 // something to write.
 type Conn struct {
-	sock        poll.Socket // of the first form
-	line        *line       // of the second, else nil
-	loop        *Loop       // of the first
-	limits      *limits
-	subprotocol string
-	receiver    Receiver // set by Start
-	early       []byte   // frames that came with the handshake; the reader's
-	reader      *reader  // of the first form: a frame or message under way; the reader's
+	sock     poll.Socket // of the first form
+	line     *line       // of the second, else nil
+	loop     *Loop       // of the first
+	limits   *limits
+	rare     *rare    // nil if nothing of it is there
+	receiver Receiver // set by Start
+	reader   *reader  // of the first form: a frame or message under way; the reader's
 
 	mu    sync.Mutex
 	out   outbox
@@ -52,6 +51,12 @@ type state struct {
 	again poll.Event // what has happened since
 }
 
+// rare is what few connections have.
+type rare struct {
+	subprotocol string
+	early       []byte // frames that came with the handshake; the reader's
+}
+
 // line is a connection that has goroutines.
 type line struct {
 	nc      net.Conn
@@ -61,7 +66,10 @@ type line struct {
 }
 
 func newConn(nc net.Conn, subprotocol string, l limits, loop *Loop) *Conn {
-	c := &Conn{subprotocol: subprotocol}
+	c := &Conn{}
+	if subprotocol != "" {
+		c.rare = &rare{subprotocol: subprotocol}
+	}
 	if loop != nil && c.sock.Adopt(&loop.poller, nc) {
 		c.loop, c.limits = loop, loop.share(l)
 		return c
@@ -90,7 +98,22 @@ func rawConn(nc net.Conn) syscall.RawConn {
 }
 
 // Subprotocol returns the subprotocol agreed on, or "".
-func (c *Conn) Subprotocol() string { return c.subprotocol }
+func (c *Conn) Subprotocol() string {
+	if c.rare == nil {
+		return ""
+	}
+	return c.rare.subprotocol
+}
+
+// takeEarly returns the frames that came with the handshake, once.
+func (c *Conn) takeEarly() []byte {
+	if c.rare == nil {
+		return nil
+	}
+	early := c.rare.early
+	c.rare.early = nil
+	return early
+}
 
 // Deflated reports whether permessage-deflate was agreed on.
 func (c *Conn) Deflated() bool { return c.limits.deflateFrom >= 0 }

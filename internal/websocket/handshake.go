@@ -95,7 +95,10 @@ func Accept(w http.ResponseWriter, r *http.Request, o Options) (*Conn, error) {
 	c := newConn(nc, subprotocol, o.limits(extension != ""), o.Loop)
 	if n := rw.Reader.Buffered(); n > 0 { // frames that came with the handshake
 		early, _ := rw.Reader.Peek(n) // n bytes are there: no error
-		c.early = slices.Clone(early)
+		if c.rare == nil {
+			c.rare = &rare{}
+		}
+		c.rare.early = slices.Clone(early)
 	}
 	answer := handshakeAnswer(r.Header["Sec-Websocket-Key"][0], subprotocol, extension, o.Header)
 	if c.line == nil {

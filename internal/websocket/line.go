@@ -17,8 +17,7 @@ func (c *Conn) read() {
 		}
 	}()
 	r := &reader{conn: c}
-	err := r.feedAll(c.early)
-	c.early = nil
+	err := r.feedAll(c.takeEarly())
 	if err == nil && c.line.raw != nil {
 		err = c.readRaw(r)
 	} else if err == nil {
@@ -58,7 +57,7 @@ func (l *line) awaitEnd(c *Conn, reading, started bool) {
 		l.drain(nil)
 	default: // Start was not in time
 		r := &reader{conn: c}
-		if r.feed(c.early) == nil {
+		if r.feed(c.takeEarly()) == nil {
 			l.drain(r)
 		}
 	}

@@ -50,9 +50,7 @@ func (c *Conn) startPolling(over bool) {
 		}
 		c.Flush()
 	}
-	early := c.early
-	c.early = nil
-	if len(early) > 0 && !c.feed(early) {
+	if early := c.takeEarly(); len(early) > 0 && !c.feed(early) {
 		return
 	}
 	p := readBuffers.Get().(*[]byte)
