@@ -35,7 +35,7 @@ func (s *Seat) catchUp() {
 
 // pump hands a seat what it is owed until it is level with the space or cannot
 // take more. head is where the space was before the tape is read: all of the
-// tape up to there can be read.
+// tape up to there can be read, and nothing after it is.
 func (s *Seat) pump(head Position) {
 	for {
 		list, err := s.space.tape.after(s.at(), chunk)
@@ -44,6 +44,11 @@ func (s *Seat) pump(head Position) {
 			s.End()
 			s.space.evicted(s, err)
 			return
+		}
+		// What is written but not handed out yet is about to be touched by who
+		// hands it out.
+		for len(list) > 0 && list[len(list)-1].position > head {
+			list = list[:len(list)-1]
 		}
 		owed, next := s.pick(list, head)
 		if next == 0 || !s.hand(owed, list) {

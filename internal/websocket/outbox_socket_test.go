@@ -14,7 +14,7 @@ import (
 // of work: none may stay behind.
 func TestNoMessageIsLeftBehind(t *testing.T) {
 	client, server := pairOf(t, "tcp")
-	p := accept(t, client, server, websocket.Options{})
+	p := accept(t, client, server, websocket.Options{Loop: &loop})
 	p.run(p.record)
 	go io.Copy(io.Discard, client)
 	left := make(chan struct{}, 1)
@@ -61,7 +61,7 @@ func TestReceiveAllocatesNothing(t *testing.T) {
 		t.Skip("the race detector makes pools forget on purpose")
 	}
 	client, server := pairOf(t, "tcp")
-	p := accept(t, client, server, websocket.Options{})
+	p := accept(t, client, server, websocket.Options{Loop: &loop})
 	arrived := make(chan struct{}, 2)
 	p.run(func([]byte, bool) error { arrived <- struct{}{}; return nil })
 	two := join(frame(fin|text, strings.Repeat("x", 100)), frame(fin|bin, strings.Repeat("y", 10_000)))
