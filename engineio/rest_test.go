@@ -115,6 +115,9 @@ func TestSendAllocatesNothing(t *testing.T) {
 	s := <-sessions
 	f := text(strings.Repeat("x", 100))
 	send := func() {
+		if err := s.Post(f); err != nil {
+			t.Fatal(err)
+		}
 		if err := s.Send(f); err != nil {
 			t.Fatal(err)
 		}

@@ -176,7 +176,7 @@ func (c *Conn) finishLocked(last *Frame, why error) {
 	if c.alarm != nil {
 		c.alarm.final = true
 	}
-	c.out.push(item{frame: last, last: true})
+	c.out.push(last).last = true
 }
 
 // Abort closes the socket now; what is queued is lost. It does not wait for the

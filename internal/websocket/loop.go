@@ -54,6 +54,7 @@ type flusher struct {
 	queue   []*Conn // from head on
 	head    int
 	running int
+	start   func() // run, bound once so that starting it allocates nothing
 }
 
 // add has c flushed; the caller has made it writing.
@@ -68,12 +69,15 @@ func (f *flusher) add(c *Conn) {
 	start := f.running == 0 || len(f.queue)-f.head > f.running*flushAtOnce && f.running < runtime.GOMAXPROCS(0)
 	if start {
 		f.running++
+		if f.start == nil {
+			f.start = f.run
+		}
 	}
 	f.mu.Unlock()
 	if start {
 		// Started by who finds too few of them, ends when the queue is
 		// empty. Nobody waits for it: it never waits itself.
-		go f.run()
+		go f.start()
 	}
 }
 

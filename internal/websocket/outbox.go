@@ -14,30 +14,31 @@ const (
 	// elect to send a Pong frame for only the most recently processed Ping
 	// frame." RFC 6455 section 5.5.3
 	maxPongs = 4 << 10
-	// keepItems is the longest batch worth keeping in the pool.
-	keepItems = 1024
+	// keepFrames is the longest batch worth keeping in the pool.
+	keepFrames = 4096
 	// frameOverhead is what a frame counts for in the queue besides its bytes: a
 	// peer that asks for many tiny answers and reads none would otherwise have
 	// seventeen times Options.MaxQueue kept for it.
 	frameOverhead = 64
 )
 
-// item is a frame in line.
-type item struct {
-	frame   *Frame
-	flushed func() // called when the write that carried it has returned
-	last    bool   // the close frame
-}
-
 // batch is what leaves together, and how far it has got.
 type batch struct {
-	items []item
-	pongs []byte // leaves first: encoded pong frames
+	frames []*Frame
+	notes  []note
+	last   bool   // the last of frames is the close frame
+	pongs  []byte // leaves first: encoded pong frames
 
 	data []byte  // what is left of the write under way
-	from int     // it carries items[from:to]
+	from int     // it carries frames[from:to]
 	to   int     //
 	buf  *[]byte // which data is in, unless it is a frame's own
+}
+
+// note is to be called when the write that carries a frame has returned.
+type note struct {
+	at int // of the frame
+	f  func()
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
@@ -50,20 +51,20 @@ var joinBuffers = sync.Pool{New: func() any {
 // compose makes the next write, if there is one. Frames are shared between
 // connections: they are copied into a buffer or written as they are.
 func (b *batch) compose(threshold int) bool {
-	rest := b.items[b.to:]
+	rest := b.frames[b.to:]
 	b.from = b.to
 	switch {
 	case len(rest) == 0 && len(b.pongs) == 0:
 		return false
 	case len(rest) == 1 && len(b.pongs) == 0:
-		b.data, b.to = rest[0].frame.wire(threshold), b.to+1
+		b.data, b.to = rest[0].wire(threshold), b.to+1
 		return true
 	}
 	p := joinBuffers.Get().(*[]byte)
 	buf := append((*p)[:0], b.pongs...)
 	b.pongs = nil
 	for i := range rest {
-		data := rest[i].frame.wire(threshold)
+		data := rest[i].wire(threshold)
 		if len(buf)+len(data) > joinSize {
 			if len(buf) == 0 { // alone, as it is
 				joinBuffers.Put(p)
@@ -87,20 +88,17 @@ func (b *batch) written() {
 	b.data, b.buf = nil, nil
 }
 
-// ends reports whether b ends with the close frame.
-func (b *batch) ends() bool { return len(b.items) > 0 && b.items[len(b.items)-1].last }
-
 // release gives the batch back; a nil one has nothing to give.
 func (b *batch) release() {
 	if b == nil {
 		return
 	}
 	b.written()
-	if cap(b.items) > keepItems {
+	if cap(b.frames) > keepFrames {
 		return
 	}
-	clear(b.items)
-	b.items, b.pongs, b.from, b.to = b.items[:0], nil, 0, 0
+	clear(b.frames)
+	*b = batch{frames: b.frames[:0]}
 	batches.Put(b)
 }
 
@@ -118,10 +116,11 @@ func (o *outbox) batch() *batch {
 	return o.next
 }
 
-func (o *outbox) push(i item) {
+func (o *outbox) push(f *Frame) *batch {
 	b := o.batch()
-	b.items = append(b.items, i)
-	o.queued += i.frame.cost()
+	b.frames = append(b.frames, f)
+	o.queued += f.cost()
+	return b
 }
 
 // drop empties the outbox.
@@ -175,7 +174,8 @@ func (c *Conn) SendNotify(f *Frame, flushed func()) error {
 		c.mu.Unlock()
 		return err
 	}
-	c.out.push(item{frame: f, flushed: flushed})
+	b := c.out.push(f)
+	b.notes = append(b.notes, note{len(b.frames) - 1, flushed})
 	start := c.writeLocked()
 	c.mu.Unlock()
 	if start {
@@ -194,9 +194,9 @@ func (c *Conn) Queued() int {
 
 // OnDrained has f called once when nothing waits to be written any more, by who
 // has written the last, which holds no lock; f must not wait. If nothing waits
-// now it returns false and f will not be called. If the connection ends before,
-// f is called then, after Receiver.Ended. It replaces the f of an earlier call
-// that is still to come.
+// now it returns false and f will not be called. If a connection that was started
+// ends before, f is called then. It replaces the f of an earlier call that is
+// still to come.
 func (c *Conn) OnDrained(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -223,7 +223,7 @@ func (c *Conn) queueLocked(frames []*Frame) error {
 		return err
 	}
 	for _, f := range frames {
-		c.out.push(item{frame: f})
+		c.out.push(f)
 	}
 	return nil
 }
@@ -336,9 +336,9 @@ func (c *Conn) flushFrom(b *batch) bool {
 		}
 		c.settle(b)
 	}
-	ends := b.ends()
+	last := b.last
 	b.release()
-	if ends {
+	if last {
 		c.afterClose()
 		c.stopWriting()
 		return false
@@ -377,11 +377,10 @@ func (c *Conn) writeSome(data []byte) (int, error) {
 
 // settle takes note that a write is done.
 func (c *Conn) settle(b *batch) {
-	items := b.items[b.from:b.to]
 	b.written()
 	size := 0
-	for i := range items {
-		size += items[i].frame.cost()
+	for _, f := range b.frames[b.from:b.to] {
+		size += f.cost()
 	}
 	c.mu.Lock()
 	if !c.ended { // or it has been set to 0
@@ -395,9 +394,9 @@ func (c *Conn) settle(b *batch) {
 	if drained != nil {
 		drained()
 	}
-	for i := range items {
-		if f := items[i].flushed; f != nil {
-			f()
-		}
+	for len(b.notes) > 0 && b.notes[0].at < b.to {
+		f := b.notes[0].f
+		b.notes = b.notes[1:]
+		f()
 	}
 }

@@ -34,7 +34,7 @@ func TestNoMessageIsLeftBehind(t *testing.T) {
 // A peer that was slow once, and recovered, is as good as any other when the
 // deadline of its slow time has passed.
 func TestPeerRecovers(t *testing.T) {
-	const timeout = 100 * time.Millisecond
+	const timeout = 250 * time.Millisecond
 	eachNetwork(t, websocket.Options{MaxQueue: -1, WriteTimeout: timeout}, func(t *testing.T, p *peer) {
 		p.run(p.record)
 		size := 8 << 20 // more than the kernel's buffers
