@@ -2,6 +2,7 @@
 //
 //	tutti serve --demo chat
 //	tutti serve --config tutti.yaml
+//	tutti bench fanout http://localhost:3000
 //	tutti version
 //
 // A command has a file of its own. Its exit code is 0 if all went well, 1 if
@@ -48,6 +49,7 @@ type call struct {
 func commands() []command {
 	return []command{
 		{"serve", "run a server", serve},
+		{"bench", "measure a server under load", bench},
 		{"version", "print the version", printVersion},
 		{"help", "print this, or with a command's name its flags", help},
 	}
