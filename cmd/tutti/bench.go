@@ -89,6 +89,7 @@ func benchFlags(c call) (load.Options, benchFiles, error) {
 	set.IntVar(&o.Rooms, "rooms", 0, "how many `rooms` they are spread over (1; rooms 100)")
 	set.IntVar(&o.Size, "size", 0, "payload in `bytes` (100)")
 	set.Float64Var(&o.Rate, "rate", 0, "`messages`, questions or connections per second, in all (fanout 10, rooms 500, echo 2000, churn 200)")
+	set.BoolVar(&o.Closed, "closed", false, "echo and churn: as fast as the server answers, for the cost of an operation")
 	set.DurationVar(&o.Duration, "duration", 0, "what is measured (10s; with --p99 3s for each rate)")
 	set.DurationVar(&o.WarmUp, "warm-up", 0, "what comes before (1s; negative: nothing)")
 	set.IntVar(&o.Concurrency, "concurrency", 0, "how many `clients` may be connecting at once (64)")
@@ -179,7 +180,9 @@ func writeReport(name string, r *load.Result) error {
 // printResult prints the figures.
 func printResult(w io.Writer, r *load.Result) error {
 	var b strings.Builder
-	line := func(name, format string, args ...any) { fmt.Fprintf(&b, "%-12s %s\n", name, fmt.Sprintf(format, args...)) }
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-12s %s\n", name, fmt.Sprintf(format, args...))
+	}
 	what := fmt.Sprintf("%s by %s, %v", r.Scenario, r.Transport, time.Duration(r.Seconds*1e9).Round(time.Millisecond))
 	if r.Clients > 0 {
 		what += fmt.Sprintf(", %d clients", r.Clients)

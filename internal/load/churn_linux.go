@@ -16,6 +16,7 @@ type passage struct {
 	waits  []int64 // when those were due who cannot come yet
 	hint   int
 	lost   int64
+	until  int64 // who leaves before that time is followed by somebody
 }
 
 func (p *passage) ready(c *client) {
@@ -46,6 +47,9 @@ func (p *passage) left(c *client, err error) {
 		return
 	}
 	p.run.completed(c.began)
+	if now := p.run.loop.now; now < p.until {
+		p.come(now, now)
+	}
 }
 
 // come lets somebody come who was due.
@@ -79,6 +83,13 @@ func (r *run) churn() error {
 			p.come(now, first)
 		}
 		return s.each(now, func(due int64) { p.come(now, due) })
+	}
+	if r.opts.Closed {
+		r.result.Rate = 0
+		p.until, s.end = end, 0
+		for range min(r.opts.Concurrency, r.opts.Clients) {
+			p.come(start, start)
+		}
 	}
 	r.window.from, r.window.to = from, end
 	r.ticker.phase = "warming up"

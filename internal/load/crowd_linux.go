@@ -27,6 +27,7 @@ type crowd struct {
 	lost    int       // since the last look
 	next    int       // whose turn it is to ask
 	hint    int       // where the stamp was in the last message
+	until   int64     // who has an answer before that time asks again
 }
 
 // ready joins a room, if there are any.
@@ -82,6 +83,9 @@ func (w *crowd) acked(c *client, id uint64, data []byte) {
 	}
 	c.next = max(c.next, uint32(id)+1)
 	w.run.completed(due)
+	if now := w.run.loop.now; now < w.until {
+		w.put(c, now)
+	}
 }
 
 // left forgets a client.
@@ -185,14 +189,27 @@ func (w *crowd) ask(now, due int64) {
 	if len(w.clients) == 0 {
 		return
 	}
-	r := w.run
-	c := w.clients[w.next%len(w.clients)]
+	w.put(w.clients[w.next%len(w.clients)], due)
 	w.next++
+	w.run.lagged(now, due)
+}
+
+// put lets a client ask.
+func (w *crowd) put(c *client, due int64) {
+	r := w.run
 	b := appendStamp(append(r.args[:0], `"echo","`...), due, uint32(c.asked), r.opts.Size)
 	r.args = append(b, '"')
 	c.event(r.args, true)
 	r.counts.expected++
-	r.lagged(now, due)
+}
+
+// askAll lets everybody ask, and ask again until a time.
+func (w *crowd) askAll(until int64) {
+	w.until = until
+	now := w.run.loop.clock()
+	for _, c := range w.clients {
+		w.put(c, now)
+	}
 }
 
 // makeRooms returns n rooms.

@@ -62,6 +62,12 @@ type Options struct {
 	// and 500 to many, 2,000 questions, 200 connections.
 	Rate float64
 
+	// Closed makes echo and churn as fast as the server answers: every client
+	// asks again when it has its answer, and Concurrency clients are on their
+	// passage at any time. That shows what an operation costs a server with no
+	// time to rest; its latency says nothing.
+	Closed bool
+
 	// Duration is what is measured. Default 10 s; for idle, how long clients are
 	// left alone before memory is read.
 	Duration time.Duration
@@ -140,6 +146,7 @@ func (o Options) withDefaults() (Options, target, error) {
 	check(o.Duration > 0, "the duration must be more than 0")
 	check(o.Concurrency > 0, "the concurrency must be more than 0")
 	check(o.P99 >= 0, "the limit of latency must be more than 0")
+	check(!o.Closed || (o.Scenario == Echo || o.Scenario == Churn) && o.P99 == 0, "only echo and churn can be closed, and without searching")
 	check(o.P99 == 0 || o.Scenario != Idle && o.Scenario != Churn, "no rate is searched for in scenario %s", o.Scenario)
 	return o, to, errors.Join(errs...)
 }

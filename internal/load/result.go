@@ -16,6 +16,9 @@ type Result struct {
 	// Rate was asked for, per second: messages, questions or connections.
 	Rate float64 `json:"rate,omitempty"`
 
+	// Closed says that there was no rate: who had an answer asked again.
+	Closed bool `json:"closed,omitempty"`
+
 	// Operation is what is counted: delivery, ack, cycle or connect.
 	Operation string  `json:"operation"`
 	Done      int64   `json:"done"` // operations within the measured time

@@ -114,7 +114,7 @@ func newRun(ctx context.Context, o Options, to target) (*run, error) {
 	if r.loop, err = newLoop(); err != nil {
 		return nil, err
 	}
-	r.result = Result{Scenario: o.Scenario, Transport: o.Transport, URL: o.URL, Started: r.started, Clients: o.Clients, Size: o.Size, Rate: o.Rate}
+	r.result = Result{Scenario: o.Scenario, Transport: o.Transport, URL: o.URL, Started: r.started, Clients: o.Clients, Size: o.Size, Rate: o.Rate, Closed: o.Closed}
 	if err := r.ticker.begin(r); err != nil {
 		r.loop.close()
 		return nil, err

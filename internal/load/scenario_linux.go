@@ -93,6 +93,11 @@ func (r *run) step(w *crowd, emit func(now, due int64), rate float64) (Step, err
 	due := func(now int64) int64 {
 		return s.each(now, func(due int64) { emit(now, due) })
 	}
+	if r.opts.Closed {
+		due = nil
+		rate = 0
+		w.askAll(end)
+	}
 	r.result.Rate = rate
 	r.window.latency.h.Reset()
 	r.window.lag.h.Reset()

@@ -4,26 +4,26 @@ import "math"
 
 const (
 	fineness = 1.12 // how close the best rate and the first bad one must be
-	maxSteps = 24
+	maxSteps = 32
 )
 
 // A hunt finds the highest good rate: it doubles until one is bad, and then
-// halves what is between them. A rate must be bad twice: on a machine that has
-// something else to do, once is chance.
+// halves what is between them. A rate must be bad twice, and four times while
+// other programs take the cores: there, once is chance.
 type hunt struct {
 	rate, good, bad float64
 	tried           int
 	highest         float64
 }
 
-// next takes what became of the current rate and reports whether there is
-// another to try.
-func (h *hunt) next(ok bool) bool {
+// next takes what became of the current rate, and whether the machine was
+// shared, and reports whether there is another to try.
+func (h *hunt) next(ok, shared bool) bool {
+	h.tried++
 	switch {
 	case ok:
 		h.good, h.tried = h.rate, 0
-	case h.tried == 0:
-		h.tried = 1
+	case h.tried < 2 || shared && h.tried < 4:
 		return true
 	default:
 		h.bad, h.tried = h.rate, 0
@@ -69,7 +69,7 @@ func (r *run) search(w *crowd, emit func(now, due int64)) error {
 		if !step.OK && own != "" && step.Rate > best.Rate {
 			best.Bottleneck = own // at higher rates: the server might have done more
 		}
-		if !h.next(step.OK) {
+		if !h.next(step.OK, r.shared()) {
 			break
 		}
 		if err := w.gather(); err != nil { // who was cut off comes back
@@ -82,4 +82,10 @@ func (r *run) search(w *crowd, emit func(now, due int64)) error {
 	r.result = best
 	r.result.Steps, r.result.Limit = steps, milliseconds(r.opts.P99)
 	return nil
+}
+
+// shared says whether other programs had the cores for much of the last step.
+func (r *run) shared() bool {
+	const much = 0.2
+	return r.result.Own.Waited > much || r.result.Server != nil && r.result.Server.Waited > much
 }
