@@ -45,6 +45,7 @@ func main() {
 	only := flag.String("only", "", "which cases, as a `pattern`")
 	out := flag.String("json", "", "write all results to a `file`")
 	revision := flag.String("revision", "", "what is measured, for the `record`")
+	more := flag.Bool("continue", false, "add to the file of -json what is measured")
 	again := flag.String("print", "", "print the table of a `file` written before, and measure nothing")
 	flag.Parse()
 	p.servers = strings.Split(*servers, ",")
@@ -61,6 +62,11 @@ func main() {
 	} else {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
+		if *more {
+			if err := r.read(*out); err != nil {
+				log.Fatal(err)
+			}
+		}
 		p.run(ctx, &r, *out)
 	}
 	fmt.Print(r.table())

@@ -36,7 +36,7 @@ func cases(quick bool) []scenario {
 	}
 	long := []string{"--duration", "5s"}
 	with := func(args ...string) []string { return append(args, long...) }
-	search := []string{"--duration", "2s", "--warm-up", "500ms"}
+	search := []string{"--duration", "1s", "--warm-up", "300ms"}
 	return []scenario{
 		{name: "idle", args: []string{"idle", "--clients", "15000", "--duration", "8s"}},
 		{name: "churn", args: with("churn", "--closed")},

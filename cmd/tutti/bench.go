@@ -57,6 +57,16 @@ func bench(ctx context.Context, c call) int {
 		case <-ctx.Done():
 		}
 	}()
+	if err := runBench(ctx, c, o, files); err != nil {
+		fmt.Fprintf(c.errors, "tutti bench: %v\n", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// runBench measures, with a line that shows how it goes if somebody is there to
+// see it, and tells the result.
+func runBench(ctx context.Context, c call, o load.Options, files benchFiles) error {
 	live := terminal(c.errors)
 	if live {
 		o.Progress = func(p load.Progress) { fmt.Fprintf(c.errors, "\r\x1b[K%s", progressLine(p)) }
@@ -65,14 +75,14 @@ func bench(ctx context.Context, c call) int {
 	if live {
 		fmt.Fprint(c.errors, "\r\x1b[K")
 	}
-	if err == nil {
-		err = errors.Join(printResult(c.output, result), files.write(result))
-	}
 	if err != nil {
-		fmt.Fprintf(c.errors, "tutti bench: %v\n", err)
-		return exitFailed
+		return err
 	}
-	return exitOK
+	err = files.write(result)
+	if files.json == "-" {
+		return errors.Join(err, writeJSON(c.output, result))
+	}
+	return errors.Join(err, printResult(c.output, result))
 }
 
 // benchFiles are where the result goes besides the terminal.
@@ -82,22 +92,7 @@ type benchFiles struct{ json, html string }
 func benchFlags(c call) (load.Options, benchFiles, error) {
 	var o load.Options
 	var f benchFiles
-	set := flag.NewFlagSet("bench", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	set.StringVar(&o.Transport, "transport", "", "`websocket` or polling")
-	set.IntVar(&o.Clients, "clients", 0, "how many `clients` connect (1000; echo 100)")
-	set.IntVar(&o.Rooms, "rooms", 0, "how many `rooms` they are spread over (1; rooms 100)")
-	set.IntVar(&o.Size, "size", 0, "payload in `bytes` (100)")
-	set.Float64Var(&o.Rate, "rate", 0, "`messages`, questions or connections per second, in all (fanout 10, rooms 500, echo 2000, churn 200)")
-	set.BoolVar(&o.Closed, "closed", false, "echo and churn: as fast as the server answers, for the cost of an operation")
-	set.DurationVar(&o.Duration, "duration", 0, "what is measured (10s; with --p99 3s for each rate)")
-	set.DurationVar(&o.WarmUp, "warm-up", 0, "what comes before (1s; negative: nothing)")
-	set.IntVar(&o.Concurrency, "concurrency", 0, "how many `clients` may be connecting at once (64)")
-	set.DurationVar(&o.P99, "p99", 0, "search for the highest rate whose 99th percentile stays below this")
-	set.Float64Var(&o.MaxRate, "max-rate", 0, "the highest `rate` that is searched (20000; echo 1000000)")
-	set.IntVar(&o.PID, "pid", 0, "the server's `process` on this machine, whose CPU and memory are read")
-	set.StringVar(&f.json, "json", "", "write the result to a `file`, or - for the standard output alone")
-	set.StringVar(&f.html, "html", "", "write a report with plots to a `file`")
+	set := newBenchFlags(&o, &f)
 	args := c.args
 	if len(args) > 0 && slices.Contains(load.Scenarios(), args[0]) {
 		o.Scenario, args = args[0], args[1:]
@@ -129,6 +124,27 @@ func benchFlags(c call) (load.Options, benchFiles, error) {
 	return o, f, err
 }
 
+// newBenchFlags declares the flags.
+func newBenchFlags(o *load.Options, f *benchFiles) *flag.FlagSet {
+	set := flag.NewFlagSet("bench", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.StringVar(&o.Transport, "transport", "", "`websocket` or polling")
+	set.IntVar(&o.Clients, "clients", 0, "how many `clients` connect (1000; echo 100)")
+	set.IntVar(&o.Rooms, "rooms", 0, "how many `rooms` they are spread over (1; rooms 100)")
+	set.IntVar(&o.Size, "size", 0, "payload in `bytes` (100)")
+	set.Float64Var(&o.Rate, "rate", 0, "`messages`, questions or connections per second, in all (fanout 10, rooms 500, echo 2000, churn 200)")
+	set.BoolVar(&o.Closed, "closed", false, "echo and churn: as fast as the server answers, for the cost of an operation")
+	set.DurationVar(&o.Duration, "duration", 0, "what is measured (10s; with --p99 3s for each rate)")
+	set.DurationVar(&o.WarmUp, "warm-up", 0, "what comes before (1s; negative: nothing)")
+	set.IntVar(&o.Concurrency, "concurrency", 0, "how many `clients` may be connecting at once (64)")
+	set.DurationVar(&o.P99, "p99", 0, "search for the highest rate whose 99th percentile stays below this")
+	set.Float64Var(&o.MaxRate, "max-rate", 0, "the highest `rate` that is searched (20000; echo 1000000)")
+	set.IntVar(&o.PID, "pid", 0, "the server's `process` on this machine, whose CPU and memory are read")
+	set.StringVar(&f.json, "json", "", "write the result to a `file`, or - for the standard output alone")
+	set.StringVar(&f.html, "html", "", "write a report with plots to a `file`")
+	return set
+}
+
 // terminal says whether w is one.
 func terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
@@ -157,24 +173,26 @@ func progressLine(p load.Progress) string {
 func (f benchFiles) write(r *load.Result) error {
 	var errs []error
 	if f.json != "" && f.json != "-" {
-		text, err := json.MarshalIndent(r, "", "  ")
-		if err == nil {
-			err = os.WriteFile(f.json, append(text, '\n'), 0o666)
-		}
-		errs = append(errs, err)
+		errs = append(errs, writeFile(f.json, func(w io.Writer) error { return writeJSON(w, r) }))
 	}
 	if f.html != "" {
-		errs = append(errs, writeReport(f.html, r))
+		errs = append(errs, writeFile(f.html, r.WriteHTML))
 	}
 	return errors.Join(errs...)
 }
 
-func writeReport(name string, r *load.Result) error {
+func writeJSON(w io.Writer, r *load.Result) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+func writeFile(name string, write func(io.Writer) error) error {
 	file, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.WriteHTML(file), file.Close())
+	return errors.Join(write(file), file.Close())
 }
 
 // printResult prints the figures.
@@ -183,14 +201,6 @@ func printResult(w io.Writer, r *load.Result) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	what := fmt.Sprintf("%s by %s, %v", r.Scenario, r.Transport, time.Duration(r.Seconds*1e9).Round(time.Millisecond))
-	if r.Clients > 0 {
-		what += fmt.Sprintf(", %d clients", r.Clients)
-	}
-	if r.Rooms > 1 {
-		what += fmt.Sprintf(" in %d rooms", r.Rooms)
-	}
-	line("scenario", "%s", what)
 	if r.Limit > 0 {
 		for _, s := range r.Steps {
 			verdict := "good"
@@ -225,6 +235,18 @@ func printResult(w io.Writer, r *load.Result) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// describe says what was measured.
+func describe(r *load.Result) string {
+	what := fmt.Sprintf("%s by %s, %v", r.Scenario, r.Transport, time.Duration(r.Seconds*1e9).Round(time.Millisecond))
+	if r.Clients > 0 {
+		what += fmt.Sprintf(", %d clients", r.Clients)
+	}
+	if r.Rooms > 1 {
+		what += fmt.Sprintf(" in %d rooms", r.Rooms)
+	}
+	return what
 }
 
 func mb(n int64) float64 { return float64(n) / 1e6 }

@@ -94,9 +94,7 @@ func (r *run) step(w *crowd, emit func(now, due int64), rate float64) (Step, err
 		return s.each(now, func(due int64) { emit(now, due) })
 	}
 	if r.opts.Closed {
-		due = nil
-		rate = 0
-		w.askAll(end)
+		due, rate = nil, 0
 	}
 	r.result.Rate = rate
 	r.window.latency.h.Reset()
@@ -105,6 +103,9 @@ func (r *run) step(w *crowd, emit func(now, due int64), rate float64) (Step, err
 	was := r.counts
 	w.lost = 0
 	hopeless := r.hopeless(was, rate, len(w.clients))
+	if r.opts.Closed {
+		w.askAll(end)
+	}
 
 	r.ticker.phase = "warming up"
 	if err := r.spin(from, due, hopeless); err != nil {

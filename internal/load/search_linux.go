@@ -4,12 +4,12 @@ import "math"
 
 const (
 	fineness = 1.12 // how close the best rate and the first bad one must be
-	maxSteps = 32
+	maxSteps = 60
 )
 
 // A hunt finds the highest good rate: it doubles until one is bad, and then
-// halves what is between them. A rate must be bad twice, and four times while
-// other programs take the cores: there, once is chance.
+// halves what is between them. A rate must be bad twice, and eight times while
+// other programs take the cores: that says little about the server.
 type hunt struct {
 	rate, good, bad float64
 	tried           int
@@ -23,7 +23,7 @@ func (h *hunt) next(ok, shared bool) bool {
 	switch {
 	case ok:
 		h.good, h.tried = h.rate, 0
-	case h.tried < 2 || shared && h.tried < 4:
+	case h.tried < 2 || shared && h.tried < 8:
 		return true
 	default:
 		h.bad, h.tried = h.rate, 0
