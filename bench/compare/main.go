@@ -44,6 +44,7 @@ func main() {
 	servers := flag.String("servers", "node,tutti,floor-net,floor-epoll", "which `servers`")
 	only := flag.String("only", "", "which cases, as a `pattern`")
 	out := flag.String("json", "", "write all results to a `file`")
+	picture := flag.String("svg", "", "draw the ratios into a `file`")
 	revision := flag.String("revision", "", "what is measured, for the `record`")
 	more := flag.Bool("continue", false, "add to the file of -json what is measured")
 	again := flag.String("print", "", "print the table of a `file` written before, and measure nothing")
@@ -70,6 +71,11 @@ func main() {
 		p.run(ctx, &r, *out)
 	}
 	fmt.Print(r.table())
+	if *picture != "" {
+		if err := os.WriteFile(*picture, []byte(r.chart()), 0o666); err != nil {
+			log.Fatal(err)
+		}
+	}
 }
 
 // run measures all that is planned, one case after the other, every server in

@@ -25,7 +25,8 @@ type measurement struct {
 	Case   string `json:"case"`
 	Server string `json:"server"`
 	// GC is the share of the server's CPU in its garbage collector, and Allocs
-	// how often it allocated per operation; -1 if it doesn't tell.
+	// how often it allocated per operation, for three seconds of the run; -1 if
+	// it doesn't tell.
 	GC     float64      `json:"gc"`
 	Allocs float64      `json:"allocs"`
 	Result *load.Result `json:"result"`
@@ -62,7 +63,6 @@ func (p plan) measure(ctx context.Context, name string, c scenario) (measurement
 		return m, err
 	}
 	defer s.stop()
-	before := s.insight()
 	out, err := os.CreateTemp("", "tutti-bench-*.json")
 	if err != nil {
 		return m, err
@@ -74,24 +74,21 @@ func (p plan) measure(ctx context.Context, name string, c scenario) (measurement
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	cmd := p.pinned(ctx, p.loadCPU, p.tutti, args...)
+	watched := make(chan [2]insight, 1)
+	// Looks at the server while it is measured; ends by itself, waited for
+	// below.
+	go func() { watched <- s.watch(ctx) }()
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return m, fmt.Errorf("%s: %w", strings.TrimSpace(string(text)), err)
 	}
-	after := s.insight()
 	m.Result = new(load.Result)
 	if err := json.NewDecoder(out).Decode(m.Result); err != nil {
 		return m, err
 	}
-	if total := after.CPU - before.CPU; before.ok && after.ok && total > 0 {
-		m.GC = (after.GC - after.Idle - before.GC + before.Idle) / total
-		m.Allocs = (after.Allocs - before.Allocs) / float64(max(m.Result.Handshake.Count, 1))
-		if n := len(m.Result.Series); n > 0 {
-			var done float64
-			for _, sample := range m.Result.Series {
-				done += sample.PerSecond
-			}
-			m.Allocs = (after.Allocs - before.Allocs) / max(done, 1)
-		}
+	seen := <-watched
+	if total := seen[1].CPU - seen[0].CPU; seen[0].ok && seen[1].ok && total > 0 {
+		m.GC = (seen[1].GC - seen[1].Idle - seen[0].GC + seen[0].Idle) / total
+		m.Allocs = (seen[1].Allocs - seen[0].Allocs) / max(m.Result.PerSecond*seen[1].at.Sub(seen[0].at).Seconds(), 1)
 	}
 	m.Result.Series, m.Result.Curve = nil, nil // too long for the record
 	return m, nil
@@ -181,7 +178,25 @@ type insight struct {
 	GC     float64 `json:"/cpu/classes/gc/total:cpu-seconds"`
 	Idle   float64 `json:"/cpu/classes/gc/mark/idle:cpu-seconds"`
 	Allocs float64 `json:"/gc/heap/allocs:objects"`
+	at     time.Time
 	ok     bool
+}
+
+// watch looks at the server twice: when its clients have connected and it has
+// warmed up, most likely, and before they leave.
+func (s *server) watch(ctx context.Context) (seen [2]insight) {
+	if s.debug == "" {
+		return seen
+	}
+	for i, pause := range []time.Duration{2500 * time.Millisecond, 3 * time.Second} {
+		select {
+		case <-ctx.Done():
+			return seen
+		case <-time.After(pause):
+			seen[i] = s.insight()
+		}
+	}
+	return seen
 }
 
 func (s *server) insight() insight {
@@ -207,7 +222,7 @@ func (s *server) insight() insight {
 	if len(fields) > 12 {
 		user, _ := strconv.ParseFloat(fields[11], 64)
 		system, _ := strconv.ParseFloat(fields[12], 64)
-		in.CPU, in.ok = (user+system)/100, true
+		in.CPU, in.at, in.ok = (user+system)/100, time.Now(), true
 	}
 	return in
 }

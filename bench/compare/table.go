@@ -81,7 +81,7 @@ func rows() []row {
 		{name: "CPU per echo with ack, µs", from: "echo", ratio: 1.0 / 3, of: cpu, digits: 1},
 		{name: "CPU per delivery by long-polling, µs", from: "polling", ratio: 0.4, of: cpu, digits: 1},
 		{name: "share of CPU in the garbage collector, fan-out, %", from: "half", limit: 2, of: func(m measurement) float64 { return 100 * m.GC }, digits: 1},
-		{name: "allocations per delivery, connecting included", from: "half", of: func(m measurement) float64 { return m.Allocs }, digits: 2},
+		{name: "allocations per delivery", from: "half", of: func(m measurement) float64 { return m.Allocs }, digits: 2},
 	}
 }
 

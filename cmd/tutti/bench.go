@@ -201,6 +201,7 @@ func printResult(w io.Writer, r *load.Result) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s %s\n", name, fmt.Sprintf(format, args...))
 	}
+	line("scenario", "%s", describe(r))
 	if r.Limit > 0 {
 		for _, s := range r.Steps {
 			verdict := "good"
@@ -224,7 +225,7 @@ func printResult(w io.Writer, r *load.Result) error {
 	summary("handshake", r.Handshake)
 	if u := r.Server; u != nil {
 		line("server", "%.2f µs of CPU per %s, %.2f cores, had to wait for them %.0f %% of the time", u.CPUPerOperation, r.Operation, u.Cores, u.Waited*100)
-		line("memory", "%.1f MB before, %.1f MB connected, %.1f MB after: %.0f bytes per client", mb(u.RSSBefore), mb(u.RSSConnected), mb(u.RSSAfter), u.BytesPerClient)
+		line("memory", "%s", memory(u))
 	}
 	line("generator", "%.2f of its core; messages late by p50 %.2f ms, p99 %.2f ms", r.Own.Cores, r.Lag.P50, r.Lag.P99)
 	for text, n := range r.Errors {
@@ -247,6 +248,17 @@ func describe(r *load.Result) string {
 		what += fmt.Sprintf(" in %d rooms", r.Rooms)
 	}
 	return what
+}
+
+func memory(u *load.Usage) string {
+	text := fmt.Sprintf("%.1f MB after", mb(u.RSSAfter))
+	if u.RSSBefore > 0 {
+		text = fmt.Sprintf("%.1f MB before, %.1f MB connected, ", mb(u.RSSBefore), mb(u.RSSConnected)) + text
+	}
+	if u.BytesPerClient != 0 {
+		text += fmt.Sprintf(": %.0f bytes per client", u.BytesPerClient)
+	}
+	return text
 }
 
 func mb(n int64) float64 { return float64(n) / 1e6 }

@@ -260,6 +260,7 @@ type poller struct {
 	extra *line
 	path  string // with the session's id
 	say   []byte // packets to be posted
+	posts bool   // a POST is out: a second one could overtake it
 }
 
 // A line is an HTTP connection with at most one request on it.
@@ -307,6 +308,7 @@ func (l *line) receive(s *sock, data []byte) (used int, err error) {
 	}
 	l.busy = false
 	if !l.get {
+		l.p.posts = false
 		if l.p.c.phase == leaving {
 			return size, errEnded
 		}
@@ -348,8 +350,8 @@ func (p *poller) opened(packet []byte) error {
 func (p *poller) step(l *line) {
 	switch {
 	case !l.up || l.busy:
-	case len(p.say) > 0:
-		l.busy, l.get = true, false
+	case len(p.say) > 0 && !p.posts:
+		l.busy, l.get, p.posts = true, false, true
 		b := append(l.sock.out, "POST "...)
 		b = p.head(b)
 		b = append(b, "Content-Type: text/plain;charset=UTF-8\r\nContent-Length: "...)

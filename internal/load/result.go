@@ -75,7 +75,8 @@ type Usage struct {
 	RSSBefore    int64 `json:"rss_before,omitempty"`
 	RSSConnected int64 `json:"rss_connected,omitempty"`
 	RSSAfter     int64 `json:"rss_after,omitempty"`
-	// BytesPerClient is what RSS grew by until the end.
+	// BytesPerClient is what RSS grew by until the end of scenario idle. In
+	// the others it is the garbage of the work that counts.
 	BytesPerClient float64 `json:"bytes_per_client,omitempty"`
 	// IdleCores is what clients that do nothing take.
 	IdleCores float64 `json:"idle_cores,omitempty"`

@@ -99,9 +99,6 @@ func (r *run) account(from, to stretch) {
 		if res.Server != nil {
 			u.RSSBefore, u.RSSConnected = res.Server.RSSBefore, res.Server.RSSConnected
 		}
-		if u.RSSBefore > 0 {
-			u.BytesPerClient = round(float64(u.RSSAfter-u.RSSBefore) / float64(r.opts.Clients))
-		}
 		res.Server = &u
 	}
 }
