@@ -7,6 +7,7 @@
 # QUICK=1    small and short, to see that it works: under three minutes
 # ROUNDS=3   of which the median counts
 # OUT=FILE   where the results go, as JSON
+# CALM=30s   how long to wait, before each measurement, for a calm machine
 # SERVER_CPU=0 LOAD_CPU=1   the cores
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,7 +27,7 @@ if ! cmp -s bench/node/package-lock.json .cache/bench/node-lock; then
 fi
 go build -trimpath -o .cache/bench/ ./cmd/tutti ./bench/floor ./bench/compare
 
-flags=(-rounds "${ROUNDS:-3}")
+flags=(-rounds "${ROUNDS:-3}" -calm "${CALM:-30s}")
 if [[ ${QUICK:-} == 1 ]]; then
 	flags=(-quick -rounds 1)
 fi

@@ -27,6 +27,7 @@ type plan struct {
 	rounds             int
 	quick              bool
 	servers            []string
+	patience           time.Duration // how long to wait for a calm machine
 	only               *regexp.Regexp
 }
 
@@ -46,6 +47,7 @@ func main() {
 	out := flag.String("json", "", "write all results to a `file`")
 	picture := flag.String("svg", "", "draw the ratios into a `file`")
 	revision := flag.String("revision", "", "what is measured, for the `record`")
+	flag.DurationVar(&p.patience, "calm", 0, "how long to wait, before each measurement, until the machine has little else to do")
 	more := flag.Bool("continue", false, "add to the file of -json what is measured")
 	again := flag.String("print", "", "print the table of a `file` written before, and measure nothing")
 	flag.Parse()
@@ -96,6 +98,9 @@ func (p plan) run(ctx context.Context, r *record, out string) {
 			for _, server := range servers {
 				if slices.Contains(c.not, server) {
 					continue
+				}
+				if !p.calm(ctx) {
+					log.Print("other programs take the cores")
 				}
 				m, err := p.measure(ctx, server, c)
 				if ctx.Err() != nil {
