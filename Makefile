@@ -17,7 +17,7 @@ T ?= 30s
 ADDR ?= 127.0.0.1:3000
 DATA ?= .data
 
-.PHONY: help run build client test unit lint vuln conformance screenshots fuzz bench docs clean
+.PHONY: help run build client test unit lint vuln conformance chaos screenshots fuzz bench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -34,7 +34,7 @@ client: ## install the official Socket.IO client files, which bin/tutti carries
 test: lint unit conformance ## all that CI checks: lint, unit tests with the race detector, conformance
 
 unit: client ## the Go tests alone
-	go test -race -shuffle=on -timeout 10m ./...
+	go test -race -shuffle=on -timeout 20m ./...
 
 lint: client ## formatting, go vet, staticcheck
 	@scripts/format.sh
@@ -50,6 +50,9 @@ PEERS := chromium python3-socketio python3-aiohttp python3-requests python3-webs
 conformance: client ## stock clients, raw frames and a browser against the program
 	@scripts/debian.sh $(PEERS)
 	conformance/run.sh
+
+chaos: build ## nothing is lost: a server that is killed, a network that fails (SEED=7 DURATION=60)
+	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node chaos/chaos.mjs
 
 screenshots: client ## take the pictures in docs/screenshots anew
 	@scripts/debian.sh $(PEERS)

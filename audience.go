@@ -19,6 +19,7 @@ type Audience struct {
 	local    bool
 	volatile bool
 	plain    bool
+	id       string
 }
 
 // To returns the audience of the members of any of the rooms named so far and
@@ -51,6 +52,16 @@ func (a Audience) Volatile() Audience {
 // where the transport compresses.
 func (a Audience) Uncompressed() Audience {
 	a.plain = true
+	return a
+}
+
+// Once returns the audience for a message with an id, in a namespace with
+// memory: emitting again under an id that was used within the window sends
+// nothing and returns the first offset, also after a restart. Ids of this kind
+// are the application's own; peers that publish by the standard verbs have
+// theirs apart.
+func (a Audience) Once(id string) Audience {
+	a.id = id
 	return a
 }
 
@@ -112,7 +123,7 @@ func (a Audience) newMessage(event string, args []any) (*hub.Message, error) {
 // publish hands m to the hub. A family of namespaces has no space of its own:
 // the message goes to each of them, and has no offset.
 func (a Audience) publish(ctx context.Context, m *hub.Message) (Offset, error) {
-	m.Volatile, m.Uncompressed = a.volatile, a.plain
+	m.Volatile, m.Uncompressed, m.ID = a.volatile, a.plain, a.id
 	if a.ns.space != nil {
 		r, err := a.ns.space.Publish(ctx, m, a.address())
 		return r.Offset, err
@@ -121,7 +132,7 @@ func (a Audience) publish(ctx context.Context, m *hub.Message) (Offset, error) {
 		return "", errFamily
 	}
 	for _, space := range a.spaces() {
-		each := &hub.Message{Event: m.Event, Args: m.Args, Volatile: m.Volatile, Uncompressed: m.Uncompressed}
+		each := &hub.Message{Event: m.Event, Args: m.Args, Volatile: m.Volatile, Uncompressed: m.Uncompressed, ID: m.ID}
 		if _, err := space.Publish(ctx, each, a.address()); err != nil {
 			return "", err
 		}

@@ -47,18 +47,20 @@ func eventFrames(format packet.Format, returns bool, m *hub.Message) []*engineio
 }
 
 // needsOffset says whether an offset follows the arguments. A stock client
-// takes the last argument of any event for an offset if it is a string, so that
-// one which is not kept but ends with a string would spoil the client's: it
-// gets the offset of what came before. An event with an acknowledgement ends
-// with a function.
+// takes the last argument of any event for an offset if it is a string, and the
+// event's name if there is none, so that one which is not kept but ends with a
+// string would spoil the client's: it gets the offset of what came before. An
+// event with an acknowledgement ends with a function.
 func needsOffset(m *hub.Message) bool {
 	switch {
 	case m.Call != nil:
 		return false
 	case m.Kept():
 		return true
-	case m.Args.Len() == 0:
+	case m.Since() == "": // it was sent past the space, which has no offset for it
 		return false
+	case m.Args.Len() == 0:
+		return true
 	}
 	_, isString := m.Args.At(m.Args.Len() - 1).String()
 	return isString

@@ -39,8 +39,8 @@ type claim struct {
 func (s *Socket) sitAgain(early []string) (*hub.Seat, error) {
 	s.mu.Lock()
 	arrival := hub.Arrival{Name: s.id, Owner: s.owner, Rooms: early, Welcome: s.welcome}
-	s.mu.Unlock()
 	s.returns = true
+	s.mu.Unlock()
 
 	var c claim
 	if s.greeting != nil && json.Unmarshal(s.greeting.auth, &c) != nil {
@@ -70,7 +70,7 @@ func isUnrecoverable(err error) bool {
 // welcome replies to CONNECT.
 func (s *Socket) welcome(t hub.Ticket) {
 	s.mu.Lock()
-	s.id = t.Name
+	s.id, s.welcomed = t.Name, true
 	s.mu.Unlock()
 	s.sendPacket(connectReply(s.link.session.Protocol(), t.Name, t.Session))
 }
@@ -120,11 +120,12 @@ func (s *Socket) Evicted(err error) {
 
 var _ hub.Reader = (*Socket)(nil)
 
-// depart notes that a socket's disconnect handlers are about to run, for the
-// one that may come back under its id meanwhile.
-func (srv *Server) depart(s *Socket) {
+// departLocked notes that a socket's disconnect handlers are about to run, for
+// the one that may come back under its id meanwhile. Whoever finds that the
+// socket has left finds the note.
+func (s *Socket) departLocked() {
 	if s.returns {
-		srv.departing.Store(s.ID(), s)
+		s.link.server.departing.Store(s.id, s)
 	}
 }
 

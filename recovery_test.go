@@ -69,9 +69,9 @@ func (tr *traveller) event() string {
 	if err := json.Unmarshal([]byte(text[1:]), &args); err != nil {
 		tr.w.t.Fatalf("%s: %v", text, err)
 	}
-	if last, ok := args[len(args)-1].(string); ok && len(args) > 1 {
-		tr.offset = last
-		args = args[:len(args)-1]
+	if last, ok := args[len(args)-1].(string); ok {
+		tr.offset = last // also the name of an event without arguments
+		args = args[:max(1, len(args)-1)]
 	}
 	return strings.TrimSpace(fmt.Sprintln(args...))
 }
@@ -264,10 +264,12 @@ func TestOffsetIsNotSpoiled(t *testing.T) {
 		a.wantEvents("live", "1")
 		ns.Everyone().Volatile().Emit("volatile", "ends with a string")
 		a.wantEvents("live", "volatile ends with a string")
+		ns.Everyone().Volatile().Emit("bare")
+		a.wantEvents("live", "bare")
 		a.Close()
 		ns.Emit("2", "text")
 		a.comeBack()
-		a.wantRecovered("after a volatile event that ends with a string")
+		a.wantRecovered("after volatile events that end with a string")
 		a.wantEvents("once", "2 text")
 	})
 }
@@ -310,5 +312,23 @@ func TestRecoveryAfterRestart(t *testing.T) {
 		}
 		w.srv.Namespace("/").To("room").Emit("3")
 		a.wantEvents("in its rooms", "3")
+	})
+}
+
+// TestOnce emits again under the same id, as who does not know whether the
+// first try arrived.
+func TestOnce(t *testing.T) {
+	inWorld(t, remembering(nil), func(w *world) {
+		ns := w.srv.Namespace("/")
+		a := w.travel()
+		first, err := ns.Everyone().Once("order 7").Emit("paid", 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := ns.Everyone().Once("order 7").Emit("paid", 7); err != nil || again != first {
+			t.Errorf("again: %s, %v, want %s", again, err, first)
+		}
+		ns.Everyone().Once("order 8").Emit("paid", 8)
+		a.wantEvents("each once", "paid 7", "paid 8")
 	})
 }

@@ -43,17 +43,18 @@ type Socket struct {
 	// Set by connect, in the mailbox, and only read there.
 	greeted bool // the connect handlers ran, so the disconnect handlers will
 
-	mu      sync.Mutex
-	over    bool       // ctx has ended
-	awaited *awaited   // of ctx, nil until somebody waits
-	id      string     // changes once at most: when it turns out that the peer came back
-	owner   string     // see Identify
-	person  string     // who it is to others, "" its id
-	ns      *Namespace // nil until it is found
-	seat    *hub.Seat  // nil until it is connected
-	early   *[]string  // rooms joined before; nil if none, and later
-	left    Reason     // why it left; "" while it has not
-	calls   map[uint64]*hub.Call
+	mu       sync.Mutex
+	over     bool       // ctx has ended
+	awaited  *awaited   // of ctx, nil until somebody waits
+	id       string     // changes once at most: when it turns out that the peer came back
+	owner    string     // see Identify
+	person   string     // who it is to others, "" its id
+	ns       *Namespace // nil until it is found
+	seat     *hub.Seat  // nil until it is connected
+	early    *[]string  // rooms joined before; nil if none, and later
+	welcomed bool       // it may come back, and its id is settled
+	left     Reason     // why it left; "" while it has not
+	calls    map[uint64]*hub.Call
 }
 
 func newSocket(l *link, p *packet.Packet) *Socket {
@@ -232,8 +233,8 @@ func (s *Socket) sit() error {
 		vacate(seat, why)
 		return ErrDisconnected
 	}
-	if s.returns {
-		seat.Resume() // it may have been catching up, and whoever wanted to resume it did not find it
+	if s.ns.space.Remembers() {
+		seat.Resume() // who was drained while the seat was not set could not say so
 	}
 	if len(quit) > 0 {
 		seat.Leave(quit...)
@@ -290,6 +291,9 @@ func (s *Socket) leave(reason Reason) {
 	s.left = reason
 	calls, seat := s.calls, s.seat
 	s.calls = nil
+	if seat != nil {
+		s.departLocked()
+	}
 	s.mu.Unlock()
 
 	s.link.remove(s)
@@ -299,7 +303,6 @@ func (s *Socket) leave(reason Reason) {
 	if seat == nil {
 		(*life)(s).end() // guards are running, for nobody
 	} else {
-		s.link.server.depart(s)
 		vacate(seat, reason)
 	}
 	grace := time.AfterFunc(leaveGrace, (*life)(s).end)

@@ -45,9 +45,9 @@ func (s volatileSocket) Emit(event string, args ...any) (Offset, error) {
 // room of the socket's own, which gives it its place among all messages there.
 func (s *Socket) send(m *hub.Message) (Offset, error) {
 	s.mu.Lock()
-	seat, left := s.seat, s.left
+	kept := s.welcomed && s.left == ""
 	s.mu.Unlock()
-	if seat == nil || left != "" || !s.returns {
+	if !kept {
 		return "", s.deliver(m)
 	}
 	r, err := s.ns.space.Publish(context.Background(), m, hub.Address{Rooms: []string{s.ID()}})

@@ -31,7 +31,7 @@ else
 	trap 'rm -rf "$bin"' EXIT
 	(cd .. && go build -o "$bin/" ./conformance/server ./cmd/tutti)
 	export TUTTI_SERVER="$bin/server" TUTTI_BIN="$bin/tutti"
-	[ $# -gt 0 ] || set -- test/*.test.mjs browser/*.test.mjs
+	[ $# -gt 0 ] || set -- test/*.test.mjs browser/*.test.mjs chaos/checker.test.mjs chaos/chaos.test.mjs
 fi
 
 node --test --test-reporter="${REPORTER:-./reporter.mjs}" --test-reporter-destination=stdout "$@"

@@ -35,7 +35,8 @@ func (s *Seat) catchUp() {
 
 // pump hands a seat what it is owed until it is level with the space or cannot
 // take more. head is where the space was before the tape is read: all of the
-// tape up to there can be read, and nothing after it is.
+// tape up to there can be read. What is written but not handed out yet can be
+// read, too, and is left alone: who joins a room before it is, hears it.
 func (s *Seat) pump(head Position) {
 	for {
 		list, err := s.space.tape.after(s.at(), chunk)
@@ -45,26 +46,25 @@ func (s *Seat) pump(head Position) {
 			s.space.evicted(s, err)
 			return
 		}
-		// What is written but not handed out yet is about to be touched by who
-		// hands it out.
-		for len(list) > 0 && list[len(list)-1].position > head {
-			list = list[:len(list)-1]
-		}
-		owed, next := s.pick(list, head)
-		if next == 0 || !s.hand(owed, list) {
+		owed, upTo, next := s.pick(list, head)
+		if next == 0 || !s.hand(owed, upTo) {
 			return
 		}
 		head = next
 	}
 }
 
-// pick returns those messages that the seat is owed, and where the space is now,
-// or 0 if there is nothing more to do.
-func (s *Seat) pick(list []*Message, head Position) (owed []*Message, next Position) {
+// pick returns those messages that the seat is owed, the position of the last
+// that was looked at, and where the space is now, or 0 if there is nothing more
+// to do.
+func (s *Seat) pick(list []*Message, head Position) (owed []*Message, upTo, next Position) {
 	s.space.order.do(func() {
 		if s.index < 0 {
 			s.pumping = false
 			return
+		}
+		for len(list) > 0 && list[len(list)-1].position > s.space.head {
+			list = list[:len(list)-1]
 		}
 		if len(list) == 0 && s.at() < head {
 			// Positions that no message has: it was erased, or they were
@@ -75,19 +75,20 @@ func (s *Seat) pick(list []*Message, head Position) (owed []*Message, next Posit
 			s.pumping, s.behind = false, false
 			return
 		}
-		next = s.space.head
+		upTo, next = s.at(), s.space.head
 		for _, m := range list {
+			upTo = m.position
 			if s.owes(m) {
 				owed = append(owed, m)
 			}
 		}
 	})
-	return owed, next
+	return owed, upTo, next
 }
 
 // hand delivers messages as long as the member is ready, and says whether all
-// of them were.
-func (s *Seat) hand(owed, list []*Message) bool {
+// of them were. Then the seat has what it was owed up to a position.
+func (s *Seat) hand(owed []*Message, upTo Position) bool {
 	n := 0
 	defer func() {
 		if trace := s.space.hub.cfg.Trace.Replayed; trace != nil && n > 0 {
@@ -103,9 +104,7 @@ func (s *Seat) hand(owed, list []*Message) bool {
 		s.reader.Deliver(m)
 		s.cursor.Store(uint64(m.position))
 	}
-	if len(list) > 0 {
-		s.cursor.Store(uint64(list[len(list)-1].position))
-	}
+	s.cursor.Store(uint64(upTo))
 	return true
 }
 
@@ -128,10 +127,11 @@ func (s *Seat) pause() bool {
 	return paused
 }
 
-// owes says whether the seat is to receive a message of the tape.
+// owes says whether the seat is to receive a message of the tape. A room that it
+// has joined after the message does not count, neither for nor against it.
 func (s *Seat) owes(m *Message) bool {
 	for _, name := range m.Except {
-		if s.find(name) >= 0 {
+		if i := s.find(name); i >= 0 && s.places[i].since < m.position {
 			return false
 		}
 	}

@@ -54,3 +54,29 @@ func (sp *Space) check() error {
 	}
 	return nil
 }
+
+// What is stored, and how offsets are written, for their fuzzers.
+var (
+	AppendRecord = appendRecord
+	ReadRecord   = readRecord
+	ParseOffset  = parseOffset
+	NewOffset    = newOffset
+)
+
+// RereadSession reads a session's record and writes it again.
+func RereadSession(body []byte) ([]byte, error) {
+	s, err := readSession(body)
+	if err != nil {
+		return nil, err
+	}
+	return s.append(nil), nil
+}
+
+// SessionBody is the record of a session with these rooms.
+func SessionBody(name, owner string, rooms ...string) []byte {
+	s := sessionRecord{Name: name, Owner: owner, Start: 7, Generation: 3}
+	for i, room := range rooms {
+		s.Rooms = append(s.Rooms, standing{Room: room, Since: Position(i)})
+	}
+	return s.append(nil)
+}

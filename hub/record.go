@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tutti-rt/tutti/packet"
@@ -31,7 +32,7 @@ func appendRecord(dst []byte, m *Message) ([]byte, error) {
 	if m.Uncompressed {
 		flags |= recordUncompressed
 	}
-	dst = append(dst, recordVersion)
+	dst = append(slices.Grow(dst, recordSize(m, frames)), recordVersion)
 	dst = binary.AppendUvarint(dst, flags)
 	dst = appendStrings(dst, m.Rooms)
 	dst = appendStrings(dst, m.Except)
@@ -39,9 +40,25 @@ func appendRecord(dst []byte, m *Message) ([]byte, error) {
 	dst = appendString(dst, m.Publisher)
 	dst = binary.AppendUvarint(dst, uint64(len(frames)))
 	for _, f := range frames {
-		dst = appendString(dst, string(f.Data))
+		dst = binary.AppendUvarint(dst, uint64(len(f.Data)))
+		dst = append(dst, f.Data...)
 	}
 	return dst, nil
+}
+
+// recordSize is how large a record gets, or a little less: growing it costs a
+// third of what a publish allocates.
+func recordSize(m *Message, frames []packet.Frame) int {
+	n := 16 + len(m.ID) + len(m.Publisher)
+	for _, list := range [][]string{m.Rooms, m.Except} {
+		for _, s := range list {
+			n += 2 + len(s)
+		}
+	}
+	for _, f := range frames {
+		n += 5 + len(f.Data)
+	}
+	return n
 }
 
 func appendString(dst []byte, s string) []byte {

@@ -224,3 +224,26 @@ func TestJoinSurvivesPower(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignSession: who presents somebody else's id gets nothing, and takes
+// nothing away.
+func TestForeignSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sp := remembering(t, nil, hub.Memory{}).Space("/")
+		r := &reader{}
+		r.room.Store(100)
+		var err error
+		r.seat, err = sp.EnterSession(context.Background(), r, hub.Arrival{Name: "r", Owner: "ann", Welcome: func(tk hub.Ticket) { r.ticket = tk }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, owner := range []string{"", "bob"} {
+			_, err := sp.ResumeSession(context.Background(), new(reader), r.ticket.Session, "", hub.Arrival{Owner: owner})
+			if !errors.Is(err, hub.ErrNotOwner) {
+				t.Errorf("owner %q: %v", owner, err)
+			}
+		}
+		say(t, sp, "0", "r")
+		wantTexts(t, r, "its seat is its own", "0")
+	})
+}

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -88,8 +87,17 @@ type session struct {
 // they went.
 type sessions struct {
 	byID map[string]*session
-	gone []*session
+	gone []parting
 }
+
+// A parting is when a session's member went. It may be back since.
+type parting struct {
+	session *session
+	at      time.Time
+}
+
+// stale says whether the member has come back since, and may have gone again.
+func (p parting) stale() bool { return p.session.seat != nil || !p.session.gone.Equal(p.at) }
 
 // EnterSession gives a member a seat that it can come back to. The session is
 // written before Welcome is called.
@@ -170,7 +178,6 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 			fenced.session, fenced.lost = nil, true
 			fenced.rise()
 		}
-		sp.sessions.returned(old)
 		old.generation++
 		old.seat = s
 		s.session = old
@@ -226,15 +233,16 @@ func (sp *Space) resumeAt(old *session, offset Offset) (has, at Position, err er
 		level = old.seat.reached() // before handed, see Seat
 		handed = Position(old.seat.handed.Load())
 	}
+	at = p
 	if handed <= p && level > p {
 		// It has received all that was ever handed to it, and was owed nothing
 		// up to where it went: quiet members can come back after any time.
-		return p, level, nil
+		at = level
 	}
-	if !sp.tape.covers(p) {
+	if !sp.tape.covers(at) {
 		return 0, 0, ErrTrimmed
 	}
-	return p, p, nil
+	return p, at, nil
 }
 
 func newSessionID() string {
@@ -280,19 +288,12 @@ func (x *sessions) find(id, owner string) (*session, error) {
 	return s, nil
 }
 
-func (x *sessions) returned(s *session) {
-	if !s.gone.IsZero() {
-		s.gone = time.Time{}
-		x.gone = slices.DeleteFunc(x.gone, func(g *session) bool { return g == s })
-	}
-}
-
 // leave notes that a session's member has gone.
 func (x *sessions) leave(s *session, now time.Time) {
 	s.rooms, s.level = s.seat.standings(), s.seat.reached() // before handed, see Seat
 	s.handed = Position(s.seat.handed.Load())
 	s.seat, s.gone = nil, now
-	x.gone = append(x.gone, s)
+	x.gone = append(x.gone, parting{s, now})
 }
 
 // expireSessions forgets those that have been gone for too long. It runs when
@@ -301,19 +302,20 @@ func (sp *Space) expireSessions() {
 	limit := time.Now().Add(-sp.memory.Window)
 	n := 0
 	var removed []StoredSession
-	for n < len(sp.sessions.gone) && sp.sessions.gone[n].gone.Before(limit) {
-		s := sp.sessions.gone[n]
-		delete(sp.sessions.byID, s.id)
-		removed = append(removed, StoredSession{ID: s.id})
-		n++
+	for ; n < len(sp.sessions.gone) && sp.sessions.gone[n].at.Before(limit); n++ {
+		// Who came back is left in the list, for finding it would take as long as
+		// the list is.
+		if p := sp.sessions.gone[n]; !p.stale() {
+			delete(sp.sessions.byID, p.session.id)
+			removed = append(removed, StoredSession{ID: p.session.id})
+		}
 	}
-	if n == 0 {
-		return
-	}
-	sp.kept(-n)
 	clear(sp.sessions.gone[:n])
 	sp.sessions.gone = sp.sessions.gone[n:]
-	sp.tape.enqueue(false, removed)
+	if len(removed) > 0 {
+		sp.kept(-len(removed))
+		sp.tape.enqueue(false, removed)
+	}
 }
 
 // loadSessions takes over the sessions of before. They count as gone from now
@@ -340,7 +342,7 @@ func (sp *Space) loadSessions() error {
 			handed: sp.head,
 		}
 		sp.sessions.byID[s.id] = s
-		sp.sessions.gone = append(sp.sessions.gone, s)
+		sp.sessions.gone = append(sp.sessions.gone, parting{s, s.gone})
 	}
 	sp.kept(len(sp.sessions.byID))
 	return nil

@@ -37,6 +37,7 @@ type tape struct {
 // A group is what is written and synced at a time.
 type group struct {
 	messages []*Message
+	bodies   [][]byte // the messages' records
 	sessions []StoredSession
 	erase    []Erasure
 	sync     bool          // it must survive the machine, whatever the messages demand
@@ -96,6 +97,12 @@ func (t *tape) message(s Stored) (*Message, error) {
 // was appended by the same publisher within the window, it returns that one's
 // position and true.
 func (t *tape) append(ctx context.Context, m *Message) (Position, bool, error) {
+	// Here, not by the writer: a message that cannot be written is its
+	// publisher's mistake, and no reason to stop the tape for all.
+	body, err := appendRecord(nil, m)
+	if err != nil {
+		return 0, false, fmt.Errorf("encode message: %w", err)
+	}
 	t.mu.Lock()
 	if err := t.refusalLocked(); err != nil {
 		t.mu.Unlock()
@@ -108,8 +115,9 @@ func (t *tape) append(ctx context.Context, m *Message) (Position, bool, error) {
 	}
 	t.last++
 	m.remembered, m.epoch, m.position, m.Time = true, t.epoch, t.last, time.Now()
+	m.size = len(body)
 	g := t.groupLocked()
-	g.messages = append(g.messages, m)
+	g.messages, g.bodies = append(g.messages, m), append(g.bodies, body)
 	t.ids.add(m, g, t.memory.Window)
 	t.mu.Unlock()
 	return m.position, false, g.wait(ctx)
@@ -200,7 +208,8 @@ func (t *tape) write() {
 
 		c, began := Commit{Messages: len(g.messages), Err: failed}, time.Now()
 		if failed == nil {
-			c.Sync, c.Err = t.commit(g, trim)
+			b := t.batch(g, trim)
+			c.Sync, c.Err = b.Sync, t.log.Commit(b)
 		}
 		c.Took = time.Since(began)
 		c.TapeBytes = t.settle(g, c.Err)
@@ -210,16 +219,11 @@ func (t *tape) write() {
 	}
 }
 
-// commit writes a group, and says whether it had to survive the machine.
-func (t *tape) commit(g *group, trim Position) (sync bool, err error) {
+// batch makes what is written of a group.
+func (t *tape) batch(g *group, trim Position) *Batch {
 	b := &Batch{Sync: g.sync, Sessions: g.sessions, Erase: g.erase, Trim: trim, Messages: make([]NewMessage, len(g.messages))}
 	for i, m := range g.messages {
-		body, err := appendRecord(nil, m)
-		if err != nil {
-			return false, fmt.Errorf("encode message: %w", err)
-		}
-		m.size = len(body)
-		b.Messages[i] = NewMessage{Position: m.position, Time: m.Time, Body: body}
+		b.Messages[i] = NewMessage{Position: m.position, Time: m.Time, Body: g.bodies[i]}
 		for _, room := range m.Rooms {
 			rule := t.memory.rule(room)
 			if rule == nil {
@@ -229,7 +233,7 @@ func (t *tape) commit(g *group, trim Position) (sync bool, err error) {
 			b.Sync = b.Sync || rule.Durability == Fsync
 		}
 	}
-	return b.Sync, t.log.Commit(b)
+	return b
 }
 
 // settle hands a written group out and lets its publishers return. It returns
@@ -251,7 +255,7 @@ func (t *tape) settle(g *group, failed error) (grown int64) {
 	if failed == nil && len(g.messages) > 0 {
 		t.follow(g.messages)
 	}
-	g.messages, g.sessions, g.erase, g.err = nil, nil, nil, failed
+	g.messages, g.bodies, g.sessions, g.erase, g.err = nil, nil, nil, nil, failed
 	close(g.written)
 	return grown
 }

@@ -8,7 +8,7 @@ import { serve } from "../harness.mjs";
 
 const python = process.env.PYTHON ?? "/usr/bin/python3";
 const script = fileURLToPath(new URL("../python/client.py", import.meta.url));
-const checks = ["connect", "text", "binary", "acks", "rooms", "namespaces", "order", "disconnect"];
+const checks = ["connect", "text", "binary", "acks", "rooms", "namespaces", "many", "disconnect"];
 
 describe("python-socketio", () => {
   const server = serve();

@@ -2,6 +2,7 @@ package pebblehub
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -14,6 +15,13 @@ type Host struct {
 	Now  func() time.Time // nil: time.Now
 	// MemTable is how much is collected before a table is written, 0: as ever.
 	MemTable uint64
+}
+
+// Rest returns when Pebble has nothing left to compact.
+func (s *Store) Rest() {
+	for m := s.db.Metrics(); m.Compact.NumInProgress > 0 || m.Flush.NumInProgress > 0; m = s.db.Metrics() {
+		runtime.Gosched()
+	}
 }
 
 // RestoreOn restores a backup on another machine than this.

@@ -21,6 +21,10 @@ const (
 	// maxSublevels is how many overlapping tables a read may have to look at
 	// before writers wait for compactions.
 	maxSublevels = 40
+	// reservedCache is added to the cache, for Pebble takes what its tables in
+	// memory need from there: two of them would leave nothing of 64 MiB, and
+	// every look at a cold room's counters would read from the disk.
+	reservedCache = 3 * memTableSize
 	// unbounded turns off Pebble's own waiting for both: a writer that waits in
 	// there can't be told that the disk has failed meanwhile. See Store.room.
 	unbounded = 1000
@@ -34,7 +38,7 @@ func (s *Store) options() *pebble.Options {
 		FormatMajorVersion:          pebble.FormatWALSyncChunks, // a log damaged in its middle is noticed
 		Logger:                      logger{s},
 		EventListener:               s.events(),
-		CacheSize:                   s.cfg.CacheBytes,
+		CacheSize:                   s.cfg.CacheBytes + reservedCache,
 		MemTableSize:                cmp.Or(s.host.memTable, memTableSize),
 		MemTableStopWritesThreshold: unbounded,
 		L0StopWritesThreshold:       unbounded,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/hub/pebblehub"
+	"github.com/tutti-rt/tutti/internal/leak"
 )
 
 // childDir makes the test binary the process that is killed.
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) {
 		child(dir)
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(leak.Run(m))
 }
 
 // child commits and says so, until it is killed.

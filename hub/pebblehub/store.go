@@ -22,8 +22,9 @@ import (
 
 // Config says how a store works. The zero value is good for most.
 type Config struct {
-	// CacheBytes is how much of the tables is kept in memory for reading.
-	// Default 64 MiB, negative: as little as can be.
+	// CacheBytes is how much of the tables is kept in memory for reading, beside
+	// 96 MiB at most for what is being written. Default 64 MiB, negative: as
+	// little as can be.
 	CacheBytes int64
 	// HotRooms is for how many rooms of a namespace the counters of their
 	// history are kept in memory (about 250 bytes each); those of others are
