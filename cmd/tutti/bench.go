@@ -75,7 +75,10 @@ func runBench(ctx context.Context, c call, o load.Options, files benchFiles) err
 	if live {
 		fmt.Fprint(c.errors, "\r\x1b[K")
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted, nothing was measured")
+	case err != nil:
 		return err
 	}
 	err = files.write(result)
