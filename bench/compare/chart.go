@@ -7,19 +7,16 @@ import (
 	"strings"
 )
 
-// chart draws how many times better than Node Tutti does in each row, on a
-// logarithmic scale, with a mark at the target.
-func (r *record) chart() string {
-	const (
-		width, left, right = 860, 330, 70
-		height, top        = 26, 34
-	)
-	type bar struct {
-		name           string
-		better, target float64
-	}
-	var bars []bar
-	most := 10.0
+// A bar is a row of the chart: how many times better, and how many times it
+// should be.
+type bar struct {
+	name           string
+	better, target float64
+}
+
+// bars returns what there is to draw, and the longest of it.
+func (r *record) bars() (bars []bar, most float64) {
+	most = 10
 	for _, row := range rows() {
 		x := ratio(r.values(row, "tutti"), r.values(row, "node"))
 		if math.IsNaN(x) || x <= 0 || row.ratio == 0 {
@@ -32,6 +29,17 @@ func (r *record) chart() string {
 		most = max(most, b.better, b.target)
 		bars = append(bars, b)
 	}
+	return bars, most
+}
+
+// chart draws how many times better than Node Tutti does in each row, on a
+// logarithmic scale, with a mark at the target.
+func (r *record) chart() string {
+	const (
+		width, left, right = 860, 330, 70
+		height, top        = 26, 34
+	)
+	bars, most := r.bars()
 	scale := func(v float64) float64 {
 		return left + math.Log(max(v, 1))/math.Log(most)*(width-left-right)
 	}

@@ -59,17 +59,16 @@ func main() {
 	}
 	r := record{Revision: *revision, Started: time.Now(), Machine: machine()}
 	if *again != "" {
-		if err := r.read(*again); err != nil {
+		*out, *more = *again, true
+	}
+	if *more {
+		if err := r.read(*out); err != nil {
 			log.Fatal(err)
 		}
-	} else {
+	}
+	if *again == "" {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		if *more {
-			if err := r.read(*out); err != nil {
-				log.Fatal(err)
-			}
-		}
 		p.run(ctx, &r, *out)
 	}
 	fmt.Print(r.table())

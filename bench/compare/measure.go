@@ -85,13 +85,17 @@ func (p plan) measure(ctx context.Context, name string, c scenario) (measurement
 	if err := json.NewDecoder(out).Decode(m.Result); err != nil {
 		return m, err
 	}
-	seen := <-watched
+	m.look(<-watched)
+	m.Result.Series, m.Result.Curve = nil, nil // too long for the record
+	return m, nil
+}
+
+// look notes what a server told of itself.
+func (m *measurement) look(seen [2]insight) {
 	if total := seen[1].CPU - seen[0].CPU; seen[0].ok && seen[1].ok && total > 0 {
 		m.GC = (seen[1].GC - seen[1].Idle - seen[0].GC + seen[0].Idle) / total
 		m.Allocs = (seen[1].Allocs - seen[0].Allocs) / max(m.Result.PerSecond*seen[1].at.Sub(seen[0].at).Seconds(), 1)
 	}
-	m.Result.Series, m.Result.Curve = nil, nil // too long for the record
-	return m, nil
 }
 
 // A server is a running process under test.
@@ -140,21 +144,30 @@ func (p plan) start(ctx context.Context, name string) (*server, error) {
 		s.stop()
 		return nil, fmt.Errorf("%s said nothing: %w", name, err)
 	}
-	for range 100 { // what it says and what it does may differ by a moment
+	if err := s.reach(ctx); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("%s doesn't listen: %w", name, err)
+	}
+	return s, nil
+}
+
+// reach waits until the server accepts: what it says and what it does may differ
+// by a moment.
+func (s *server) reach(ctx context.Context) error {
+	for {
 		c, err := net.DialTimeout("tcp", s.address, time.Second)
 		if err == nil {
-			return s, c.Close()
+			return c.Close()
 		}
 		if !errors.Is(err, syscall.ECONNREFUSED) {
-			break
+			return err
 		}
 		select {
 		case <-ctx.Done():
+			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	s.stop()
-	return nil, fmt.Errorf("%s doesn't listen", name)
 }
 
 func (s *server) stop() {
