@@ -36,7 +36,7 @@ func (r *record) bars() (bars []bar, most float64) {
 // logarithmic scale, with a mark at the target.
 func (r *record) chart() string {
 	const (
-		width, left, right = 860, 330, 70
+		width, left, right = 890, 360, 70
 		height, top        = 26, 34
 	)
 	bars, most := r.bars()
