@@ -17,7 +17,7 @@ T ?= 30s
 ADDR ?= 127.0.0.1:3000
 DATA ?= .data
 
-.PHONY: help run build client test unit lint vuln conformance chaos screenshots fuzz bench docs clean
+.PHONY: help run build client test unit lint vuln conformance chaos screenshots fuzz bench microbench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -61,7 +61,10 @@ screenshots: client ## take the pictures in docs/screenshots anew
 fuzz: ## run every fuzzer for T (T=30s)
 	@scripts/fuzz.sh $(T)
 
-bench: ## run the benchmarks
+bench: ## Node, Tutti and the floor under load: docs/performance.md; QUICK=1 for a short one
+	@scripts/bench.sh
+
+microbench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
 
 docs: ## write docs/configuration.md anew from the settings

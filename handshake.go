@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti/engineio"
+	"github.com/tutti-rt/tutti/packet"
 )
 
 // A Handshake is what is known of a peer when it connects to a namespace.
@@ -55,12 +56,21 @@ func (h Handshake) Token() string {
 type greeting struct {
 	auth  []byte // nil if none
 	query string // what followed the namespace (Socket.IO 2), "" if nothing
-	time  time.Time
+}
+
+func greetingOf(p *packet.Packet) *greeting {
+	if p.Data == nil && p.Query == "" {
+		return nil
+	}
+	return &greeting{auth: p.Data, query: p.Query}
 }
 
 // handshake puts together what is known of a peer. Few sockets are asked, so
 // nothing of it is kept.
-func (g *greeting) handshake(r *engineio.RequestInfo) Handshake {
+func (g *greeting) handshake(r *engineio.RequestInfo, came time.Time) Handshake {
+	if g == nil {
+		g = &greeting{}
+	}
 	h := Handshake{
 		Auth:   g.auth,
 		Query:  r.Query(),
@@ -68,7 +78,7 @@ func (g *greeting) handshake(r *engineio.RequestInfo) Handshake {
 		URL:    r.RequestURI,
 		Remote: r.RemoteAddr,
 		Secure: r.TLS != nil,
-		Time:   g.time,
+		Time:   came,
 	}
 	if len(h.Auth) == 0 {
 		h.Auth = json.RawMessage("{}")

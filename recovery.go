@@ -43,7 +43,7 @@ func (s *Socket) sitAgain(early []string) (*hub.Seat, error) {
 	s.mu.Unlock()
 
 	var c claim
-	if json.Unmarshal(s.greeting.auth, &c) != nil {
+	if s.greeting != nil && json.Unmarshal(s.greeting.auth, &c) != nil {
 		c = claim{} // the application's auth may have anything under these names
 	}
 	if c.PID == "" {

@@ -26,29 +26,32 @@ const leaveGrace = 5 * time.Second
 // A Socket is a peer in one namespace. All its methods may be called by any
 // goroutine, also after it has left.
 type Socket struct {
-	name      string // of the namespace
-	link      *link
-	format    packet.Format
-	greeting  greeting
-	mailbox   serial.Mailbox
-	returns   bool // the client may come back; set before it is seated
-	recovered bool // it has; set before it is seated
+	name     string // of the namespace
+	link     *link
+	greeting *greeting // nil if there is nothing to keep
+	came     int64     // when it asked for its namespace, in Unix nanoseconds
+	mailbox  serial.Mailbox
 
 	// A socket lives as long as a request may, and its handlers get this
-	// context from it: the exception to not storing one.
-	ctx    context.Context
-	cancel context.CancelFunc
+	// context from it: the exception to not storing one. It is the socket's life,
+	// or what guards made of that.
+	ctx context.Context
 
+	format    packet.Format
+	returns   bool // the client may come back; set before it is seated
+	recovered bool // it has; set before it is seated
 	// Set by connect, in the mailbox, and only read there.
 	greeted bool // the connect handlers ran, so the disconnect handlers will
 
 	mu       sync.Mutex
-	id       string // changes once at most: when it turns out that the peer came back
-	owner    string
+	over     bool       // ctx has ended
+	awaited  *awaited   // of ctx, nil until somebody waits
+	id       string     // changes once at most: when it turns out that the peer came back
+	owner    string     // see Identify
 	person   string     // who it is to others, "" its id
 	ns       *Namespace // nil until it is found
 	seat     *hub.Seat  // nil until it is connected
-	early    []string   // rooms joined before
+	early    *[]string  // rooms joined before; nil if none, and later
 	welcomed bool       // it may come back, and its id is settled
 	left     Reason     // why it left; "" while it has not
 	calls    map[uint64]*hub.Call
@@ -59,10 +62,11 @@ func newSocket(l *link, p *packet.Packet) *Socket {
 		name:     p.Namespace,
 		link:     l,
 		format:   l.decoder.Format(),
-		greeting: greeting{auth: p.Data, query: p.Query, time: time.Now()},
+		greeting: greetingOf(p),
+		came:     time.Now().UnixNano(),
 	}
 	s.mailbox.Limit = l.server.cfg.MaxInbox
-	s.ctx, s.cancel = context.WithCancel(l.server.ctx)
+	s.ctx = (*life)(s)
 	switch {
 	case l.session.Protocol() != 3:
 		// Not the session's id, which is a secret: who knows it can post in
@@ -94,7 +98,9 @@ func (s *Socket) ID() string {
 
 // Handshake returns what is known of the peer since it connected. It is put
 // together anew by every call and the caller's own.
-func (s *Socket) Handshake() Handshake { return s.greeting.handshake(s.link.session.Request()) }
+func (s *Socket) Handshake() Handshake {
+	return s.greeting.handshake(s.link.session.Request(), time.Unix(0, s.came))
+}
 
 // Session returns the Engine.IO session that carries the socket.
 func (s *Socket) Session() *engineio.Session { return s.link.session }
@@ -199,7 +205,7 @@ func (s *Socket) enter() error {
 // come: before it any broadcast, after it all.
 func (s *Socket) sit() error {
 	s.mu.Lock()
-	early := slices.Clone(s.early)
+	early := slices.Clone(s.earlyLocked())
 	s.mu.Unlock()
 	var (
 		seat *hub.Seat
@@ -220,7 +226,8 @@ func (s *Socket) sit() error {
 		s.seat = seat
 	}
 	// What changed while the seat was taken.
-	joined, quit := without(s.early, early), without(early, s.early)
+	joined, quit := without(s.earlyLocked(), early), without(early, s.earlyLocked())
+	s.early = nil
 	s.mu.Unlock()
 	if why != "" {
 		vacate(seat, why)
@@ -294,16 +301,16 @@ func (s *Socket) leave(reason Reason) {
 		c.Lost()
 	}
 	if seat == nil {
-		s.cancel() // guards are running, for nobody
+		(*life)(s).end() // guards are running, for nobody
 	} else {
 		vacate(seat, reason)
 	}
-	grace := time.AfterFunc(leaveGrace, s.cancel)
+	grace := time.AfterFunc(leaveGrace, (*life)(s).end)
 	s.mailbox.Close(func() {
 		defer s.link.server.running.Done()
 		defer s.link.forget()
 		grace.Stop()
-		s.cancel()
+		(*life)(s).end()
 		s.farewell(reason)
 	})
 }

@@ -107,6 +107,9 @@ func (s *Socket) write(m *hub.Message) error {
 		}
 		return nil
 	}
+	if m.Crowd {
+		return sendError(s.link.session.Post(frames...))
+	}
 	return sendError(s.link.session.Send(frames...))
 }
 

@@ -12,7 +12,8 @@ func (s *Socket) Join(rooms ...string) error {
 		return ErrDisconnected
 	}
 	if seat == nil {
-		s.early = append(s.early, rooms...)
+		early := append(s.earlyLocked(), rooms...)
+		s.early = &early
 		s.mu.Unlock()
 		return nil
 	}
@@ -20,12 +21,21 @@ func (s *Socket) Join(rooms ...string) error {
 	return seat.Join(rooms...)
 }
 
+// earlyLocked returns the rooms joined before the socket has a seat.
+func (s *Socket) earlyLocked() []string {
+	if s.early == nil {
+		return nil
+	}
+	return *s.early
+}
+
 // Leave takes the socket out of rooms.
 func (s *Socket) Leave(rooms ...string) {
 	s.mu.Lock()
 	seat := s.seat
 	if seat == nil {
-		s.early = slices.DeleteFunc(s.early, func(room string) bool { return slices.Contains(rooms, room) })
+		early := slices.DeleteFunc(s.earlyLocked(), func(room string) bool { return slices.Contains(rooms, room) })
+		s.early = &early
 	}
 	s.mu.Unlock()
 	if seat != nil {
@@ -37,7 +47,7 @@ func (s *Socket) Leave(rooms ...string) {
 // socket that has left, those that it was in.
 func (s *Socket) Rooms() []string {
 	s.mu.Lock()
-	seat, early := s.seat, slices.Clone(s.early)
+	seat, early := s.seat, slices.Clone(s.earlyLocked())
 	s.mu.Unlock()
 	if seat == nil {
 		return early

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/internal/websocket"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -30,7 +31,7 @@ type Door struct {
 	open, patient context.Context
 	close, cut    context.CancelFunc
 
-	goroutines sync.WaitGroup // of WebSockets
+	loop websocket.Loop // carries WebSockets
 
 	mu      sync.Mutex
 	active  int // requests and streams
@@ -122,6 +123,7 @@ func (d *Door) Shutdown(ctx context.Context) error {
 		}
 	}
 	d.mu.Unlock()
+	d.loop.Close()
 	d.close()
 
 	var err error
@@ -132,7 +134,7 @@ func (d *Door) Shutdown(ctx context.Context) error {
 		d.cut()
 		<-d.idle
 	}
-	d.goroutines.Wait()
+	d.loop.Wait() // its workers are about to end
 	return err
 }
 

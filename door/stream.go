@@ -29,7 +29,7 @@ type stream struct {
 	person          string // by which others know the client; "": nobody is seen
 	seat            *hub.Seat
 
-	// Touched by the goroutine that reads only.
+	// Touched by who reads only.
 	rooms []string
 
 	mu      sync.Mutex
@@ -56,8 +56,7 @@ type talk interface {
 	subprotocols() []string
 }
 
-// accept enters the space, answers the handshake, and starts the goroutine
-// that reads.
+// accept enters the space, answers the handshake, and begins to read.
 //
 // The seat comes first: what is published after the client has seen the answer
 // reaches it. What is delivered before the connection is there waits in early.
@@ -74,6 +73,7 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 		MaxMessage:   s.door.cfg.MaxMessage,
 		MaxQueue:     s.door.cfg.MaxQueue,
 		WriteTimeout: s.door.cfg.WriteTimeout,
+		Loop:         &s.door.loop,
 	})
 	if err != nil {
 		in.seat.End()
@@ -88,12 +88,62 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 		t.greet(in)
 	}
 	s.attach(conn)
-	s.door.stay()
-	remote := r.RemoteAddr // not r, which would live as long as the stream
-	// Started here, ended by the connection's end, which Shutdown brings about;
-	// Shutdown waits.
-	s.door.goroutines.Go(func() { s.serve(t, remote) })
+	s.door.stay() // until the connection is gone
+	s.startBeating()
+	open := &opened{stream: s, talk: t, remote: r.RemoteAddr} // not r, which would live as long as the stream
+	open.stop = context.AfterFunc(s.door.open, func() { s.end(ReasonShutdown, websocket.CodeGoingAway, "server shutting down") })
+	open.cut = context.AfterFunc(s.door.patient, func() { conn.Abort(nil) })
+	conn.Start(open)
 	return nil
+}
+
+// opened is a stream whose connection is there.
+type opened struct {
+	stream    *stream
+	talk      talk
+	remote    string
+	stop, cut func() bool // of the watches over the door's contexts
+	err       error       // why it ended
+}
+
+var _ websocket.Receiver = (*opened)(nil)
+
+// Receive implements [websocket.Receiver]. To publish a message may have to
+// wait, for the order of the space.
+func (o *opened) Receive(data []byte, binary bool) error {
+	data = slices.Clone(data)
+	return websocket.Later(func() error { return o.receive(data, binary) })
+}
+
+// receive takes one message. A panic is some member's or ours: it ends this
+// connection and nothing else.
+func (o *opened) receive(data []byte, binary bool) (err error) {
+	s := o.stream
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: panic: %v", errFault, p)
+			s.door.log.Error("panic", slog.Any("err", err), slog.String("stack", string(debug.Stack())))
+			s.conn.Abort(err)
+		}
+	}()
+	return o.talk.receive(data, binary)
+}
+
+// Ended implements [websocket.Receiver].
+func (o *opened) Ended(err error) {
+	o.err = err
+	o.stream.stopBeating()
+	o.stream.seat.End()
+	o.talk.gone()
+}
+
+// Gone implements [websocket.Receiver].
+func (o *opened) Gone() {
+	s := o.stream
+	o.stop()
+	o.cut()
+	s.door.closeStream(o.remote, s.reason(o.err), o.err)
+	s.door.end()
 }
 
 // talk chooses the framing: what the query says, or else the subprotocol.
@@ -113,36 +163,6 @@ func offers(r *http.Request, subprotocol string) bool {
 		}
 	}
 	return false
-}
-
-// serve reads until the connection ends.
-func (s *stream) serve(t talk, remote string) {
-	defer s.door.end()
-	s.startBeating()
-	stop := context.AfterFunc(s.door.open, func() { s.end(ReasonShutdown, websocket.CodeGoingAway, "server shutting down") })
-	defer stop()
-	cut := context.AfterFunc(s.door.patient, func() { s.conn.Abort(nil) })
-	defer cut()
-
-	err := s.run(t)
-	s.stopBeating()
-	s.seat.End()
-	t.gone()
-	<-s.conn.Done()
-	s.door.closeStream(remote, s.reason(err), err)
-}
-
-// run is Conn.Run. A panic is some member's or ours: it ends this connection
-// and nothing else.
-func (s *stream) run(t talk) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: panic: %v", errFault, p)
-			s.door.log.Error("panic", slog.Any("err", err), slog.String("stack", string(debug.Stack())))
-			s.conn.Abort(err)
-		}
-	}()
-	return s.conn.Run(t.receive)
 }
 
 // reason says why the stream has ended, by what the connection says of it.
@@ -211,11 +231,11 @@ func (s *stream) attach(conn *websocket.Conn) {
 	s.early = nil
 	err := websocket.ErrQueueFull
 	if !full {
-		// Under the lock, so that what is delivered now comes behind. Send
-		// never waits.
-		err = conn.Send(early...)
+		// Under the lock, so that what is delivered now comes behind.
+		err = conn.Queue(early...)
 	}
 	s.mu.Unlock()
+	conn.Flush()
 	s.sent(err)
 	if evicted != nil {
 		s.Evicted(evicted)
@@ -272,7 +292,7 @@ func (s *stream) send(f *websocket.Frame, volatile bool) bool {
 	if volatile && conn.Queued() > 0 {
 		return false
 	}
-	err := conn.Send(f)
+	err := conn.Post(f) // from a turn of the space: others wait for it to end
 	s.sent(err)
 	return err == nil
 }
@@ -316,7 +336,7 @@ func (s *stream) startBeating() {
 		}
 		s.beat.Reset(every)
 		if s.conn.Queued() == 0 {
-			_ = s.conn.Send(s.door.ping) // closed: then it is over anyway
+			_ = s.conn.Post(s.door.ping) // closed: then it is over anyway
 		}
 	})
 	s.beat.Reset(every)

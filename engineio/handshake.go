@@ -85,8 +85,7 @@ func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q *query)
 	return nil
 }
 
-// openWebSocket answers a handshake over WebSocket. The session reads on a goroutine of its own, so that the request's
-// can end and give its buffers back.
+// openWebSocket answers a handshake over WebSocket. The request's goroutine ends and gives its buffers back.
 func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q *query) *refusal {
 	if refused := checkHandshake(r, w.Header()); refused != nil {
 		return refused
@@ -108,8 +107,7 @@ func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q *quer
 		}
 	}()
 	if started = s.start(t, srv.openPacket(s, nil)); started {
-		// The session's reader: ends with the connection; Shutdown waits.
-		srv.tasks.Go(t.run)
+		t.start()
 	}
 	return nil
 }
@@ -129,18 +127,14 @@ func (srv *Server) openUpgrade(w http.ResponseWriter, r *http.Request, s *Sessio
 		return notAccepted(err)
 	}
 	if u == nil {
-		// Ends with the connection, which has seconds to live; Shutdown waits.
-		srv.tasks.Go(func() {
-			defer srv.leaveConn(conn)
-			conn.Close(websocket.CodeNormal, "")
-			<-conn.Done()
-		})
+		srv.tasks.enter() // until it is gone: it has seconds to live
+		conn.Start(unwanted{srv, conn})
+		conn.Close(websocket.CodeNormal, "")
 		return nil
 	}
 	t := &wsTransport{s: s, conn: conn, probe: u}
 	s.probeOn(u, conn)
-	// The reader of the probe and, if that succeeds, of the session: ends with the connection; Shutdown waits.
-	srv.tasks.Go(t.run)
+	t.start()
 	return nil
 }
 

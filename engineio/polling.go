@@ -44,7 +44,7 @@ const frameOverhead = 64
 
 func (t *pollTransport) name() string { return polling }
 
-func (t *pollTransport) send(f *Frame) error {
+func (t *pollTransport) send(f *Frame, _ bool) error {
 	if t.status != serving {
 		return ErrClosed
 	}
@@ -58,9 +58,12 @@ func (t *pollTransport) send(f *Frame) error {
 	return nil
 }
 
+// flush has nothing to do: who polls comes for what was sent.
+func (t *pollTransport) flush() {}
+
 func (t *pollTransport) backlog() int { return t.size }
 
-// whenDrained: a GET that takes the whole queue fires, see answer.
+// whenDrained: a GET that takes the whole queue fires, see left.
 func (t *pollTransport) whenDrained() bool { return t.size > 0 }
 
 // ready reports whether a GET waits for which there is nothing yet.
@@ -111,7 +114,7 @@ func (t *pollTransport) signal() {
 // noop sends the GET that waits home with nothing, for the peer that probes a WebSocket and wants polling to rest.
 func (t *pollTransport) noop() {
 	if t.ready() {
-		_ = t.send(frameNoop) // there is room: nothing is queued
+		_ = t.send(frameNoop, true) // there is room: nothing is queued
 	}
 }
 

@@ -2,11 +2,13 @@ package engineio
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"net/http"
 	"net/textproto"
 	"net/url"
 	"strings"
+	"sync"
 )
 
 // RequestInfo is what is kept of the request that opened a session: a compact copy, immutable.
@@ -29,12 +31,32 @@ func newRequestInfo(r *http.Request) *RequestInfo {
 	if uri == "" {
 		uri = r.URL.RequestURI()
 	}
-	var b strings.Builder
-	_ = r.Header.Write(&b) // a strings.Builder does not fail
-	return &RequestInfo{RequestURI: uri, Host: r.Host, RemoteAddr: r.RemoteAddr, TLS: r.TLS, header: b.String()}
+	// All in one string: what net/http hands out are pieces of larger ones.
+	b := texts.Get().(*bytes.Buffer)
+	defer texts.Put(b)
+	b.Reset()
+	b.WriteString(uri)
+	b.WriteString(r.Host)
+	b.WriteString(r.RemoteAddr)
+	_ = r.Header.WriteSubset(b, ofTheHandshake) // a bytes.Buffer does not fail
+	all := b.String()
+	host := len(uri)
+	remote := host + len(r.Host)
+	header := remote + len(r.RemoteAddr)
+	return &RequestInfo{
+		RequestURI: all[:host], Host: all[host:remote], RemoteAddr: all[remote:header], header: all[header:], TLS: r.TLS,
+	}
 }
 
-// Header returns the headers of the request. The map is the caller's own, and made by every call.
+var texts = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// ofTheHandshake are the headers that say nothing once the session is open.
+var ofTheHandshake = map[string]bool{
+	"Connection": true, "Upgrade": true,
+	"Sec-Websocket-Key": true, "Sec-Websocket-Version": true, "Sec-Websocket-Extensions": true,
+}
+
+// Header returns the headers of the request, but for those of the upgrade to WebSocket itself. The map is the caller's own, and made by every call.
 func (i *RequestInfo) Header() http.Header {
 	tr := textproto.NewReader(bufio.NewReader(strings.NewReader(i.header + "\r\n")))
 	h, err := tr.ReadMIMEHeader()

@@ -19,12 +19,13 @@ type Server struct {
 	trace     *Trace
 	origins   *origin.Policy
 	wsOptions websocket.Options
+	loop      websocket.Loop
 	wheel     *wheel.Wheel
 	tasks     tasks
 
 	mu       sync.Mutex // only that of tasks is taken after it
 	sessions map[string]*Session
-	conns    map[*websocket.Conn]struct{} // WebSockets whose reader has not ended
+	conns    map[*websocket.Conn]struct{} // WebSockets that are not gone
 	closing  bool
 }
 
@@ -60,6 +61,7 @@ func New(cfg Config, a Acceptor) (*Server, error) {
 		sessions: make(map[string]*Session),
 		conns:    make(map[*websocket.Conn]struct{}),
 	}
+	srv.wsOptions.Loop = &srv.loop
 	if cfg.Deflate != nil {
 		srv.wsOptions.Deflate = &websocket.Deflate{Threshold: cfg.Deflate.Threshold}
 	}
@@ -131,11 +133,13 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		sessions = append(sessions, s)
 	}
 	srv.mu.Unlock()
+	srv.loop.Close()
 	for _, s := range sessions {
 		s.closeWithin(ReasonShutdown, shutdownTime)
 	}
 	select {
 	case <-srv.tasks.done():
+		srv.loop.Wait() // its workers are about to end
 		return nil
 	case <-ctx.Done():
 	}

@@ -37,15 +37,15 @@ type Session struct {
 	// mu is never held while the Receiver is called. After it may be taken: Server.mu, and the locks of the wheel and of
 	// the WebSocket connection.
 	mu        sync.Mutex
-	receiver  Receiver // set when the session has been accepted
 	state     state
+	receiving bool     // somebody is inside Receiver.Receive
+	told      bool     // Receiver.Closed was called, or is about to be
+	receiver  Receiver // set when the session has been accepted
 	transport transport
 	upgrade   *upgrade     // while a WebSocket is probed
 	confirm   *wheel.Timer // until Confirm
 	heartbeat heartbeat
-	closing   closing
-	receiving bool   // somebody is inside Receiver.Receive
-	told      bool   // Receiver.Closed was called, or is about to be
+	closing   *closing
 	drained   func() // see OnDrained
 }
 
@@ -77,7 +77,7 @@ func (s *Session) start(t transport, opened *Frame) bool {
 		return false
 	}
 	if opened != nil {
-		_ = t.send(opened) // the connection may have ended already: its reader will tell
+		_ = t.send(opened, false) // the connection may have ended already: its reader will tell
 	}
 	s.heartbeat.start(s)
 	if d := s.srv.cfg.ConfirmTimeout; d > 0 {

@@ -78,7 +78,7 @@ func (s *Session) failLocked(f *fault, how ending) {
 // endLocked stops everything but what is still to leave.
 func (s *Session) endLocked(why closing) {
 	s.state = flushing
-	s.closing = why
+	s.closing = &why
 	s.stopConfirmLocked()
 	s.heartbeat.timer.Stop()
 	s.cancelUpgradeLocked()

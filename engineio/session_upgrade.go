@@ -98,19 +98,22 @@ func (s *Session) cancelUpgradeLocked() {
 	}
 }
 
-// onProbe takes a packet from a WebSocket that is being probed, and reports whether the session has moved to it. What
-// is neither a probe nor an upgrade packet ends the attempt, not the session.
-func (s *Session) onProbe(t *wsTransport, p packet, err error) (moved bool) {
+// onProbe takes a packet from a WebSocket that is being probed. What is neither a probe nor an upgrade packet ends the
+// attempt, not the session. The error is for [websocket.Receiver].
+func (s *Session) onProbe(t *wsTransport, p packet, err error) error {
 	u := t.probe
 	switch {
 	case err == nil && p.kind == packetPing && string(p.data) == "probe":
 		s.answerProbe(u)
-		return false
 	case err == nil && p.kind == packetUpgrade:
-		return s.completeUpgrade(t)
+		if rest := s.completeUpgrade(t); rest != nil {
+			// Clients wait for their requests before they complete an upgrade, so this is rare.
+			return websocket.Later(func() error { s.awaitUpgrade(t, rest); return nil })
+		}
+	default:
+		s.probeEnded(u)
 	}
-	s.probeEnded(u)
-	return false
+	return nil
 }
 
 func (s *Session) answerProbe(u *upgrade) {
@@ -119,7 +122,7 @@ func (s *Session) answerProbe(u *upgrade) {
 	if s.upgrade != u {
 		return
 	}
-	if err := u.conn.Send(frameProbe.webSocket(int(s.protocol), false)); err != nil {
+	if err := u.conn.Post(frameProbe.webSocket(int(s.protocol), false)); err != nil {
 		s.cancelUpgradeLocked()
 		return
 	}
@@ -129,36 +132,43 @@ func (s *Session) answerProbe(u *upgrade) {
 	}
 }
 
-// completeUpgrade moves the session to t. It runs on t's reader, so nothing that follows the upgrade packet is
-// read before.
-func (s *Session) completeUpgrade(t *wsTransport) bool {
+// awaitUpgrade completes an upgrade when the requests have come to rest for which it has to wait.
+func (s *Session) awaitUpgrade(t *wsTransport, rest <-chan struct{}) {
 	u := t.probe
-	for {
-		s.mu.Lock()
-		if s.upgrade != u {
-			s.mu.Unlock()
-			return false
-		}
-		old := s.transport.(*pollTransport)
-		rest := old.rest()
-		if rest == nil {
-			s.moveLocked(old, t, u)
-			over := s.state > open
-			s.mu.Unlock()
-			s.srv.trace.upgraded(s)
-			s.fireDrained() // the transport that would have is gone: who waits looks again
-			if over {
-				s.tellHere()
-			}
-			return true
-		}
-		s.mu.Unlock()
-		select { // clients wait for their requests before they complete an upgrade, so this is rare
+	for rest != nil {
+		select {
 		case <-rest:
+			rest = s.completeUpgrade(t)
 		case <-u.over:
-			return false
+			return
 		}
 	}
+}
+
+// completeUpgrade moves the session to t, unless requests are still on their way: then it returns what is closed when
+// they are not. It is called by who reads t, so nothing that follows the upgrade packet is read before.
+func (s *Session) completeUpgrade(t *wsTransport) (rest <-chan struct{}) {
+	u := t.probe
+	s.mu.Lock()
+	if s.upgrade != u {
+		s.mu.Unlock()
+		return nil
+	}
+	old := s.transport.(*pollTransport)
+	if rest = old.rest(); rest != nil {
+		s.mu.Unlock()
+		return rest
+	}
+	s.moveLocked(old, t, u)
+	t.probe = nil
+	over := s.state > open
+	s.mu.Unlock()
+	s.srv.trace.upgraded(s)
+	s.fireDrained() // the transport that would have is gone: who waits looks again
+	if over {
+		s.tellHere()
+	}
+	return nil
 }
 
 func (s *Session) moveLocked(old *pollTransport, t *wsTransport, u *upgrade) {
@@ -170,7 +180,7 @@ func (s *Session) moveLocked(old *pollTransport, t *wsTransport, u *upgrade) {
 		if f == frameNoop {
 			continue // it was for the GET that waited
 		}
-		if s.passLocked(f) != nil {
+		if s.passLocked(f, true) != nil {
 			return // the session has ended, or is about to
 		}
 	}

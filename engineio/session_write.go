@@ -2,18 +2,29 @@ package engineio
 
 import "errors"
 
-// Send sends frames, in order and with nothing between them. It never waits. It returns [ErrClosed] if the session is
-// closing or closed, and [ErrTooSlow] if the peer is too slow, in which case the session is now closed.
-func (s *Session) Send(frames ...*Frame) error {
+// Send sends frames, in order and with nothing between them. It never waits, but writes at once what the peer takes at
+// once. It returns [ErrClosed] if the session is closing or closed, and [ErrTooSlow] if the peer is too slow, in which
+// case the session is now closed.
+func (s *Session) Send(frames ...*Frame) error { return s.sendBy(false, frames) }
+
+// Post is Send for what goes to many sessions: it leaves the writing to other goroutines, which join what is posted
+// until they come round.
+func (s *Session) Post(frames ...*Frame) error { return s.sendBy(true, frames) }
+
+func (s *Session) sendBy(later bool, frames []*Frame) error {
 	s.mu.Lock()
 	if s.state > open {
 		s.mu.Unlock()
 		return ErrClosed
 	}
-	err := s.sendLocked(frames)
+	err := s.sendLocked(frames, later)
+	t := s.transport
 	s.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil:
 		s.tell()
+	case !later:
+		t.flush()
 	}
 	return err
 }
@@ -26,7 +37,7 @@ func (s *Session) SendVolatile(frames ...*Frame) bool {
 		s.mu.Unlock()
 		return false
 	}
-	err := s.sendLocked(frames)
+	err := s.sendLocked(frames, true)
 	s.mu.Unlock()
 	if err != nil {
 		s.tell()
@@ -45,7 +56,7 @@ func (s *Session) Backlog() int {
 }
 
 // OnDrained has f called once when everything that was sent has left; at once, if it has. f must not wait. It is called
-// on any goroutine, and not if the session ends before. It replaces the f of an earlier call that is still to come. It
+// on any goroutine that holds none of our locks, and possibly when the session ends before, or not. It replaces the f of an earlier call that is still to come. It
 // is for who sends in pieces what is too much to be queued.
 func (s *Session) OnDrained(f func()) {
 	s.mu.Lock()
@@ -74,9 +85,9 @@ func (s *Session) fireDrained() {
 
 // sendLocked hands frames to the transport one by one: the lock keeps others from between them, and no slice has to
 // live on the heap. After an error the caller must unlock and call tell.
-func (s *Session) sendLocked(frames []*Frame) error {
+func (s *Session) sendLocked(frames []*Frame, later bool) error {
 	for _, f := range frames {
-		if err := s.passLocked(f); err != nil {
+		if err := s.passLocked(f, later); err != nil {
 			return err
 		}
 	}
@@ -85,8 +96,8 @@ func (s *Session) sendLocked(frames []*Frame) error {
 }
 
 // passLocked hands f to the transport.
-func (s *Session) passLocked(f *Frame) error {
-	err := s.transport.send(f)
+func (s *Session) passLocked(f *Frame, later bool) error {
+	err := s.transport.send(f, later)
 	if errors.Is(err, ErrTooSlow) {
 		s.srv.trace.limit("MaxQueue")
 		s.failLocked(&fault{ReasonTransportError, ErrTooSlow}, endCut)
@@ -97,5 +108,5 @@ func (s *Session) passLocked(f *Frame) error {
 // controlLocked sends a packet of the session itself.
 func (s *Session) controlLocked(f *Frame) {
 	one := [1]*Frame{f}
-	_ = s.sendLocked(one[:]) // a failure has ended the session
+	_ = s.sendLocked(one[:], true) // a failure has ended the session
 }

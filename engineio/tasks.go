@@ -3,16 +3,15 @@ package engineio
 import "sync"
 
 // tasks counts what Shutdown waits for: the goroutines of the server, the requests it is answering, the sessions that
-// can be found, and the receivers that have not been told that theirs is over.
+// can be found, the WebSockets that are not gone, and the receivers that have not been told that theirs is over.
 type tasks struct {
 	mu   sync.Mutex
 	n    int
 	idle chan struct{} // made by who waits, closed when n is 0
 }
 
-// Go runs f on a goroutine. It is the only place of the package where one starts. There are three kinds: the reader of
-// a WebSocket (started by the request that opened it, ends when the connection has), the reader of a WebSocket that is
-// not wanted (the same), and one call of Receiver.Closed (started by what ended the session). Shutdown waits for all.
+// Go runs f on a goroutine. It is the only place of the package where one starts: for one call of Receiver.Closed, by
+// what ended the session. Shutdown waits for it.
 func (t *tasks) Go(f func()) {
 	t.enter()
 	// Owner, end and waiter: see above.

@@ -4,8 +4,11 @@ package engineio
 type transport interface {
 	// name is what clients call it.
 	name() string
-	// send sends f after what was sent before. The error is ErrTooSlow or ErrClosed.
-	send(f *Frame) error
+	// send sends f after what was sent before. The error is ErrTooSlow or ErrClosed. If later is set somebody writes it
+	// soon, together with what is sent until then; else the caller calls flush when it has unlocked.
+	send(f *Frame, later bool) error
+	// flush writes what was sent, as far as the peer takes it. It is called without the lock.
+	flush()
 	// ready reports whether a frame sent now would leave at once.
 	ready() bool
 	// backlog returns how many bytes were sent and have not left.

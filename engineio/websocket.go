@@ -6,22 +6,27 @@ import (
 	"github.com/tutti-rt/tutti/internal/websocket"
 )
 
-// wsTransport is a session on a WebSocket. One goroutine reads, in run; writing is up to the connection.
+// wsTransport is a session on a WebSocket.
 type wsTransport struct {
 	s     *Session
 	conn  *websocket.Conn
-	probe *upgrade // until the session has moved here; only read and written by the reader
+	probe *upgrade // until the session has moved here; only read and written by Receive and Ended
 }
+
+var _ websocket.Receiver = (*wsTransport)(nil)
 
 func (t *wsTransport) name() string { return webSocket }
 
-func (t *wsTransport) send(f *Frame) error {
+func (t *wsTransport) send(f *Frame, later bool) error {
 	frame := f.webSocket(int(t.s.protocol), t.s.onlyText)
 	var err error
-	if f == framePing {
+	switch {
+	case f == framePing:
 		err = t.conn.SendNotify(frame, t.s.pingLeft)
-	} else {
-		err = t.conn.Send(frame)
+	case later:
+		err = t.conn.Post(frame)
+	default:
+		err = t.conn.Queue(frame)
 	}
 	switch {
 	case err == nil:
@@ -32,6 +37,8 @@ func (t *wsTransport) send(f *Frame) error {
 		return ErrClosed // its reader is about to say why
 	}
 }
+
+func (t *wsTransport) flush() { t.conn.Flush() }
 
 func (t *wsTransport) ready() bool { return t.conn.Queued() == 0 }
 
@@ -48,16 +55,40 @@ func (t *wsTransport) end(how ending) (over bool) {
 	return how != endFlush
 }
 
-// run reads until the connection has ended. It is the goroutine of the session.
-func (t *wsTransport) run() {
-	defer t.s.srv.leaveConn(t.conn)
-	err := t.conn.Run(t.receive)
+// start begins to read. Shutdown waits for the end.
+func (t *wsTransport) start() {
+	t.s.srv.tasks.enter()
+	t.conn.Start(t)
+}
+
+// Ended implements [websocket.Receiver].
+func (t *wsTransport) Ended(err error) {
 	if t.probe != nil {
 		t.s.probeEnded(t.probe)
 	} else {
 		t.s.fail(t.s.srv.lost(err))
 	}
-	<-t.conn.Done()
+}
+
+// Gone implements [websocket.Receiver].
+func (t *wsTransport) Gone() {
+	t.s.srv.leaveConn(t.conn)
+	t.s.srv.tasks.leave()
+}
+
+// unwanted is a WebSocket that no session can move to.
+type unwanted struct {
+	srv  *Server
+	conn *websocket.Conn
+}
+
+func (unwanted) Receive([]byte, bool) error { return nil }
+func (unwanted) Ended(error)                {}
+
+// Gone implements [websocket.Receiver].
+func (u unwanted) Gone() {
+	u.srv.leaveConn(u.conn)
+	u.srv.tasks.leave()
 }
 
 // lost returns the fault of a connection that has ended with err.
@@ -76,15 +107,12 @@ func (srv *Server) lost(err error) *fault {
 	return &fault{ReasonTransportError, err}
 }
 
-// receive takes a WebSocket message, which is one packet.
-func (t *wsTransport) receive(data []byte, binary bool) error {
+// Receive implements [websocket.Receiver]: a WebSocket message is one packet.
+func (t *wsTransport) Receive(data []byte, binary bool) error {
 	p, err := t.parse(data, binary)
 	switch {
 	case t.probe != nil:
-		if t.s.onProbe(t, p, err) {
-			t.probe = nil
-		}
-		return nil
+		return t.s.onProbe(t, p, err)
 	case err != nil:
 		err = unparsable(err)
 	default:

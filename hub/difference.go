@@ -52,6 +52,7 @@ func (x *presence) tellRoom(a *attendance) bool {
 		d.Missed = true // only those are told who were not before
 	}
 	m := x.message(d)
+	m.Crowd = len(a.watchers) > 1
 	all := true
 	for s, told := range a.watchers {
 		switch {

@@ -34,6 +34,10 @@ type Message struct {
 	ID        string
 	Publisher string
 
+	// Crowd says that several members get the message. Then a member does well
+	// to leave the writing to others: the next one waits for it. Set by Publish.
+	Crowd bool
+
 	Namespace string    // set by Publish
 	Rooms     []string  // the rooms it was published to; none: everyone; set by Publish
 	Except    []string  // the rooms it was not for; set by Publish

@@ -175,8 +175,9 @@ func (sp *Space) follow(batch []*Message) {
 // hand gives a message to every member it is for, but for those that read it
 // from the tape.
 func (sp *Space) hand(m *Message) {
-	kept := m.Kept()
-	sp.each(Address{Rooms: m.Rooms, Except: m.Except}, func(s *Seat) {
+	kept, to := m.Kept(), Address{Rooms: m.Rooms, Except: m.Except}
+	m.Crowd = sp.crowded(to)
+	sp.each(to, func(s *Seat) {
 		switch {
 		case s.behind || kept && s.cursor.Load() >= uint64(m.position):
 			return
@@ -299,6 +300,21 @@ func (sp *Space) each(to Address, f func(*Seat)) {
 			sp.visit(r.seats, f)
 		}
 	}
+}
+
+// crowded says whether a message to that address is for several members. It
+// may be wrong for members that are excepted, or in several of the rooms.
+func (sp *Space) crowded(to Address) bool {
+	n := 0
+	if len(to.Rooms) == 0 {
+		n = len(sp.seats)
+	}
+	for _, name := range to.Rooms {
+		if r := sp.rooms[name]; r != nil {
+			n += len(r.seats)
+		}
+	}
+	return n > 1
 }
 
 func (sp *Space) visit(seats []*Seat, f func(*Seat)) {

@@ -3,6 +3,7 @@
 //	tutti serve --demo chat
 //	tutti serve --config tutti.yaml
 //	tutti backup .data /mnt/backup/monday
+//	tutti bench fanout http://localhost:3000
 //	tutti version
 //
 // A command has a file of its own. Its exit code is 0 if all went well, 1 if
@@ -51,6 +52,7 @@ func commands() []command {
 		{"serve", "run a server", serve},
 		{"backup", "copy the data of a server, running or not", backup},
 		{"restore", "make a data folder from a backup", restore},
+		{"bench", "measure a server under load", bench},
 		{"version", "print the version", printVersion},
 		{"help", "print this, or with a command's name its flags", help},
 	}

@@ -68,7 +68,13 @@ func invoke(t *testing.T, args ...string) *exec.Cmd {
 // start runs `tutti serve` on a free port and waits for its first line.
 func start(t *testing.T, flags ...string) *program {
 	t.Helper()
-	p := &program{t: t, cmd: invoke(t, append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)...)}
+	return startCommand(t, append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)...)
+}
+
+// startCommand runs a command that listens and waits for its first line.
+func startCommand(t *testing.T, args ...string) *program {
+	t.Helper()
+	p := &program{t: t, cmd: invoke(t, args...)}
 	p.cmd.Stderr = &p.stderr
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -34,6 +34,7 @@ var mayImport = []struct {
 	{"demo/...", []string{"public"}},
 	{"cmd/...", []string{"all"}},
 	{"conformance/...", []string{"all"}},
+	{"bench/...", []string{"all"}},
 }
 
 // onlyFor says who else may import a package: tests, if the list is empty.
@@ -43,6 +44,7 @@ var onlyFor = map[string][]string{
 	"internal/leak":    nil,                  // the TestMain of packages with goroutines
 	"internal/arch":    nil,
 	"internal/config":  {"cmd/..."}, // settings are the program's, a library has a Config
+	"internal/load":    {"cmd/...", "bench/..."},
 	"hub/hubtest":      {"hub/..."},
 }
 

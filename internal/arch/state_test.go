@@ -13,6 +13,9 @@ var goOwners = map[string]string{
 	"engineio/tasks.go":            "Shutdown waits with a context and for requests too, and a WaitGroup must not grow from zero while somebody waits",
 	"internal/serial/mailbox.go":   "a mailbox's goroutine: it comes and goes, and 16 bytes of WaitGroup per idle socket are too many",
 	"internal/websocket/outbox.go": "a connection's writer: likewise",
+	"internal/websocket/run.go":    "a connection's reader: likewise",
+	"internal/websocket/polled.go": "a connection's reader while a message waits: likewise",
+	"internal/websocket/loop.go":   "flushers come and go with the work, and nobody has to wait for them",
 	"server.go":                    "waits for a WaitGroup, so that one can wait for it and a context",
 }
 

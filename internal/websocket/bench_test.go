@@ -35,6 +35,7 @@ func tcpPeers(tb testing.TB, n int, o websocket.Options) []*peer {
 		if err != nil {
 			tb.Fatal(err)
 		}
+		o.Loop = &loop
 		peers[i] = accept(tb, client, server, o)
 		peers[i].run(peers[i].record)
 	}
@@ -118,7 +119,7 @@ func BenchmarkReceive(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			one := accept(b, client, server, websocket.Options{})
+			one := accept(b, client, server, websocket.Options{Loop: &loop})
 			arrived := make(chan struct{}, 1)
 			one.run(func([]byte, bool) error { arrived <- struct{}{}; return nil })
 			message := frame(fin|bin, strings.Repeat("x", size))
@@ -171,12 +172,16 @@ func BenchmarkIdle(b *testing.B) {
 		peers := make([]*websocket.Conn, n)
 		var running sync.WaitGroup
 		for i, nc := range conns {
-			c, err := websocket.Accept(response{nc: nc, rw: emptyRW()}, request(nil), websocket.Options{})
+			c, err := websocket.Accept(response{nc: nc, rw: emptyRW()}, request(nil), websocket.Options{Loop: &loop})
 			if err != nil {
 				b.Fatal(err)
 			}
 			peers[i] = c
-			running.Go(func() { c.Run(func([]byte, bool) error { return nil }) })
+			running.Add(1)
+			c.Start(&receiver{
+				receive: func([]byte, bool) error { return nil },
+				ended:   make(chan error, 1), gone: running.Done,
+			})
 		}
 		for _, fd := range clients { // one message each, so that all has been used once
 			if _, err := syscall.Write(fd, frame(fin|text, "hello")); err != nil {

@@ -5,37 +5,78 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/tutti-rt/tutti/internal/poll"
 )
 
 // Conn is a WebSocket connection, seen from the server. All methods may be
-// called concurrently, except that Run is called once.
+// called concurrently, except that Start is called once.
+//
+// It has one of two forms. A plain socket with a [Loop] is waited for by the
+// loop's workers and written by whoever has something to write. Any other
+// connection has a goroutine that reads, and one that writes while there is
+// something to write.
 type Conn struct {
-	nc          net.Conn
-	raw         syscall.RawConn // of a plain TCP or Unix socket, else nil
-	subprotocol string
-	limits      limits
-	early       []byte // frames that came with the handshake; Run's
-	done        chan struct{}
-	writer      func() // c.write, bound once so that starting it allocates nothing
+	sock     poll.Socket // of the first form
+	line     *line       // of the second, else nil
+	loop     *Loop       // of the first
+	limits   *limits
+	rare     *rare    // nil if nothing of it is there
+	receiver Receiver // set by Start
+	reader   *reader  // of the first form: a frame or message under way; the reader's
 
 	mu      sync.Mutex
 	out     outbox
-	drained func()    // see OnDrained
-	err     error     // why the connection ends; the first reason stays
-	closing bool      // nothing more is accepted; a close frame is queued, or the socket is going
-	closeBy time.Time // when what is queued must have left, once closing; zero = whenever
-	said    bool      // our close frame has been written
-	heard   bool      // the peer's close frame has been read
-	started bool      // Run was called
-	reading bool      // Run has not returned
-	writing bool      // the writer goroutine exists
-	ended   bool      // the socket is being closed
-	shut    bool      // the socket is closed
+	drained func()        // see OnDrained
+	alarm   *alarm        // of the first form, while something is due
+	done    chan struct{} // made when asked for
+	err     error         // why the connection ends; the first reason stays
+	state
 }
 
-func newConn(nc net.Conn, subprotocol string, l limits) *Conn {
-	c := &Conn{nc: nc, raw: rawConn(nc), subprotocol: subprotocol, limits: l, done: make(chan struct{})}
-	c.writer = c.write
+// state is where a connection is in its life; guarded by Conn.mu.
+type state struct {
+	closing bool // nothing more is accepted; a close frame is queued, or the socket is going
+	said    bool // our close frame has been written
+	heard   bool // the peer's close frame has been read, or nothing can be heard any more
+	started bool // Start was called
+	reading bool // messages are still received
+	writing bool // somebody writes, is about to, or waits for the socket to take more
+	ended   bool // the socket is being closed
+	shut    bool // the socket is closed
+	gone    bool // and nobody is left
+
+	// Of the first form.
+	told  bool       // Receiver.Ended was called; the reader's
+	busy  bool       // somebody reads
+	again poll.Event // what has happened since
+}
+
+// rare is what few connections have.
+type rare struct {
+	subprotocol string
+	early       []byte // frames that came with the handshake; the reader's
+}
+
+// line is a connection that has goroutines.
+type line struct {
+	nc      net.Conn
+	raw     syscall.RawConn // of a plain TCP or Unix socket, else nil
+	writer  func()          // Conn.flush, bound once so that starting it allocates nothing
+	closeBy time.Time       // when what is queued must have left, once closing; zero = whenever; guarded by Conn.mu
+}
+
+func newConn(nc net.Conn, subprotocol string, l limits, loop *Loop) *Conn {
+	c := &Conn{}
+	if subprotocol != "" {
+		c.rare = &rare{subprotocol: subprotocol}
+	}
+	if loop != nil && c.sock.Adopt(&loop.poller, nc) {
+		c.loop, c.limits = loop, loop.share(l)
+		return c
+	}
+	c.limits = &l
+	c.line = &line{nc: nc, raw: rawConn(nc), writer: c.flush}
 	return c
 }
 
@@ -58,17 +99,47 @@ func rawConn(nc net.Conn) syscall.RawConn {
 }
 
 // Subprotocol returns the subprotocol agreed on, or "".
-func (c *Conn) Subprotocol() string { return c.subprotocol }
+func (c *Conn) Subprotocol() string {
+	if c.rare == nil {
+		return ""
+	}
+	return c.rare.subprotocol
+}
+
+// takeEarly returns the frames that came with the handshake, once.
+func (c *Conn) takeEarly() []byte {
+	if c.rare == nil {
+		return nil
+	}
+	early := c.rare.early
+	c.rare.early = nil
+	return early
+}
 
 // Deflated reports whether permessage-deflate was agreed on.
 func (c *Conn) Deflated() bool { return c.limits.deflateFrom >= 0 }
 
-// RemoteAddr returns the address of the peer's end of the socket.
-func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
-
 // Done returns a channel that is closed when the socket is closed and nothing
-// will be written any more. Run may be about to return.
-func (c *Conn) Done() <-chan struct{} { return c.done }
+// will be written any more. Receiver.Gone may be about to be called.
+func (c *Conn) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.gone {
+			close(c.done)
+		}
+	}
+	return c.done
+}
+
+// goneLocked says that nobody is left.
+func (c *Conn) goneLocked() {
+	c.gone = true
+	if c.done != nil {
+		close(c.done)
+	}
+}
 
 // Err returns why the connection ended or is about to, nil before that.
 func (c *Conn) Err() error {
@@ -81,38 +152,36 @@ func (c *Conn) Err() error {
 // written, then a close frame with code and reason, and the socket is closed
 // when the peer's close frame has come, at the latest Options.CloseTimeout
 // after ours left. It returns at once; messages that still come are dropped and
-// Run returns [ErrClosed]. Calls after the first do nothing. A code that must
-// not be sent, such as 0, sends a close frame without code.
+// the reason to end is [ErrClosed]. Calls after the first do nothing. A code that
+// must not be sent, such as 0, sends a close frame without code.
 func (c *Conn) Close(code int, reason string) {
-	c.finish(closeFrame(code, reason), ErrClosed)
-}
-
-// finish queues the last frame.
-func (c *Conn) finish(last *Frame, why error) {
 	c.mu.Lock()
-	start := c.finishLocked(last, why)
+	c.finishLocked(closeFrame(code, reason), ErrClosed)
 	c.mu.Unlock()
-	if start {
-		c.startWriter()
-	}
+	c.FlushLater()
 }
 
-func (c *Conn) finishLocked(last *Frame, why error) (start bool) {
+// finishLocked queues the last frame, unless somebody has. The caller must
+// unlock and see to it that it is written.
+func (c *Conn) finishLocked(last *Frame, why error) {
 	if c.closing {
-		return false
+		return
 	}
 	c.closing, c.err = true, why
-	if t := c.limits.writeTimeout; t > 0 {
-		// A peer that reads a byte now and then must not hold a connection
-		// that is over.
-		c.closeBy = time.Now().Add(t)
+	// A peer that reads a byte now and then must not hold a connection that
+	// is over.
+	if t := c.limits.writeTimeout; t > 0 && c.line != nil {
+		c.line.closeBy = time.Now().Add(t)
 	}
-	return c.pushLocked(item{frame: last, last: true})
+	if c.alarm != nil {
+		c.alarm.final = true
+	}
+	c.out.push(last).last = true
 }
 
 // Abort closes the socket now; what is queued is lost. It does not wait for the
-// network. Run returns err if that is the first reason to end, or [ErrClosed]
-// if err is nil.
+// network. The reason to end is err, if that is the first, or [ErrClosed] if err
+// is nil.
 func (c *Conn) Abort(err error) {
 	if err == nil {
 		err = ErrClosed
@@ -128,88 +197,79 @@ func (c *Conn) end(err error, polite bool) {
 		c.mu.Unlock()
 		return
 	}
+	c.endLocked(err)
+	started := c.started
+	c.mu.Unlock()
+	switch {
+	case c.line != nil:
+		c.line.close(polite)
+	case started:
+		c.sock.Shutdown(false) // of which the worker is told, and it does the rest
+		return
+	default:
+		c.sock.Close()
+	}
+	c.mu.Lock()
+	c.shut = true
+	if c.line == nil || !c.writing {
+		c.goneLocked()
+	}
+	c.mu.Unlock()
+}
+
+// endLocked notes that the socket is being closed.
+func (c *Conn) endLocked(err error) {
 	c.ended, c.closing = true, true
 	if c.err == nil {
 		c.err = err
 	}
-	lost := c.out.drop()
-	c.mu.Unlock()
-	lost.release()
+	c.out.drop()
+	c.calmLocked()
+}
 
+// close closes the connection.
+func (l *line) close(polite bool) {
 	// The error of closing has nobody to go to: the reason stands already.
-	if under, ok := c.nc.(interface{ NetConn() net.Conn }); ok && !polite {
+	if under, ok := l.nc.(interface{ NetConn() net.Conn }); ok && !polite {
 		_ = under.NetConn().Close() // tls.Conn.Close may wait five seconds to say goodbye
 	} else {
-		_ = c.nc.Close()
-	}
-
-	c.mu.Lock()
-	c.shut = true
-	over := !c.writing
-	c.mu.Unlock()
-	if over {
-		close(c.done)
+		_ = l.nc.Close()
 	}
 }
 
-// stopWriting ends the writer goroutine's part.
-func (c *Conn) stopWriting() {
-	c.mu.Lock()
-	over := c.stopLocked()
-	c.mu.Unlock()
-	if over {
-		close(c.done)
-	}
-}
-
-// stopLocked reports whether the writer was the last to go.
-func (c *Conn) stopLocked() (over bool) {
+// stopWritingLocked ends the writer's part.
+func (c *Conn) stopWritingLocked() {
 	c.writing = false
-	return c.shut
+	if c.line != nil && c.shut && !c.gone {
+		c.goneLocked()
+	}
 }
 
 // afterClose is what the writer does when the close frame has left: it leaves
-// the rest to Run if that is reading, else it waits for the peer itself.
+// the rest to who reads, or waits for the peer itself.
 func (c *Conn) afterClose() {
 	c.mu.Lock()
 	c.said = true
 	heard, reading, started := c.heard, c.reading, c.started
-	c.mu.Unlock()
-	if !heard {
-		if err := c.nc.SetReadDeadline(time.Now().Add(c.limits.closeTimeout)); err != nil {
-			c.end(err, false)
-			return
-		}
-		switch {
-		case reading:
-			return // Run meets the peer's close frame, the end or the deadline
-		case started:
-			c.drain(nil)
-		default: // Run was not in time
-			r := &reader{conn: c}
-			if r.feed(c.early) == nil {
-				c.drain(r)
-			}
-		}
+	if !heard && c.line == nil {
+		c.alarmLocked(c.limits.closeTimeout)
 	}
-	c.end(ErrClosed, true)
+	c.mu.Unlock()
+	switch {
+	case heard:
+		c.end(ErrClosed, true)
+	case c.line != nil:
+		c.line.awaitEnd(c, reading, started)
+	case !reading && started:
+		// The peer has failed and is told that nothing more will come. Its
+		// bytes are read all the same: closing a TCP socket with unread
+		// bytes resets it, and our close frame would be lost on its way.
+		c.sock.Shutdown(true)
+	}
 }
 
-// drain reads until the connection ends, or r meets the peer's close frame. With
-// no r the peer has failed and is told that nothing more will come. Its bytes are
-// read all the same: closing a TCP socket with unread bytes resets it, and our
-// close frame would be lost on its way.
-func (c *Conn) drain(r *reader) {
-	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && r == nil {
-		if err := half.CloseWrite(); err != nil {
-			return
-		}
-	}
-	buf := make([]byte, smallSize)
-	for {
-		n, err := c.nc.Read(buf)
-		if r != nil && r.feed(buf[:n]) != nil || err != nil {
-			return
-		}
-	}
+func (c *Conn) isClosing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closing
 }

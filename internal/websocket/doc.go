@@ -4,10 +4,10 @@
 //
 // # Lifecycle
 //
-// [Accept] turns an HTTP request into a [Conn]. The caller puts [Conn.Run] on
-// a goroutine of its own, so that net/http's handler can return and give its
-// buffers back. Run hands on every message and returns why the connection
-// ended. [Conn.Done] is closed when nothing of the connection is left.
+// [Accept] turns an HTTP request into a [Conn], and [Conn.Start] hands every
+// message to a [Receiver], which is told at last why the connection ended and
+// when it is gone. net/http's handler returns and gives its buffers back.
+// Connections share a [Loop].
 //
 // # Order and delivery
 //
@@ -18,16 +18,17 @@
 //
 // # What is slow, and what happens then
 //
-// Send never waits. What the peer does not read piles up, by reference, to
+// Send never waits: it writes what the socket takes at once. Post leaves even
+// that to others, and is for messages to many. What the peer does not read piles up, by reference, to
 // [Options.MaxQueue] bytes; beyond it Send returns [ErrQueueFull] and the
 // caller decides, usually for [Conn.Abort]. A connection on which nothing at
 // all can be written for [Options.WriteTimeout] ends with [ErrTooSlow].
 //
 // # Cost at rest
 //
-// One goroutine, that of Run, and no buffer: on TCP and Unix sockets Run waits
-// for the socket to be readable and takes a buffer from a pool only for
-// the read. TLS and other connections keep a kilobyte.
+// On Linux, for plain TCP and Unix sockets: no goroutine and no buffer. For
+// others one goroutine, and no buffer if the connection is a plain socket, else
+// a kilobyte.
 //
 // # Errors
 //
@@ -35,5 +36,5 @@
 // is how the peer ended, [*ProtocolError] what it did wrong, [*HandshakeError]
 // why it never got in.
 //
-// May import: nothing of ours.
+// May import: internal/poll.
 package websocket

@@ -22,7 +22,7 @@ const (
 
 var (
 	// ErrClosed is returned by Send after Close, Abort or the end of the
-	// connection, and by Run if Close ended it.
+	// connection, and the reason to end if Close was it.
 	ErrClosed = errors.New("websocket: connection closed")
 	// ErrQueueFull is returned by Send when Options.MaxQueue bytes wait already.
 	// Nothing of the call was queued; the connection goes on.
@@ -33,9 +33,9 @@ var (
 	errPanic = errors.New("websocket: receiver panicked")
 )
 
-// CloseError is how the peer ended the connection, if Run returns it: the code
+// CloseError is how the peer ended the connection, if Ended is told so: the code
 // and reason of its close frame, CodeNoStatus if that had none, CodeAbnormal if
-// there was no close frame. Returned by Run's receive it chooses what the close
+// there was no close frame. Returned by Receive it chooses what the close
 // frame to the peer says; such a Reason is seen by the peer.
 type CloseError struct {
 	Code   int

@@ -12,11 +12,25 @@ import (
 	"github.com/tutti-rt/tutti/internal/websocket"
 )
 
-// An echo server. The handler returns at once; Run has a goroutine of its own.
+// echo answers every message with itself.
+type echo struct {
+	*websocket.Conn
+	*sync.WaitGroup
+}
+
+func (e echo) Receive(data []byte, binary bool) error {
+	return e.Send(websocket.Prepare(data, binary))
+}
+func (e echo) Ended(err error) { fmt.Println(err) }
+func (e echo) Gone()           { e.WaitGroup.Done() }
+
+// An echo server. The handler returns at once, and the connection has no
+// goroutine.
 func ExampleAccept() {
 	var conns sync.WaitGroup
+	var loop websocket.Loop
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := websocket.Accept(w, r, websocket.Options{})
+		conn, err := websocket.Accept(w, r, websocket.Options{Loop: &loop})
 		if refused, ok := errors.AsType[*websocket.HandshakeError](err); ok {
 			refused.Answer(w)
 			return
@@ -24,12 +38,8 @@ func ExampleAccept() {
 		if err != nil {
 			return // the client has gone
 		}
-		conns.Go(func() {
-			err := conn.Run(func(data []byte, binary bool) error {
-				return conn.Send(websocket.Prepare(data, binary))
-			})
-			fmt.Println(err)
-		})
+		conns.Add(1)
+		conn.Start(echo{conn, &conns})
 	}))
 
 	nc, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -46,13 +56,15 @@ func ExampleAccept() {
 	}
 	fmt.Println(res.Status)
 	nc.Write(frame(fin|text, "all together"))
-	echo, err := readFrame(br)
-	fmt.Println(echo.payload, err)
+	answer, err := readFrame(br)
+	fmt.Println(answer.payload, err)
 	nc.Write(frame(fin|clos, closePayload(1000, "done")))
 	readFrame(br)
 	nc.Close()
 	conns.Wait()
 	server.Close()
+	loop.Close()
+	loop.Wait()
 	// Output:
 	// 101 Switching Protocols
 	// all together <nil>

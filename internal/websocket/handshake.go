@@ -77,7 +77,7 @@ func validKey(keys []string) bool {
 }
 
 // Accept answers the handshake r with 101 and returns the connection, whose
-// [Conn.Run] the caller must call. It checks r as [Check] does; the Origin is
+// [Conn.Start] the caller must call. It checks r as [Check] does; the Origin is
 // the caller's business.
 //
 // If the error is a [*HandshakeError] nothing has been answered and w can
@@ -92,12 +92,20 @@ func Accept(w http.ResponseWriter, r *http.Request, o Options) (*Conn, error) {
 	}
 	subprotocol := choose(o.Subprotocols, r.Header["Sec-Websocket-Protocol"])
 	extension := o.Deflate.negotiate(r.Header["Sec-Websocket-Extensions"])
-	c := newConn(nc, subprotocol, o.limits(extension != ""))
+	c := newConn(nc, subprotocol, o.limits(extension != ""), o.Loop)
 	if n := rw.Reader.Buffered(); n > 0 { // frames that came with the handshake
 		early, _ := rw.Reader.Peek(n) // n bytes are there: no error
-		c.early = slices.Clone(early)
+		if c.rare == nil {
+			c.rare = &rare{}
+		}
+		c.rare.early = slices.Clone(early)
 	}
 	answer := handshakeAnswer(r.Header["Sec-Websocket-Key"][0], subprotocol, extension, o.Header)
+	if c.line == nil {
+		// It leaves with what is sent first, or when Start is called.
+		c.out.push(&Frame{data: []byte(answer), plain: true})
+		return c, nil
+	}
 	if err := nc.SetDeadline(time.Time{}); err != nil { // the http.Server's
 		c.Abort(err)
 		return nil, fmt.Errorf("answer handshake: %w", err)

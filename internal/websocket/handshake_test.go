@@ -108,11 +108,10 @@ func serve(t *testing.T, o websocket.Options) *pipe.Listener {
 		if err != nil {
 			return
 		}
-		go func() {
-			defer wg.Done()
-			c.Run(func(data []byte, binary bool) error { return c.Send(websocket.Prepare(data, binary)) })
-			<-c.Done()
-		}()
+		c.Start(&receiver{
+			receive: func(data []byte, binary bool) error { return c.Send(websocket.Prepare(data, binary)) },
+			ended:   make(chan error, 1), gone: wg.Done,
+		})
 	})}
 	var serving sync.WaitGroup
 	serving.Go(func() { server.Serve(l) })

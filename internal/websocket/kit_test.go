@@ -21,7 +21,15 @@ import (
 const testKey = "dGhlIHNhbXBsZSBub25jZQ==" // of RFC 6455 section 1.3
 
 // TestMain fails if a goroutine stays behind.
-func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(tests{m})) }
+
+// tests ends what all tests share when they have run.
+type tests struct{ m *testing.M }
+
+func (t tests) Run() int {
+	defer loop.Close()
+	return t.m.Run()
+}
 
 // Opcodes on the wire.
 const (
@@ -117,7 +125,7 @@ type peer struct {
 	nc    net.Conn
 	r     *bufio.Reader
 	conn  *websocket.Conn
-	ended chan error // what Run returned
+	ended chan error // what Ended was told
 
 	mu   sync.Mutex
 	msgs []string
@@ -164,6 +172,7 @@ func accept(t testing.TB, client, server net.Conn, o websocket.Options) *peer {
 		t.Fatal(err)
 	}
 	p := &peer{t: t, nc: client, r: bufio.NewReader(client), conn: conn, ended: make(chan error, 1)}
+	conn.Flush() // Start would, too
 	if _, err := http.ReadResponse(p.r, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -180,8 +189,27 @@ func start(t testing.TB, o websocket.Options) *peer {
 }
 
 func (p *peer) run(receive func([]byte, bool) error) {
-	go func() { p.ended <- p.conn.Run(receive) }()
+	p.conn.Start(&receiver{receive: receive, ended: p.ended})
 }
+
+// receiver puts a Receiver together.
+type receiver struct {
+	receive func([]byte, bool) error
+	ended   chan<- error
+	gone    func()
+}
+
+func (r *receiver) Receive(data []byte, binary bool) error { return r.receive(data, binary) }
+func (r *receiver) Ended(err error)                        { r.ended <- err }
+
+func (r *receiver) Gone() {
+	if r.gone != nil {
+		r.gone()
+	}
+}
+
+// loop carries the connections of all tests that ask for it.
+var loop websocket.Loop
 
 func (p *peer) record(data []byte, binary bool) error {
 	kind := "t:"

@@ -35,6 +35,8 @@ type Options struct {
 	// memory and time on both sides, and it reveals by its length what secrets
 	// and a peer's text have in common.
 	Deflate *Deflate
+	// Loop carries the connections that need no goroutine. Nil: all have one.
+	Loop *Loop
 }
 
 // limits is what a connection remembers of its options.

@@ -1,11 +1,7 @@
 package websocket
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"sync"
-	"time"
 
 	"github.com/gobwas/ws"
 )
@@ -18,25 +14,31 @@ const (
 	// elect to send a Pong frame for only the most recently processed Ping
 	// frame." RFC 6455 section 5.5.3
 	maxPongs = 4 << 10
-	// keepItems is the longest batch worth keeping in the pool.
-	keepItems = 1024
+	// keepFrames is the longest batch worth keeping in the pool.
+	keepFrames = 4096
 	// frameOverhead is what a frame counts for in the queue besides its bytes: a
 	// peer that asks for many tiny answers and reads none would otherwise have
 	// seventeen times Options.MaxQueue kept for it.
 	frameOverhead = 64
 )
 
-// item is a frame in line.
-type item struct {
-	frame   *Frame
-	flushed func() // called when the write that carried it has returned
-	last    bool   // the close frame
+// batch is what leaves together, and how far it has got.
+type batch struct {
+	frames []*Frame
+	notes  []note
+	last   bool   // the last of frames is the close frame
+	pongs  []byte // leaves first: encoded pong frames
+
+	data []byte  // what is left of the write under way
+	from int     // it carries frames[from:to]
+	to   int     //
+	buf  *[]byte // which data is in, unless it is a frame's own
 }
 
-// batch is what leaves together.
-type batch struct {
-	items []item
-	pongs []byte // leaves first: encoded pong frames
+// note is to be called when the write that carries a frame has returned.
+type note struct {
+	at int // of the frame
+	f  func()
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
@@ -46,20 +48,65 @@ var joinBuffers = sync.Pool{New: func() any {
 	return &b
 }}
 
+// compose makes the next write, if there is one. Frames are shared between
+// connections: they are copied into a buffer or written as they are.
+func (b *batch) compose(threshold int) bool {
+	rest := b.frames[b.to:]
+	b.from = b.to
+	switch {
+	case len(rest) == 0 && len(b.pongs) == 0:
+		return false
+	case len(rest) == 1 && len(b.pongs) == 0:
+		b.data, b.to = rest[0].wire(threshold), b.to+1
+		return true
+	}
+	p := joinBuffers.Get().(*[]byte)
+	buf := append((*p)[:0], b.pongs...)
+	b.pongs = nil
+	for i := range rest {
+		data := rest[i].wire(threshold)
+		if len(buf)+len(data) > joinSize {
+			if len(buf) == 0 { // alone, as it is
+				joinBuffers.Put(p)
+				b.data, b.to = data, b.to+1
+				return true
+			}
+			break
+		}
+		buf = append(buf, data...)
+		b.to++
+	}
+	b.data, b.buf = buf, p
+	return true
+}
+
+// written gives back the buffer of a write that is done.
+func (b *batch) written() {
+	if b.buf != nil {
+		joinBuffers.Put(b.buf)
+	}
+	b.data, b.buf = nil, nil
+}
+
 // release gives the batch back; a nil one has nothing to give.
 func (b *batch) release() {
-	if b == nil || cap(b.items) > keepItems {
+	if b == nil {
 		return
 	}
-	clear(b.items)
-	b.items, b.pongs = b.items[:0], nil
+	b.written()
+	if cap(b.frames) > keepFrames {
+		return
+	}
+	clear(b.frames)
+	*b = batch{frames: b.frames[:0]}
 	batches.Put(b)
 }
 
 // outbox is what waits to be written; guarded by Conn.mu.
 type outbox struct {
-	next   *batch // nil at rest
-	queued int    // cost of frames accepted and not yet written, those being written included
+	next    *batch // nil at rest
+	stalled *batch // what the socket has not taken all of, until it takes more
+	queued  int    // cost of frames accepted and not yet written, those being written included
 }
 
 func (o *outbox) batch() *batch {
@@ -69,51 +116,70 @@ func (o *outbox) batch() *batch {
 	return o.next
 }
 
-// drop empties the outbox.
-func (o *outbox) drop() *batch {
-	b := o.next
-	o.next, o.queued = nil, 0
+func (o *outbox) push(f *Frame) *batch {
+	b := o.batch()
+	b.frames = append(b.frames, f)
+	o.queued += f.cost()
 	return b
 }
 
-// Send queues frames, contiguous and in order, and never waits. It returns
-// [ErrClosed] or [ErrQueueFull]; then none of the frames was queued.
+// drop empties the outbox.
+func (o *outbox) drop() {
+	o.next.release()
+	o.stalled.release()
+	*o = outbox{}
+}
+
+// Send queues frames, contiguous and in order, and writes them at once if the
+// socket takes them. It never waits. It returns [ErrClosed] or [ErrQueueFull];
+// then none of the frames was queued.
 func (c *Conn) Send(frames ...*Frame) error {
-	size := 0
-	for _, f := range frames {
-		size += f.cost()
+	if err := c.Queue(frames...); err != nil {
+		return err
 	}
+	c.Flush()
+	return nil
+}
+
+// Queue is Send without the writing, which the caller sees to with Flush.
+func (c *Conn) Queue(frames ...*Frame) error {
 	c.mu.Lock()
-	if err := c.roomLocked(size); err != nil {
+	defer c.mu.Unlock()
+	return c.queueLocked(frames)
+}
+
+// Post is Send for what goes to many, or for who holds a lock: the writing is
+// left to others, who come round soon.
+func (c *Conn) Post(frames ...*Frame) error {
+	c.mu.Lock()
+	if err := c.queueLocked(frames); err != nil {
 		c.mu.Unlock()
 		return err
 	}
-	start := false
-	for _, f := range frames {
-		start = c.pushLocked(item{frame: f}) || start
-	}
+	start := c.writeLocked()
 	c.mu.Unlock()
 	if start {
-		c.startWriter()
+		c.later()
 	}
 	return nil
 }
 
-// SendNotify queues f as Send does and calls flushed once the write that
-// carried f has returned, which means that the kernel has taken it, not the
-// peer. It is called on the writer's goroutine, before anything queued after
-// that write leaves, and must not wait. It is not called if the connection
-// ends before.
+// SendNotify posts f and calls flushed once the write that carried f has
+// returned, which means that the kernel has taken it, not the peer. It is called
+// by who writes, before anything queued after that write leaves, and must not
+// wait. It is not called if the connection ends before.
 func (c *Conn) SendNotify(f *Frame, flushed func()) error {
 	c.mu.Lock()
 	if err := c.roomLocked(f.cost()); err != nil {
 		c.mu.Unlock()
 		return err
 	}
-	start := c.pushLocked(item{frame: f, flushed: flushed})
+	b := c.out.push(f)
+	b.notes = append(b.notes, note{len(b.frames) - 1, flushed})
+	start := c.writeLocked()
 	c.mu.Unlock()
 	if start {
-		c.startWriter()
+		c.later()
 	}
 	return nil
 }
@@ -126,10 +192,11 @@ func (c *Conn) Queued() int {
 	return c.out.queued
 }
 
-// OnDrained has f called once when nothing waits to be written any more, on the
-// writer's goroutine; f must not wait. If nothing waits now it returns false and
-// f will not be called, nor if the connection ends before. It replaces the f
-// of an earlier call that is still to come.
+// OnDrained has f called once when nothing waits to be written any more, by who
+// has written the last, which holds no lock; f must not wait. If nothing waits
+// now it returns false and f will not be called. If a connection that was started
+// ends before, f is called then. It replaces the f of an earlier call that is
+// still to come.
 func (c *Conn) OnDrained(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,6 +207,27 @@ func (c *Conn) OnDrained(f func()) bool {
 	return true
 }
 
+// takeDrainedLocked returns what OnDrained was given, once.
+func (c *Conn) takeDrainedLocked() func() {
+	f := c.drained
+	c.drained = nil
+	return f
+}
+
+func (c *Conn) queueLocked(frames []*Frame) error {
+	size := 0
+	for _, f := range frames {
+		size += f.cost()
+	}
+	if err := c.roomLocked(size); err != nil {
+		return err
+	}
+	for _, f := range frames {
+		c.out.push(f)
+	}
+	return nil
+}
+
 func (c *Conn) roomLocked(size int) error {
 	if c.closing {
 		return ErrClosed
@@ -148,21 +236,6 @@ func (c *Conn) roomLocked(size int) error {
 		return ErrQueueFull
 	}
 	return nil
-}
-
-// pushLocked puts i in line and reports whether the caller must start the
-// writer after unlocking.
-func (c *Conn) pushLocked(i item) (start bool) {
-	b := c.out.batch()
-	b.items = append(b.items, i)
-	c.out.queued += i.frame.cost()
-	return c.wakeLocked()
-}
-
-func (c *Conn) wakeLocked() (start bool) {
-	start = !c.writing
-	c.writing = true
-	return start
 }
 
 // pong queues the answer to a ping.
@@ -177,98 +250,137 @@ func (c *Conn) pong(payload []byte) {
 		b.pongs = b.pongs[:0]
 	}
 	b.pongs = appendFrame(b.pongs, ws.OpPong, payload)
-	start := c.wakeLocked()
+	c.mu.Unlock()
+	c.Flush()
+}
+
+// writeLocked makes the caller the one who writes, and reports whether it is.
+// Who writes takes all that is pending, and looks again before it stops.
+func (c *Conn) writeLocked() bool {
+	if c.writing || c.ended || c.out.next == nil {
+		return false
+	}
+	c.writing = true
+	return true
+}
+
+// Flush has what is queued written, if nobody is at it: in the first form here
+// and now, as far as the socket takes it.
+func (c *Conn) Flush() { c.flushBy((*Conn).now) }
+
+// FlushLater has what is queued written soon.
+func (c *Conn) FlushLater() { c.flushBy((*Conn).later) }
+
+func (c *Conn) flushBy(write func(*Conn)) {
+	c.mu.Lock()
+	start := c.writeLocked()
 	c.mu.Unlock()
 	if start {
-		c.startWriter()
+		write(c)
 	}
 }
 
-// startWriter starts the writer goroutine. Its owner is the Conn: it is started
-// by whoever queues something while there is none, ends when nothing is left to
-// write or the connection has ended, and Done waits for it.
-func (c *Conn) startWriter() {
-	go c.writer()
+func (c *Conn) now() {
+	if c.line != nil {
+		c.later()
+		return
+	}
+	c.flush()
 }
 
-// write is the writer goroutine. It takes all that is pending, writes it, and
-// looks again.
-func (c *Conn) write() {
+func (c *Conn) later() {
+	if c.line == nil {
+		c.loop.flusher.add(c)
+		return
+	}
+	// The writer goroutine. Its owner is the Conn: it is started by whoever
+	// queues something while there is none, ends when nothing is left to write
+	// or the connection has ended, and Done waits for it.
+	go c.line.writer()
+}
+
+// flush writes what is pending. The caller is who writes.
+func (c *Conn) flush() {
 	for {
-		b := c.take()
+		c.mu.Lock()
+		b := c.out.next
+		c.out.next = nil
 		if b == nil {
+			c.stopWritingLocked()
+		}
+		c.mu.Unlock()
+		if b == nil || !c.flushFrom(b) {
 			return
 		}
-		last := len(b.items) > 0 && b.items[len(b.items)-1].last
-		err := c.writeBatch(b)
-		b.release()
+	}
+}
+
+// flushFrom writes what is left of b. It reports whether the caller is still who
+// writes: not if the socket does not take all, the connection is over, or
+// nothing is left. Then others have come with more: in the first form they are
+// not the caller's business.
+func (c *Conn) flushFrom(b *batch) bool {
+	progress := false
+	for len(b.data) > 0 || b.compose(c.limits.deflateFrom) {
+		n, err := c.writeSome(b.data)
 		if err != nil {
+			b.release()
 			c.end(err, false)
 			c.stopWriting()
-			return
+			return false
 		}
-		if last {
-			c.afterClose()
-			c.stopWriting()
-			return
+		progress = progress || n > 0
+		if b.data = b.data[n:]; len(b.data) > 0 {
+			c.stall(b, progress)
+			return false
 		}
+		c.settle(b)
 	}
-}
-
-// take returns what is pending. If that is nothing it returns nil, and the
-// writer is no more: one step, or what is queued in between would stay.
-func (c *Conn) take() *batch {
+	last := b.last
+	b.release()
+	if last {
+		c.afterClose()
+		c.stopWriting()
+		return false
+	}
+	if c.line != nil {
+		return true
+	}
 	c.mu.Lock()
-	b := c.out.next
-	c.out.next = nil
-	over := b == nil && c.stopLocked()
+	more := c.out.next != nil
+	if !more {
+		c.writing = false
+	}
+	if c.alarm != nil && !c.closing {
+		c.calmLocked()
+	}
 	c.mu.Unlock()
-	if over {
-		close(c.done)
+	if more {
+		c.later()
 	}
-	return b
+	return false
 }
 
-// writeBatch writes b in as few writes as its size allows. Frames are shared
-// between connections: they are copied into the buffer or written as they are.
-func (c *Conn) writeBatch(b *batch) error {
-	if len(b.items) == 1 && len(b.pongs) == 0 {
-		return c.writeItems(b.items[0].frame.wire(c.limits.deflateFrom), b.items)
-	}
-	p := joinBuffers.Get().(*[]byte)
-	defer joinBuffers.Put(p)
-	buf := append((*p)[:0], b.pongs...)
-	from := 0
-	for i := range b.items {
-		data := b.items[i].frame.wire(c.limits.deflateFrom)
-		if len(buf)+len(data) <= joinSize {
-			buf = append(buf, data...)
-			continue
-		}
-		if err := c.writeItems(buf, b.items[from:i]); err != nil {
-			return err
-		}
-		buf, from = buf[:0], i
-		if len(data) <= joinSize {
-			buf = append(buf, data...)
-			continue
-		}
-		if err := c.writeItems(data, b.items[i:i+1]); err != nil {
-			return err
-		}
-		from = i + 1
-	}
-	return c.writeItems(buf, b.items[from:])
+func (c *Conn) stopWriting() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopWritingLocked()
 }
 
-// writeItems writes data, which carries items.
-func (c *Conn) writeItems(data []byte, items []item) error {
-	if err := c.writeOut(data); err != nil {
-		return err
+// writeSome writes data: all of it, or in the first form what the socket takes.
+func (c *Conn) writeSome(data []byte) (int, error) {
+	if c.line == nil {
+		return c.sock.Write(data)
 	}
+	return len(data), c.writeOut(data)
+}
+
+// settle takes note that a write is done.
+func (c *Conn) settle(b *batch) {
+	b.written()
 	size := 0
-	for i := range items {
-		size += items[i].frame.cost()
+	for _, f := range b.frames[b.from:b.to] {
+		size += f.cost()
 	}
 	c.mu.Lock()
 	if !c.ended { // or it has been set to 0
@@ -276,68 +388,15 @@ func (c *Conn) writeItems(data []byte, items []item) error {
 	}
 	var drained func()
 	if c.out.queued == 0 {
-		drained, c.drained = c.drained, nil
+		drained = c.takeDrainedLocked()
 	}
 	c.mu.Unlock()
 	if drained != nil {
 		drained()
 	}
-	for i := range items {
-		if f := items[i].flushed; f != nil {
-			f()
-		}
+	for len(b.notes) > 0 && b.notes[0].at < b.to {
+		f := b.notes[0].f
+		b.notes = b.notes[1:]
+		f()
 	}
-	return nil
-}
-
-// writeOut writes data, however long it takes, as long as some of it leaves
-// within each write timeout.
-func (c *Conn) writeOut(data []byte) error {
-	if c.raw != nil && len(data) > 0 {
-		return c.writeRaw(data)
-	}
-	return c.writePlain(data)
-}
-
-// writePlain writes with deadlines. When within its time a partial write made
-// its progress cannot be known, so that a peer may get up to twice the timeout.
-func (c *Conn) writePlain(data []byte) error {
-	for len(data) > 0 {
-		if err := c.nc.SetWriteDeadline(c.writeBy()); err != nil {
-			return fmt.Errorf("write: %w", err)
-		}
-		// In pieces, so that progress shows on TLS too: after a timeout it
-		// can write no more.
-		n, err := c.nc.Write(data[:min(len(data), joinSize)])
-		data = data[n:]
-		switch {
-		case err == nil:
-		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return fmt.Errorf("write: %w", err)
-		case n == 0 || c.late():
-			return ErrTooSlow
-		}
-	}
-	return nil
-}
-
-func (c *Conn) writeBy() time.Time {
-	c.mu.Lock()
-	closeBy := c.closeBy
-	c.mu.Unlock()
-	if c.limits.writeTimeout == 0 {
-		return time.Time{}
-	}
-	by := time.Now().Add(c.limits.writeTimeout)
-	if !closeBy.IsZero() && closeBy.Before(by) {
-		return closeBy
-	}
-	return by
-}
-
-// late reports whether a connection that closes has used up its time.
-func (c *Conn) late() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return !c.closeBy.IsZero() && !time.Now().Before(c.closeBy)
 }

@@ -14,7 +14,7 @@ import (
 // of work: none may stay behind.
 func TestNoMessageIsLeftBehind(t *testing.T) {
 	client, server := pairOf(t, "tcp")
-	p := accept(t, client, server, websocket.Options{})
+	p := accept(t, client, server, websocket.Options{Loop: &loop})
 	p.run(p.record)
 	go io.Copy(io.Discard, client)
 	left := make(chan struct{}, 1)
@@ -34,7 +34,7 @@ func TestNoMessageIsLeftBehind(t *testing.T) {
 // A peer that was slow once, and recovered, is as good as any other when the
 // deadline of its slow time has passed.
 func TestPeerRecovers(t *testing.T) {
-	const timeout = 100 * time.Millisecond
+	const timeout = 250 * time.Millisecond
 	eachNetwork(t, websocket.Options{MaxQueue: -1, WriteTimeout: timeout}, func(t *testing.T, p *peer) {
 		p.run(p.record)
 		size := 8 << 20 // more than the kernel's buffers
@@ -61,7 +61,7 @@ func TestReceiveAllocatesNothing(t *testing.T) {
 		t.Skip("the race detector makes pools forget on purpose")
 	}
 	client, server := pairOf(t, "tcp")
-	p := accept(t, client, server, websocket.Options{})
+	p := accept(t, client, server, websocket.Options{Loop: &loop})
 	arrived := make(chan struct{}, 2)
 	p.run(func([]byte, bool) error { arrived <- struct{}{}; return nil })
 	two := join(frame(fin|text, strings.Repeat("x", 100)), frame(fin|bin, strings.Repeat("y", 10_000)))

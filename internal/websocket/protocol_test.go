@@ -258,19 +258,3 @@ func TestReceiverEndsTheConnection(t *testing.T) {
 		})
 	}
 }
-
-func TestReceiverPanics(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, server := pipePair()
-		p := accept(t, client, server, websocket.Options{})
-		go func() {
-			defer func() { recover(); p.ended <- p.conn.Err() }()
-			p.conn.Run(func([]byte, bool) error { panic("mistake") })
-		}()
-		p.send(frame(fin|text, "a"))
-		p.wantEOF()
-		if err := p.stop(); err == nil {
-			t.Error("no reason is left behind")
-		}
-	})
-}

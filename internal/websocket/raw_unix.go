@@ -38,7 +38,7 @@ func (c *Conn) readRaw(r *reader) error {
 		return true
 	}
 	for {
-		if err := c.raw.Read(try); err != nil {
+		if err := c.line.raw.Read(try); err != nil {
 			return err // closed, or the deadline: try never succeeded
 		}
 		b := buf
@@ -46,7 +46,7 @@ func (c *Conn) readRaw(r *reader) error {
 		err := fail
 		switch {
 		case err == nil && n > 0:
-			err = r.feed((*b)[:n])
+			err = r.feedAll((*b)[:n])
 		case err == nil:
 			err = readError(io.EOF)
 		}
@@ -105,20 +105,20 @@ func (w *rawWriter) write(raw syscall.RawConn, data []byte, wait bool) (int, err
 func (c *Conn) writeRaw(data []byte) error {
 	w := rawWriters.Get().(*rawWriter)
 	defer rawWriters.Put(w)
-	n, err := w.write(c.raw, data, false)
+	n, err := w.write(c.line.raw, data, false)
 	if err == nil && n == len(data) {
 		return nil
 	}
 	for data = data[n:]; err == nil && len(data) > 0; data = data[n:] {
-		if err = c.nc.SetWriteDeadline(c.writeBy()); err == nil {
-			n, err = w.write(c.raw, data, true)
+		if err = c.line.nc.SetWriteDeadline(c.writeBy()); err == nil {
+			n, err = w.write(c.line.raw, data, true)
 		}
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return ErrTooSlow
 	}
 	if err == nil {
-		err = c.nc.SetWriteDeadline(time.Time{}) // or the next attempt fails for it
+		err = c.line.nc.SetWriteDeadline(time.Time{}) // or the next attempt fails for it
 	}
 	if err != nil {
 		return fmt.Errorf("write: %w", err)

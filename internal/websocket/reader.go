@@ -9,12 +9,12 @@ import (
 )
 
 // reader makes messages of the peer's bytes, in whatever pieces these come. It
-// belongs to Run's goroutine. Between messages it holds no memory.
+// belongs to who reads. Between messages it holds no memory.
 type reader struct {
-	conn    *Conn
-	receive func(data []byte, binary bool) error
-	reply   *Frame // the close frame to answer with, set with the error that ends reading
-	heard   bool   // the peer's close frame came
+	conn   *Conn
+	reply  *Frame // the close frame to answer with, set with the error that ends reading
+	heard  bool   // the peer's close frame came
+	unread []byte // what was given to feed and follows a message that has to wait
 
 	// The frame under way.
 	inFrame bool
@@ -47,14 +47,47 @@ func (r *reader) feed(p []byte) error {
 		n := int(min(r.left, int64(len(p))))
 		ws.Cipher(p[:n], r.header.Mask, int((r.header.Length-r.left)&3))
 		r.left -= int64(n)
-		if err := r.payload(p[:n]); err != nil {
-			return r.fail(err)
-		}
+		err := r.payload(p[:n])
 		p = p[n:]
 		r.inFrame = r.left > 0
+		if _, ok := err.(*later); ok {
+			r.unread = p
+			return err
+		}
+		if err != nil {
+			return r.fail(err)
+		}
 	}
 	return nil
 }
+
+// feedAll is feed for who may wait.
+func (r *reader) feedAll(p []byte) error {
+	err := r.feed(p)
+	if l, ok := err.(*later); ok {
+		return r.wait(l)
+	}
+	return err
+}
+
+// wait does what a message has asked for, and takes the bytes that follow it.
+func (r *reader) wait(l *later) error {
+	for {
+		if err := l.f(); err != nil {
+			return r.fail(err)
+		}
+		rest := r.unread
+		r.unread = nil
+		err := r.feed(rest)
+		var ok bool
+		if l, ok = err.(*later); !ok {
+			return err
+		}
+	}
+}
+
+// atRest reports whether nothing is under way.
+func (r *reader) atRest() bool { return !r.inFrame && r.headLen == 0 && r.opcode == 0 }
 
 // fail chooses the close frame for err, unless somebody did.
 func (r *reader) fail(err error) error {
@@ -233,7 +266,7 @@ func (r *reader) deliver(data []byte) error {
 	if r.conn.isClosing() {
 		return nil // nobody listens any more
 	}
-	return r.receive(data, binary)
+	return r.conn.receiver.Receive(data, binary)
 }
 
 func (r *reader) handleControl(p []byte) error {
@@ -274,10 +307,4 @@ func validCloseCode(code int) bool {
 		return code != 1004 && code != CodeNoStatus && code != CodeAbnormal
 	}
 	return code >= 3000 && code <= 4999
-}
-
-func (c *Conn) isClosing() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closing
 }

@@ -16,88 +16,98 @@ var readBuffers = sync.Pool{New: func() any {
 	return &b
 }}
 
-// Run reads until the connection ends and hands every message to receive, in
-// order, on the calling goroutine; data is valid only during the call, and
-// receive must not wait long, for nothing else is read meanwhile. Run answers
-// pings and close frames itself.
-//
-// If receive returns an error, the connection is closed with the code of that
-// error, if it is a [*CloseError], or else with 1011.
-//
-// Run returns the first reason for the end: a [*CloseError] if the peer ended
-// it, a [*ProtocolError] if the peer broke the protocol, the error of receive,
-// [ErrClosed] after Close, [ErrTooSlow], the error given to Abort, or one of
-// the network. It returns as soon as the reason is known; a close frame may
-// still be on its way, [Conn.Done] tells when the socket is closed.
-func (c *Conn) Run(receive func(data []byte, binary bool) error) error {
-	if !c.startReading() {
-		return c.Err()
-	}
-	normal := false
-	defer func() {
-		if !normal { // receive panicked, or left by runtime.Goexit
-			c.leave(errPanic, nil, false)
-		}
-	}()
-	r := &reader{conn: c, receive: receive}
-	err := r.feed(c.early)
-	c.early = nil
-	if err == nil && c.raw != nil {
-		err = c.readRaw(r)
-	} else if err == nil {
-		err = c.readPlain(r)
-	}
-	normal = true
-	return c.leave(err, r.reply, r.heard)
+// Receiver takes what the peer sends. Its methods are never called concurrently
+// with each other, no lock is held, and they must not wait: a worker that
+// waits holds up the other connections.
+type Receiver interface {
+	// Receive takes the next message; data is valid only during the call. An
+	// error ends the connection with its code, if it is a [*CloseError], or
+	// else with 1011. An error made by [Later] puts off the end of the call.
+	Receive(data []byte, binary bool) error
+	// Ended is called once, when nothing is received any more, with the first
+	// reason for the end: a [*CloseError] if the peer ended it, a
+	// [*ProtocolError] if the peer broke the protocol, the error of Receive,
+	// [ErrClosed] after Close, [ErrTooSlow], the error given to Abort, or one of
+	// the network. A close frame may still be on its way.
+	Ended(err error)
+	// Gone is called once, last: the socket is closed.
+	Gone()
 }
 
-// startReading reports whether Run is to read; if not, our close frame has left
-// already and the writer reads what still comes.
-func (c *Conn) startReading() bool {
+// Start begins to hand every message to r, in order. It answers pings and close
+// frames itself. Messages that came with the handshake may be received before
+// it returns, and the connection may end.
+func (c *Conn) Start(r Receiver) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.started {
-		panic("websocket: Run called twice")
+		panic("websocket: Start called twice")
 	}
-	c.started = true
-	c.reading = !c.said && !c.ended
-	return c.reading
-}
-
-// leave ends reading because of err, answering with the close frame last if
-// there is one, and returns the first reason to end. heard tells that the peer's
-// close frame came.
-func (c *Conn) leave(err error, last *Frame, heard bool) error {
-	c.mu.Lock()
-	c.reading, c.heard = false, heard
-	// If the writer has written our close frame it left the rest to us, or else
-	// it will see that we have gone.
-	ours := c.said
-	start := last != nil && c.finishLocked(last, err)
+	c.receiver, c.started = r, true
+	over := c.ended
+	c.reading = !over && (c.line == nil || !c.said)
+	read := c.reading
+	c.busy = true
 	c.mu.Unlock()
 	switch {
-	case start:
-		c.startWriter()
-	case last == nil: // nobody to talk to
-		c.end(err, false)
-	case ours:
-		c.end(err, true)
+	case c.line == nil:
+		c.startPolling(over)
+	case read:
+		c.Flush()
+		// The connection's own, see there.
+		go c.read()
+	default:
+		// Our close frame has left already and the writer reads what still
+		// comes. This waits for it, as read does.
+		go func() {
+			r.Ended(c.Err())
+			c.vanish()
+		}()
 	}
-	return c.Err()
 }
 
-// readPlain reads and feeds r until an error, with a small buffer of its own.
-func (c *Conn) readPlain(r *reader) error {
-	buf := make([]byte, smallSize)
-	for {
-		n, err := c.nc.Read(buf)
-		if feedErr := r.feed(buf[:n]); feedErr != nil {
-			return feedErr
-		}
-		if err != nil {
-			return readError(err)
-		}
+// Later is an error for Receive to return when what the message asks for may
+// have to wait: f does it, on a goroutine that may, and its error counts.
+// Nothing else is read meanwhile.
+func Later(f func() error) error { return &later{f} }
+
+type later struct{ f func() error }
+
+func (*later) Error() string { return "websocket: to be done later" }
+
+// leave ends reading because of err, answering with the close frame last if
+// there is one. heard tells that the peer's close frame came.
+func (c *Conn) leave(err error, last *Frame, heard bool) {
+	c.mu.Lock()
+	c.reading, c.heard = false, heard
+	// If our close frame has left, the rest was left to us, or else who writes
+	// it will see that we have gone.
+	ours := c.said
+	answer := last != nil && !c.closing
+	if answer {
+		c.finishLocked(last, err)
 	}
+	c.mu.Unlock()
+	switch {
+	case answer:
+		c.Flush()
+	case last == nil: // nobody to talk to
+		c.endReading(err, false)
+	case ours:
+		c.endReading(err, true)
+	}
+}
+
+// endReading is end, called by who reads.
+func (c *Conn) endReading(err error, polite bool) {
+	if c.line != nil {
+		c.end(err, polite)
+		return
+	}
+	c.mu.Lock()
+	if !c.ended {
+		c.endLocked(err)
+	}
+	c.mu.Unlock()
 }
 
 // readError turns the end of the stream into what it means here.

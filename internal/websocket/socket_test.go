@@ -38,7 +38,7 @@ func pairOf(tb testing.TB, network string) (client, server net.Conn) {
 		address = filepath.Join(dir, "s")
 	}
 	kind := network
-	if network == "tls" {
+	if network == "tls" || network == "goroutines" {
 		kind = "tcp"
 	}
 	l, err := net.Listen(kind, address)
@@ -85,14 +85,24 @@ func certificate(tb testing.TB) tls.Certificate {
 	return c
 }
 
-var networks = []string{"tcp", "unix", "tls"}
+// networks are the kinds of connections. That of "goroutines" is "tcp" without
+// a Loop.
+var networks = []string{"tcp", "unix", "tls", "goroutines"}
+
+// on returns o for a kind of network.
+func on(network string, o websocket.Options) websocket.Options {
+	if network != "goroutines" {
+		o.Loop = &loop
+	}
+	return o
+}
 
 // eachNetwork runs test on every kind of real connection.
 func eachNetwork(t *testing.T, o websocket.Options, test func(t *testing.T, p *peer)) {
 	for _, network := range networks {
 		t.Run(network, func(t *testing.T) {
 			client, server := pairOf(t, network)
-			test(t, accept(t, client, server, o))
+			test(t, accept(t, client, server, on(network, o)))
 		})
 	}
 }
@@ -236,7 +246,7 @@ func TestSharedFramesAreExact(t *testing.T) {
 					o.Deflate = &websocket.Deflate{Threshold: 100}
 				}
 				client, server := pairOf(t, network)
-				p := accept(t, client, server, o)
+				p := accept(t, client, server, on(network, o))
 				p.r = bufio.NewReaderSize(slowly{client}, 16)
 				p.run(p.record)
 				peers[i] = p
@@ -278,31 +288,39 @@ func (s slowly) Read(p []byte) (int, error) {
 	return s.Conn.Read(p[:min(len(p), 700)])
 }
 
-// At rest there is Run's goroutine and no other.
-func TestOneGoroutineAtRest(t *testing.T) {
-	eachNetwork(t, websocket.Options{}, func(t *testing.T, p *peer) {
-		p.run(func(data []byte, binary bool) error { return p.conn.Send(websocket.Prepare(data, binary)) })
-		for range 100 {
-			p.send(frame(fin|text, "hello"), frame(fin|ping, ""))
-			for range 2 {
-				if _, err := readFrame(p.r); err != nil {
-					t.Fatal(err)
+// At rest a plain socket owns no goroutine, any other the one that reads.
+func TestGoroutinesAtRest(t *testing.T) {
+	for _, network := range networks {
+		t.Run(network, func(t *testing.T) {
+			client, server := pairOf(t, network)
+			p := accept(t, client, server, on(network, websocket.Options{}))
+			want := 0
+			if network == "tls" || network == "goroutines" || runtime.GOOS != "linux" {
+				want = 1
+			}
+			p.run(func(data []byte, binary bool) error { return p.conn.Send(websocket.Prepare(data, binary)) })
+			for range 100 {
+				p.send(frame(fin|text, "hello"), frame(fin|ping, ""))
+				for range 2 {
+					if _, err := readFrame(p.r); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
-		}
-		var n int
-		var stacks string
-		for range 100_000 { // the writer may be about to end
-			if n, stacks = connGoroutines(); n == 1 {
-				break
+			var n int
+			var stacks string
+			for range 100_000 { // the writer may be about to end
+				if n, stacks = connGoroutines(); n == want {
+					break
+				}
+				runtime.Gosched()
 			}
-			runtime.Gosched()
-		}
-		if n != 1 {
-			t.Errorf("%d goroutines at rest, want 1\n%s", n, stacks)
-		}
-		p.stop()
-	})
+			if n != want {
+				t.Errorf("%d goroutines at rest, want %d\n%s", n, want, stacks)
+			}
+			p.stop()
+		})
+	}
 }
 
 // connGoroutines counts the goroutines of connections.
@@ -323,17 +341,17 @@ func TestSendAllocatesNothing(t *testing.T) {
 		t.Skip("the race detector makes pools forget on purpose")
 	}
 	client, server := pairOf(t, "tcp")
-	p := accept(t, client, server, websocket.Options{})
+	p := accept(t, client, server, websocket.Options{Loop: &loop})
 	p.run(p.record)
 	f := websocket.Prepare([]byte(strings.Repeat("x", 98)), false)
 	buf := make([]byte, 300)
 	allocs := testing.AllocsPerRun(1000, func() {
-		p.conn.Send(f) // wakes the writer
+		p.conn.Post(f) // wakes the writer
 		p.conn.Send(f, f)
 		io.ReadFull(client, buf)
 	})
 	if allocs >= 1 {
-		t.Errorf("%v allocations per round of two calls to Send, want 0", allocs)
+		t.Errorf("%v allocations per round of a Post and a Send, want 0", allocs)
 	}
 	if want := join([]byte{fin | text, 98}, bytes.Repeat([]byte("x"), 98)); !bytes.Equal(buf[200:], want) {
 		t.Errorf("got %q", buf[200:])

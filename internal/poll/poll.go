@@ -1,0 +1,241 @@
+// Package poll tells when sockets can be read or written, for very many of
+// them, on a few goroutines. A socket at rest costs an entry in a table: no
+// goroutine, no buffer, and nothing of package net, whose connection it
+// replaces.
+//
+// # Lifecycle
+//
+// [Socket.Adopt] takes over the descriptor of a connection, [Socket.Start] has
+// its [Handler] told of readiness, [Socket.Close] ends it. A [Poller] starts
+// its workers with its first socket; [Poller.Close] has each of them end with
+// its last socket, and [Poller.Wait] waits for that.
+//
+// # Order and delivery
+//
+// Readiness is told when it changes, not while it lasts: who is told that a
+// socket is readable reads until there is nothing more, or asks to be told
+// again. A socket belongs to one worker, so its handler is never called twice
+// at a time. A handler holds up all sockets of its worker: it must not wait.
+//
+// # Where it works
+//
+// On Linux, by epoll. Elsewhere, and for connections that are more than a
+// socket, such as TLS, Adopt declines and the caller uses goroutines.
+//
+// May import: nothing of ours.
+package poll
+
+import (
+	"net"
+	"runtime"
+	"sync"
+)
+
+// Event is what became of a socket.
+type Event uint8
+
+// Events come together.
+const (
+	Readable Event = 1 << iota
+	Writable
+	// Hangup means that the peer, or this side, has ended: a read that
+	// comes back short may be followed by the end without another event.
+	Hangup
+)
+
+// Handler is told about a socket.
+type Handler interface {
+	// Ready says that the socket has changed. It is called by the socket's
+	// worker, must not wait, and may come without cause. buf is to read
+	// into, and only during the call.
+	Ready(e Event, buf []byte)
+}
+
+// Poller is a set of workers that sockets are spread over. The zero value is
+// ready to use. All methods may be called concurrently.
+type Poller struct {
+	mu      sync.Mutex
+	workers []*worker
+	next    int // the worker of the next socket
+	closed  bool
+	running sync.WaitGroup
+
+	tableMu  sync.RWMutex
+	handlers []Handler // by descriptor
+}
+
+// Close lets the workers end when they have no sockets any more. It does not
+// wait. From then on Adopt declines.
+func (p *Poller) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.closed = true
+	for _, w := range p.workers {
+		if w.sockets == 0 {
+			w.queue.close()
+		}
+	}
+}
+
+// Wait returns when no worker runs. It is for after Close.
+func (p *Poller) Wait() { p.running.Wait() }
+
+// enter finds a worker for one more socket; nil if there is none.
+func (p *Poller) enter() *worker {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	if len(p.workers) < runtime.GOMAXPROCS(0) {
+		q, err := newQueue()
+		if err != nil && len(p.workers) == 0 {
+			return nil
+		}
+		if err == nil {
+			w := &worker{poller: p, queue: q}
+			p.workers = append(p.workers, w)
+			p.next = len(p.workers) - 1
+			// Started by the first sockets, ended by Close and the last
+			// of its sockets, waited for by Wait.
+			p.running.Go(w.run)
+		}
+	}
+	w := p.workers[p.next%len(p.workers)]
+	p.next = (p.next + 1) % len(p.workers)
+	w.sockets++
+	return w
+}
+
+// leave takes a socket from its worker.
+func (p *Poller) leave(w *worker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.sockets--; w.sockets == 0 && p.closed {
+		w.queue.close()
+	}
+}
+
+// watch notes who is told about a descriptor; nil takes the note away.
+func (p *Poller) watch(fd int, h Handler) {
+	p.tableMu.Lock()
+	defer p.tableMu.Unlock()
+	if more := fd + 1 - len(p.handlers); more > 0 {
+		p.handlers = append(p.handlers, make([]Handler, more)...)
+	}
+	p.handlers[fd] = h
+}
+
+// find replaces the descriptors of notices by handlers. One that has been
+// closed and given to another socket meanwhile finds that one, to which
+// events may come without cause.
+func (p *Poller) find(notices []notice) {
+	p.tableMu.RLock()
+	defer p.tableMu.RUnlock()
+	for i := range notices {
+		if n := &notices[i]; n.fd < len(p.handlers) {
+			n.handler = p.handlers[n.fd]
+		}
+	}
+}
+
+// notice is news of a socket.
+type notice struct {
+	fd      int
+	event   Event
+	handler Handler
+}
+
+const (
+	batch    = 128      // notices taken at a time
+	readSize = 64 << 10 // of a worker's buffer
+)
+
+// worker waits for the sockets that were given to it.
+type worker struct {
+	poller  *Poller
+	queue   *queue
+	sockets int // guarded by poller.mu
+}
+
+func (w *worker) run() {
+	defer w.queue.free()
+	buf := make([]byte, readSize)
+	notices := make([]notice, batch)
+	for {
+		n := w.queue.wait(notices)
+		if n < 0 {
+			return
+		}
+		w.poller.find(notices[:n])
+		for i := range notices[:n] {
+			if h := notices[i].handler; h != nil {
+				notices[i].handler = nil
+				h.Ready(notices[i].event, buf)
+			}
+		}
+		// What the handlers have started comes before more of the same.
+		runtime.Gosched()
+	}
+}
+
+// Socket is a connection's descriptor, of which it is the only owner. The zero
+// value is none. All methods but Adopt and Start may be called concurrently.
+type Socket struct {
+	worker *worker
+	mu     sync.Mutex // held while the descriptor is in use, so that it is not closed and given to another meanwhile
+	handle int32      // the descriptor and 1; 0 = none
+}
+
+// Adopt takes the descriptor over from nc, which is closed without ending the
+// connection. If it reports false nc is as it was.
+func (s *Socket) Adopt(p *Poller, nc net.Conn) bool {
+	if !supported || p == nil {
+		return false
+	}
+	fd, err := take(nc)
+	if err != nil {
+		return false
+	}
+	w := p.enter()
+	if w == nil {
+		closeDescriptor(fd)
+		return false
+	}
+	// The connection lives on in fd: there is nothing to be told by an error.
+	_ = nc.Close()
+	s.worker, s.handle = w, int32(fd+1)
+	return true
+}
+
+// Adopted reports whether the socket was ever given a descriptor.
+func (s *Socket) Adopted() bool { return s.worker != nil }
+
+// Start has h told of events, beginning with those that are due.
+func (s *Socket) Start(h Handler) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.handle == 0 {
+		return net.ErrClosed
+	}
+	fd := int(s.handle - 1)
+	s.worker.poller.watch(fd, h)
+	return s.worker.queue.add(fd)
+}
+
+// Close closes the descriptor. The handler may be told once more.
+func (s *Socket) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.handle == 0 {
+		return
+	}
+	fd := int(s.handle - 1)
+	s.handle = 0
+	s.worker.poller.watch(fd, nil)
+	closeDescriptor(fd)
+	s.worker.poller.leave(s.worker)
+}

@@ -1,0 +1,199 @@
+package poll
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+const supported = true
+
+const (
+	edge = 1 << 31 // EPOLLET, which package syscall has as a negative number
+
+	forReading = syscall.EPOLLIN | syscall.EPOLLRDHUP | edge
+	forWriting = forReading | syscall.EPOLLOUT
+)
+
+// queue is an epoll instance. It is itself in the runtime's, so that a worker
+// that waits is a goroutine that waits for a file, and not a thread that the
+// scheduler has to replace.
+type queue struct {
+	file   *os.File
+	raw    syscall.RawConn
+	fd     int
+	events [batch]syscall.EpollEvent
+	n      int
+	try    func(fd uintptr) (done bool) // q.attempt, bound once
+}
+
+func newQueue() (*queue, error) {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make epoll: %w", err)
+	}
+	q := &queue{fd: fd}
+	if err := syscall.SetNonblock(fd, true); err != nil { // or the runtime would not wait for it
+		closeDescriptor(fd)
+		return nil, fmt.Errorf("make epoll: %w", err)
+	}
+	q.file = os.NewFile(uintptr(fd), "epoll")
+	if q.raw, err = q.file.SyscallConn(); err != nil {
+		q.close()
+		return nil, fmt.Errorf("make epoll: %w", err)
+	}
+	q.try = q.attempt
+	return q, nil
+}
+
+// close ends waiting, now and ever.
+func (q *queue) close() { _ = q.file.Close() } // it holds nothing that could be lost
+
+// free is for after the last wait.
+func (q *queue) free() {}
+
+func (q *queue) add(fd int) error {
+	return q.control(syscall.EPOLL_CTL_ADD, fd, forReading)
+}
+
+// again has the queue tell about fd even if nothing changes any more, and from
+// now on also when it becomes writable.
+func (q *queue) again(fd int) error {
+	return q.control(syscall.EPOLL_CTL_MOD, fd, forWriting)
+}
+
+func (q *queue) control(op, fd int, events uint32) error {
+	e := syscall.EpollEvent{Events: events, Fd: int32(fd)}
+	if err := syscall.EpollCtl(q.fd, op, fd, &e); err != nil {
+		return fmt.Errorf("watch socket: %w", err)
+	}
+	return nil
+}
+
+// wait returns how many notices it has filled in, at least one, or -1 after
+// close.
+func (q *queue) wait(notices []notice) int {
+	if err := q.raw.Read(q.try); err != nil {
+		return -1
+	}
+	for i, e := range q.events[:q.n] {
+		var event Event
+		if e.Events&(syscall.EPOLLIN|syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+			event |= Readable
+		}
+		if e.Events&(syscall.EPOLLOUT|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+			event |= Writable
+		}
+		if e.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+			event |= Hangup
+		}
+		notices[i] = notice{fd: int(e.Fd), event: event}
+	}
+	return q.n
+}
+
+func (q *queue) attempt(fd uintptr) (done bool) {
+	n, err := syscall.EpollWait(int(fd), q.events[:], 0)
+	q.n = max(n, 0)
+	return q.n > 0 || err != nil && err != syscall.EINTR
+}
+
+// take duplicates the descriptor of a connection whose bytes are the socket's
+// bytes. Only the two types that are exactly that will do: one that embeds
+// them may read ahead or decrypt, or has something to do when it is closed.
+func take(nc net.Conn) (fd int, err error) {
+	var raw syscall.RawConn
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		raw, err = nc.SyscallConn()
+	case *net.UnixConn:
+		raw, err = nc.SyscallConn()
+	default:
+		return 0, errors.ErrUnsupported
+	}
+	if err != nil {
+		return 0, err
+	}
+	var fail error
+	err = raw.Control(func(old uintptr) {
+		r, _, errno := syscall.Syscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0)
+		if fd = int(r); errno != 0 {
+			fail = errno
+		}
+	})
+	return fd, errors.Join(err, fail)
+}
+
+func closeDescriptor(fd int) {
+	_ = syscall.Close(fd) // there is nobody to tell
+}
+
+// Read reads what there is: nothing at all is 0 and no error, the end io.EOF.
+// Only one goroutine may read, and close, at a time.
+func (s *Socket) Read(p []byte) (int, error) {
+	if s.handle == 0 {
+		return 0, net.ErrClosed
+	}
+	for {
+		n, err := syscall.Read(int(s.handle-1), p)
+		switch {
+		case n > 0:
+			return n, nil
+		case err == nil:
+			return 0, io.EOF
+		case err == syscall.EAGAIN:
+			return 0, nil
+		case err != syscall.EINTR:
+			return 0, fmt.Errorf("read: %w", err)
+		}
+	}
+}
+
+// Write writes as much of p as the socket takes at once, which may be nothing.
+func (s *Socket) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.handle == 0 {
+		return 0, net.ErrClosed
+	}
+	for {
+		n, err := syscall.Write(int(s.handle-1), p)
+		switch err {
+		case nil:
+			return n, nil
+		case syscall.EAGAIN:
+			return 0, nil
+		case syscall.EINTR:
+		default:
+			return 0, fmt.Errorf("write: %w", err)
+		}
+	}
+}
+
+// Again has the handler told what the socket can do now and, from now on, also
+// when it can be written.
+func (s *Socket) Again() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.handle == 0 {
+		return net.ErrClosed
+	}
+	return s.worker.queue.again(int(s.handle - 1))
+}
+
+// Shutdown ends the connection in both directions, or if half is set, says
+// that nothing more will be written. The handler is told.
+func (s *Socket) Shutdown(half bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	how := syscall.SHUT_RDWR
+	if half {
+		how = syscall.SHUT_WR
+	}
+	if s.handle != 0 {
+		_ = syscall.Shutdown(int(s.handle-1), how) // not connected any more: as well
+	}
+}

@@ -1,0 +1,210 @@
+package poll_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/tutti-rt/tutti/internal/poll"
+)
+
+// pair returns the two ends of a TCP connection.
+func pair(t testing.TB) (client, server net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if server, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client, server
+}
+
+// end reads all there is whenever it is told to.
+type end struct {
+	poll.Socket
+	got   bytes.Buffer
+	full  chan struct{} // closed when want bytes are there
+	want  int
+	over  chan error
+	wrote chan struct{}
+}
+
+func (e *end) Ready(event poll.Event, buf []byte) {
+	if event&poll.Writable != 0 && e.wrote != nil {
+		close(e.wrote)
+		e.wrote = nil
+	}
+	if event&poll.Readable == 0 {
+		return
+	}
+	for {
+		n, err := e.Read(buf[:100])
+		if err != nil {
+			e.Close()
+			e.over <- err
+			return
+		}
+		if n == 0 {
+			return
+		}
+		e.got.Write(buf[:n])
+		if e.full != nil && e.got.Len() >= e.want {
+			close(e.full)
+			e.full = nil
+		}
+	}
+}
+
+func start(t *testing.T, p *poll.Poller, e *end) net.Conn {
+	t.Helper()
+	client, server := pair(t)
+	e.over = make(chan error, 1)
+	if !e.Adopt(p, server) {
+		t.Fatal("not adopted")
+	}
+	if _, err := server.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the connection that was adopted is not closed: %v", err)
+	}
+	if err := e.Start(e); err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func stop(t *testing.T, p *poll.Poller) {
+	p.Close()
+	p.Close()
+	p.Wait()
+	_, server := pair(t)
+	defer server.Close()
+	var s poll.Socket
+	if s.Adopt(p, server) {
+		t.Error("adopted after Close")
+	}
+	if _, err := server.Write([]byte("x")); err != nil {
+		t.Errorf("a connection that was not adopted: %v", err)
+	}
+}
+
+func TestSocketIsReadAndEnds(t *testing.T) {
+	var p poll.Poller
+	full := make(chan struct{})
+	e := &end{full: full, want: 100_000}
+	client := start(t, &p, e)
+	text := bytes.Repeat([]byte("0123456789"), 10_000)
+	if _, err := client.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	<-full
+	if n, err := e.Write([]byte("answer")); n != 6 || err != nil {
+		t.Errorf("Write = %d, %v", n, err)
+	}
+	buf := make([]byte, 6)
+	if _, err := io.ReadFull(client, buf); err != nil || string(buf) != "answer" {
+		t.Errorf("read %q, %v", buf, err)
+	}
+	client.Close()
+	if err := <-e.over; err != io.EOF || !bytes.Equal(e.got.Bytes(), text) {
+		t.Errorf("got %d bytes and %v", e.got.Len(), err)
+	}
+	if _, err := e.Write(nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Write after Close: %v", err)
+	}
+	if err := errors.Join(e.Again()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Again after Close: %v", err)
+	}
+	stop(t, &p)
+}
+
+func TestWritableIsToldOnceThereIsRoom(t *testing.T) {
+	var p poll.Poller
+	wrote := make(chan struct{})
+	e := &end{wrote: wrote}
+	client := start(t, &p, e)
+	sent := 0
+	for block := make([]byte, 1<<20); ; {
+		n, err := e.Write(block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent += n
+		if n < len(block) {
+			break
+		}
+	}
+	if err := e.Again(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-wrote:
+		t.Error("writable though nothing was read")
+	default:
+	}
+	go func() { _, _ = io.CopyN(io.Discard, client, int64(sent)) }()
+	<-wrote
+	client.Close()
+	<-e.over
+	stop(t, &p)
+}
+
+func TestShutdownIsTold(t *testing.T) {
+	var p poll.Poller
+	e := &end{}
+	client := start(t, &p, e)
+	e.Shutdown(true)
+	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("after half of it: %v", err)
+	}
+	e.Shutdown(false)
+	<-e.over
+	stop(t, &p)
+}
+
+// Descriptors are used again at once; nobody must get another's bytes.
+func TestManySocketsComeAndGo(t *testing.T) {
+	var p poll.Poller
+	for range 300 {
+		full := make(chan struct{})
+		e := &end{full: full, want: 1}
+		client := start(t, &p, e)
+		client.Write([]byte("x"))
+		<-full
+		client.Close()
+		<-e.over
+		if e.got.String() != "x" {
+			t.Fatalf("got %q", e.got.String())
+		}
+	}
+	stop(t, &p)
+}
+
+func TestOthersAreDeclined(t *testing.T) {
+	var p poll.Poller
+	client, server := net.Pipe()
+	defer client.Close()
+	defer server.Close()
+	var s poll.Socket
+	type wrapped struct{ *net.TCPConn }
+	_, tcp := pair(t)
+	defer tcp.Close()
+	if s.Adopt(&p, server) || s.Adopt(&p, wrapped{tcp.(*net.TCPConn)}) || s.Adopt(nil, tcp) || s.Adopted() {
+		t.Error("adopted what is more than a socket")
+	}
+	s.Close() // of nothing is nothing
+	buf := make([]byte, 1<<16)
+	if stacks := string(buf[:runtime.Stack(buf, true)]); strings.Contains(stacks, "internal/poll.(*worker)") {
+		t.Error("a worker without a socket")
+	}
+	stop(t, &p)
+}

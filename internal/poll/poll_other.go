@@ -1,0 +1,33 @@
+//go:build !linux
+
+package poll
+
+import (
+	"errors"
+	"net"
+)
+
+const supported = false
+
+// queue has no form here: Adopt declines before there is one.
+type queue struct{}
+
+func newQueue() (*queue, error)  { return nil, errors.ErrUnsupported }
+func (*queue) close()            {}
+func (*queue) free()             {}
+func (*queue) add(int) error     { return errors.ErrUnsupported }
+func (*queue) wait([]notice) int { return -1 }
+func take(net.Conn) (int, error) { return 0, errors.ErrUnsupported }
+func closeDescriptor(int)        {}
+
+// Read reads what there is.
+func (s *Socket) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+// Write writes as much as the socket takes at once.
+func (s *Socket) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+// Again has the handler told what the socket can do now.
+func (s *Socket) Again() error { return errors.ErrUnsupported }
+
+// Shutdown ends the connection.
+func (s *Socket) Shutdown(bool) {}

@@ -1,0 +1,114 @@
+package websocket
+
+import (
+	"runtime"
+	"sync"
+
+	"github.com/tutti-rt/tutti/internal/poll"
+)
+
+// Loop is what many connections share so that none needs a goroutine: workers
+// that wait for their sockets, and flushers that write what is posted to them.
+// The zero value is ready to use; it must not be copied. Connections that are
+// not plain sockets, and all on systems without a poller, have goroutines of
+// their own, whether they have a Loop or not.
+type Loop struct {
+	poller  poll.Poller
+	flusher flusher
+
+	mu     sync.Mutex
+	limits map[limits]*limits // those in use are few, and connections many
+}
+
+// Close lets the workers end with the last connection. It does not wait.
+// Connections accepted after it have goroutines of their own.
+func (l *Loop) Close() { l.poller.Close() }
+
+// Wait returns when no worker runs. It is for after Close.
+func (l *Loop) Wait() { l.poller.Wait() }
+
+// share returns the one copy of o.
+func (l *Loop) share(o limits) *limits {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if shared := l.limits[o]; shared != nil {
+		return shared
+	}
+	if l.limits == nil {
+		l.limits = make(map[limits]*limits)
+	}
+	l.limits[o] = &o
+	return &o
+}
+
+// flushAtOnce is how many connections a flusher takes out of the queue at a
+// time, and how many wait before another is started.
+const flushAtOnce = 64
+
+// flusher writes what was posted to connections, in the order in which they
+// asked. While one message goes to many, the next one can be queued: a
+// connection whose turn has not come yet gets both in one write. So the busier
+// it is, the less a message costs.
+type flusher struct {
+	mu      sync.Mutex
+	queue   []*Conn // from head on
+	head    int
+	running int
+	start   func() // run, bound once so that starting it allocates nothing
+}
+
+// add has c flushed; the caller has made it writing.
+func (f *flusher) add(c *Conn) {
+	f.mu.Lock()
+	if f.head > 0 && len(f.queue) == cap(f.queue) {
+		n := copy(f.queue, f.queue[f.head:])
+		clear(f.queue[n:])
+		f.queue, f.head = f.queue[:n], 0
+	}
+	f.queue = append(f.queue, c)
+	start := f.running == 0 || len(f.queue)-f.head > f.running*flushAtOnce && f.running < runtime.GOMAXPROCS(0)
+	if start {
+		f.running++
+		if f.start == nil {
+			f.start = f.run
+		}
+	}
+	f.mu.Unlock()
+	if start {
+		// Started by who finds too few of them, ends when the queue is
+		// empty. Nobody waits for it: it never waits itself.
+		go f.start()
+	}
+}
+
+func (f *flusher) run() {
+	var some [flushAtOnce]*Conn
+	for {
+		n := f.take(some[:])
+		if n == 0 {
+			return
+		}
+		for i, c := range some[:n] {
+			some[i] = nil
+			c.flush()
+		}
+		// Who reads or publishes comes in between, and adds to what leaves
+		// together.
+		runtime.Gosched()
+	}
+}
+
+// take takes out what is next; if that is nothing there is one flusher less.
+func (f *flusher) take(some []*Conn) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := copy(some, f.queue[f.head:])
+	clear(f.queue[f.head : f.head+n])
+	if f.head += n; f.head == len(f.queue) {
+		f.queue, f.head = f.queue[:0], 0
+	}
+	if n == 0 {
+		f.running--
+	}
+	return n
+}
