@@ -63,7 +63,7 @@ func TestCasesAreInTheTable(t *testing.T) {
 	for _, c := range cases(false) {
 		named[c.name] = true
 	}
-	for _, r := range rows() {
+	for _, r := range append(rows(), durableRows()...) {
 		if !named[r.from] {
 			t.Errorf("nothing measures %q", r.name)
 		}

@@ -66,6 +66,9 @@ func (p Plot) draw(b *strings.Builder) {
 		}
 	}
 	rows := ticksTo(top, 5)
+	if n := len(rows); n > 1 && rows[n-1] < top { // end with a line
+		rows = append(rows, rows[n-1]+rows[1])
+	}
 	if top = max(top, rows[len(rows)-1]); top == 0 {
 		top = 1
 	}
@@ -76,7 +79,11 @@ func (p Plot) draw(b *strings.Builder) {
 	}
 	for _, t := range p.columns(at) {
 		fmt.Fprintf(b, `<line class="grid" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>`, at.x(t.At), at.x(t.At), marginTop, plotHeight-marginBottom)
-		fmt.Fprintf(b, `<text class="below" x="%.1f" y="%d">%s</text>`, at.x(t.At), plotHeight-8, t.Label)
+		class, x := "below", at.x(t.At)
+		if x > plotWidth-4*marginRight { // long labels would leave the picture
+			class, x = "left", min(x+marginRight, plotWidth)
+		}
+		fmt.Fprintf(b, `<text class="%s" x="%.1f" y="%d">%s</text>`, class, x, plotHeight-8, t.Label)
 	}
 	for i, l := range p.Lines {
 		fmt.Fprintf(b, `<polyline class="line%d" points="`, i)

@@ -67,8 +67,13 @@ type summaryRow struct {
 
 func (r *Result) tables() []summaryRow {
 	var rows []summaryRow
+	var acks Summary
+	if r.Acks != nil {
+		acks = *r.Acks
+	}
 	for _, row := range []summaryRow{
 		{"latency, from when it was due", r.Latency},
+		{"acks of messages, from when they were due", acks},
 		{"connecting, until the namespace is joined", r.Handshake},
 		{"the generator's own lag", r.Lag},
 	} {
