@@ -47,6 +47,7 @@ type client struct {
 	room    int
 	asked   uint64  // the id of the last question
 	next    uint32  // the number of the message expected
+	got     recent  // of the messages before that
 	waits   []int64 // when those messages were due whose acks are to come
 	trimmed []byte  // a fragmented message so far
 }

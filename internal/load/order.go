@@ -36,3 +36,21 @@ func (o *order) place(number uint32) (place uint32, kept bool) {
 	o.last[from] = max(o.last[from], number)
 	return o.seen, kept
 }
+
+// recent tells which of the last 64 numbers have come: bit 0 is the one before
+// the number that is expected.
+type recent uint64
+
+// note takes a number that has come while next was expected, and says whether it
+// came too late, and whether it has come before.
+func (r *recent) note(next *uint32, number uint32) (late, again bool) {
+	if number >= *next {
+		*r = *r<<(number-*next+1) | 1
+		*next = number + 1
+		return false, false
+	}
+	bit := recent(1) << (*next - 1 - number) // 0 of what is too long ago to tell
+	again = *r&bit != 0
+	*r |= bit
+	return true, again
+}

@@ -37,3 +37,28 @@ func TestOrder(t *testing.T) {
 		t.Error("a publisher's messages are swapped, and it is not noticed")
 	}
 }
+
+// TestRecent: what comes twice is told from what comes late.
+func TestRecent(t *testing.T) {
+	r, next := ^recent(0), uint32(5)
+	for i, tt := range []struct {
+		number      uint32
+		late, again bool
+	}{
+		{4, true, true}, // of before
+		{5, false, false},
+		{5, true, true},
+		{8, false, false},
+		{7, true, false},
+		{6, true, false},
+		{7, true, true},
+		{8, true, true},
+		{200, false, false},
+		{199, true, false},
+		{8, true, false}, // too long ago
+	} {
+		if late, again := r.note(&next, tt.number); late != tt.late || again != tt.again {
+			t.Errorf("look %d: %d is late %v, again %v; want %v, %v", i, tt.number, late, again, tt.late, tt.again)
+		}
+	}
+}
