@@ -175,7 +175,30 @@ func (r *record) table() string {
 		}
 	}
 	fmt.Fprintf(&b, "\nLost or out of order at fixed rates: %d.\n", problems)
+	if limits := r.limits(); limits != "" {
+		fmt.Fprintf(&b, "The generator was, or may have been, the limit in %s.\n", limits)
+	}
 	return b.String()
+}
+
+// limits names where the generator says that it was the limit, and in how many
+// rounds.
+func (r *record) limits() string {
+	var names []string
+	times := make(map[string]int)
+	for _, m := range r.Measurements {
+		if m.Result.Bottleneck == "" {
+			continue
+		}
+		name := m.Case + " of " + m.Server
+		if times[name]++; times[name] == 1 {
+			names = append(names, name)
+		}
+	}
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s (%d×)", name, times[name])
+	}
+	return strings.Join(names, ", ")
 }
 
 // toFloor is the ratio to the better of the floors.

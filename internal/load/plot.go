@@ -31,10 +31,10 @@ type Tick struct {
 // The plot's measures, in units of its viewBox.
 const (
 	plotWidth, plotHeight = 640, 240
-	marginLeft            = 64
+	marginLeft            = 80
 	marginRight           = 16
 	marginTop             = 12
-	marginBottom          = 28
+	marginBottom          = 32
 )
 
 // SVG draws the plot. Colours come from the page.

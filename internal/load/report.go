@@ -17,7 +17,7 @@ var reportPage string
 // WriteHTML writes a page with the figures and plots of r that needs nothing
 // else: no script, no other file.
 func (r *Result) WriteHTML(w io.Writer) error {
-	page, err := template.New("report").Funcs(template.FuncMap{"number": anyNumber}).Parse(reportPage)
+	page, err := template.New("report").Funcs(template.FuncMap{"number": anyNumber, "mb": func(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }}).Parse(reportPage)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
@@ -141,6 +141,7 @@ func (r *Result) plots() []Plot {
 		cpu = append([]Curve{of("server", func(s Sample) float64 { return 100 * s.ServerCPU })}, cpu...)
 	}
 	plots = append(plots, over("CPU, in percent of a core", " %", cpu...))
+	plots = append(plots, over("Clients connected", "", of("clients", func(s Sample) float64 { return float64(s.Clients) })))
 	if r.Server != nil {
 		plots = append(plots, over("Memory of the server", " MB", of("RSS", func(s Sample) float64 { return float64(s.RSS) / 1e6 })))
 	}
@@ -150,7 +151,7 @@ func (r *Result) plots() []Plot {
 // latencyPlot is the latency by percentile. Each unit to the right halves, ten
 // times over, what is left of the operations.
 func (r *Result) latencyPlot() Plot {
-	p := Plot{Title: "Latency by percentile", Unit: " ms", Lines: []Curve{{Name: "latency"}}}
+	p := Plot{Title: "Latency by percentile (%)", Unit: " ms", Lines: []Curve{{Name: "latency"}}}
 	for _, point := range r.Curve {
 		rest := 100 - point.Percentile
 		if rest <= 0 { // the last: as far as there are operations
@@ -162,7 +163,7 @@ func (r *Result) latencyPlot() Plot {
 	if n := len(p.X); n > 0 {
 		for i, label := range []string{"0", "90", "99", "99.9", "99.99", "99.999", "99.9999", "99.99999"} {
 			if float64(i) <= p.X[n-1] {
-				p.Ticks = append(p.Ticks, Tick{float64(i), label + " %"})
+				p.Ticks = append(p.Ticks, Tick{float64(i), label})
 			}
 		}
 	}
