@@ -139,6 +139,7 @@ func lines() []line {
 	return []line{
 		{"memory per connection, bytes", func(p point) float64 { return p.Bytes }, 0},
 		{"CPU per delivery, µs", func(p point) float64 { return p.Delivery }, 2},
+		{"of which the order is taken, wall clock, µs", func(p point) float64 { return p.Hand }, 2},
 		{"until the last member has a message, ms", func(p point) float64 { return p.Sweep }, 2},
 		{"CPU per heartbeat, µs", func(p point) float64 { return p.Heartbeat }, 2},
 		{"joining the room, µs", func(p point) float64 { return p.Join }, 2},

@@ -29,9 +29,15 @@ type point struct {
 	Heartbeat float64 `json:"heartbeat_us"`
 	Come      float64 `json:"come_us"`
 	Go        float64 `json:"go_us"`
+	// Beats is how many heartbeats there were per second.
+	Beats float64 `json:"heartbeats_per_second"`
 	// Sweep is how long a message takes until the last member has it, in
 	// milliseconds, the median.
 	Sweep float64 `json:"sweep_ms"`
+	// Hand is how long a message's place in the order is taken until all members
+	// have it in their queues, per member, in microseconds, the median: nothing
+	// else of the namespace happens meanwhile, however many cores there are.
+	Hand float64 `json:"hand_us"`
 	// Join and Leave of the room that all are in, in microseconds.
 	Join  float64 `json:"join_us"`
 	Leave float64 `json:"leave_us"`
@@ -54,6 +60,11 @@ const room = "all"
 // members, so that each size has the same to do besides.
 const beats = 40_000
 
+// interval is that of a member's heartbeats.
+func interval(members int) time.Duration {
+	return max(time.Duration(members)*time.Second/beats, 10*time.Millisecond)
+}
+
 // A trial is a server with its crowd.
 type trial struct {
 	server *tutti.Server
@@ -69,7 +80,7 @@ func newTrial(members, spare int) (*trial, error) {
 	var err error
 	t.server, err = tutti.New(tutti.Config{
 		Engine: engineio.Config{
-			PingInterval: max(time.Duration(members)*time.Second/beats, 10*time.Millisecond),
+			PingInterval: interval(members),
 			PingTimeout:  time.Minute,
 		},
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
@@ -175,14 +186,13 @@ func pause(ctx context.Context, d time.Duration) error {
 // heartbeats lets everybody rest.
 func (t *trial) heartbeats(ctx context.Context, p *point, effort time.Duration) error {
 	runtime.GC() // so that the collector's work for those who came is not in it
+	window := max(effort, interval(p.Members)) // everybody has one, however unevenly they came
 	was, from := t.crowd.heartbeats.Load(), cpuSeconds()
-	if err := pause(ctx, effort); err != nil {
+	if err := pause(ctx, window); err != nil {
 		return err
 	}
-	n := t.crowd.heartbeats.Load() - was
-	if n == 0 {
-		return errors.New("no heartbeat came")
-	}
+	n := max(t.crowd.heartbeats.Load()-was, 1)
+	p.Beats = float64(n) / window.Seconds()
 	t.beat = (cpuSeconds() - from) / float64(n)
 	p.Heartbeat = 1e6 * t.beat
 	return nil
@@ -193,7 +203,7 @@ func (t *trial) heartbeats(ctx context.Context, p *point, effort time.Duration) 
 func (t *trial) deliveries(ctx context.Context, p *point, effort time.Duration) error {
 	ns := t.server.Namespace("/")
 	text := strings.Repeat("x", 100)
-	var sweeps []float64
+	var sweeps, hands []float64
 	cpu, from, began := t.meter(), read(), time.Now()
 	for len(sweeps) < 5 || time.Since(began) < effort {
 		t.crowd.expect(p.Members)
@@ -201,6 +211,7 @@ func (t *trial) deliveries(ctx context.Context, p *point, effort time.Duration) 
 		if _, err := ns.To(room).Emit("message", text); err != nil {
 			return err
 		}
+		hands = append(hands, time.Since(start).Seconds())
 		select {
 		case <-t.crowd.all:
 		case <-time.After(30 * time.Second):
@@ -214,6 +225,7 @@ func (t *trial) deliveries(ctx context.Context, p *point, effort time.Duration) 
 	p.Delivery = 1e6 * cpu() / n
 	p.Allocs = float64(to.allocs-from.allocs) / n
 	p.Sweep = 1000 * median(sweeps)
+	p.Hand = 1e6 * median(hands) / float64(p.Members)
 	return nil
 }
 
