@@ -10,14 +10,14 @@ import (
 
 // calm waits until the machine has little else to do, for as long as the plan
 // allows before one measurement and in all: on a shared one that's often only a
-// minute away. It reports whether it came.
+// minute away. It reports false if it has waited in vain.
 func (p *plan) calm(ctx context.Context) bool {
 	const enough = 0.7 // of the cores' time is idle
 	began := time.Now()
 	defer func() { p.waiting -= time.Since(began) }()
 	patience := min(p.patience, p.waiting)
 	if patience <= 0 {
-		return p.patience == 0
+		return true
 	}
 	for {
 		idle, total := idleTime()

@@ -39,6 +39,9 @@ func (m measurement) line() string {
 	if r.Limit > 0 {
 		s += fmt.Sprintf("%9.0f/s at most, ", r.Best)
 	}
+	if r.Published > 0 {
+		s += fmt.Sprintf("%9.0f/s, %6.0f messages/s with acks, ", r.PerSecond, r.Published)
+	}
 	if r.Server != nil {
 		s += fmt.Sprintf("%7.2f µs per %s, waited %2.0f %%, ", r.Server.CPUPerOperation, r.Operation, r.Server.Waited*100)
 	}
