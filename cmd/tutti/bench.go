@@ -210,17 +210,7 @@ func printResult(w io.Writer, r *load.Result) error {
 	}
 	line("scenario", "%s", describe(r))
 	if r.Limit > 0 {
-		for _, s := range r.Steps {
-			verdict := "good"
-			if !s.OK {
-				verdict = s.Why
-			}
-			line("tried", "%8.5g/s: %9.0f %s/s, p50 %.1f ms, p99 %.1f ms: %s", s.Rate, s.PerSecond, r.Operation, s.P50, s.P99, verdict)
-		}
-		line("best", "%.0f %s/s with p99 below %v ms", r.Best, r.Operation, r.Limit)
-		if r.Hurried {
-			line("", "there was no time to look closer")
-		}
+		printSearch(line, r)
 	}
 	if r.Rate > 0 {
 		line("asked for", "%.5g/s", r.Rate)
@@ -250,6 +240,21 @@ func printResult(w io.Writer, r *load.Result) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printSearch prints the rates that were tried.
+func printSearch(line func(name, format string, args ...any), r *load.Result) {
+	for _, s := range r.Steps {
+		verdict := "good"
+		if !s.OK {
+			verdict = s.Why
+		}
+		line("tried", "%8.5g/s: %9.0f %s/s, p50 %.1f ms, p99 %.1f ms: %s", s.Rate, s.PerSecond, r.Operation, s.P50, s.P99, verdict)
+	}
+	line("best", "%.0f %s/s with p99 below %v ms", r.Best, r.Operation, r.Limit)
+	if r.Hurried {
+		line("", "there was no time to look closer")
+	}
 }
 
 // describe says what was measured.

@@ -108,19 +108,7 @@ func (r *run) step(w *crowd, emit func(now, due int64), rate float64) (Step, err
 		w.start(end)
 	}
 
-	r.ticker.phase = "warming up"
-	if err := r.spin(from, due, hopeless); err != nil {
-		return Step{}, err
-	}
-	begin, err := r.mark()
-	if err != nil {
-		return Step{}, err
-	}
-	r.ticker.phase = "measuring"
-	if err := r.spin(end, due, hopeless); err != nil {
-		return Step{}, err
-	}
-	stop, err := r.mark()
+	begin, stop, err := r.between(from, end, due, hopeless)
 	if err != nil {
 		return Step{}, err
 	}
@@ -131,6 +119,23 @@ func (r *run) step(w *crowd, emit func(now, due int64), rate float64) (Step, err
 	r.window.from = math.MaxInt64
 	r.account(begin, stop)
 	return r.conclude(w, was, gaveUp), nil
+}
+
+// between turns the loop until the measured time begins, and until it ends.
+func (r *run) between(from, end int64, due func(now int64) int64, done func() bool) (begin, stop stretch, err error) {
+	r.ticker.phase = "warming up"
+	if err = r.spin(from, due, done); err != nil {
+		return begin, stop, err
+	}
+	if begin, err = r.mark(); err != nil {
+		return begin, stop, err
+	}
+	r.ticker.phase = "measuring"
+	if err = r.spin(end, due, done); err != nil {
+		return begin, stop, err
+	}
+	stop, err = r.mark()
+	return begin, stop, err
 }
 
 // conclude fills in the result what a step was like.
