@@ -22,8 +22,8 @@
 // On Linux, by epoll. Elsewhere, and for connections that are more than a
 // socket, such as TLS, Adopt declines and the caller uses goroutines.
 //
-// With the build tag memnet the sockets are those of memnet instead, of which
-// there can be a million: bench/scale is built so, and nothing else.
+// With the build tag memnet the sockets are in memory instead, of which there
+// can be a million: bench/scale is built so, and nothing else.
 //
 // May import: internal/memnet, with that tag.
 package poll
@@ -65,8 +65,6 @@ type Poller struct {
 
 	tableMu  sync.RWMutex
 	handlers []Handler // by descriptor
-
-	network network
 }
 
 // Close lets the workers end when they have no sockets any more. It does not
@@ -96,7 +94,7 @@ func (p *Poller) enter() *worker {
 		return nil
 	}
 	if len(p.workers) < runtime.GOMAXPROCS(0) {
-		q, err := p.network.newQueue()
+		q, err := newQueue()
 		if err != nil && len(p.workers) == 0 {
 			return nil
 		}
@@ -201,13 +199,13 @@ func (s *Socket) Adopt(p *Poller, nc net.Conn) bool {
 	if !supported || p == nil {
 		return false
 	}
-	fd, err := p.network.take(nc)
+	fd, err := take(nc)
 	if err != nil {
 		return false
 	}
 	w := p.enter()
 	if w == nil {
-		p.network.close(fd)
+		closeDescriptor(fd)
 		return false
 	}
 	// The connection lives on in fd: there is nothing to be told by an error.
@@ -241,6 +239,6 @@ func (s *Socket) Close() {
 	fd := int(s.handle - 1)
 	s.handle = 0
 	s.worker.poller.watch(fd, nil)
-	s.worker.poller.network.close(fd)
+	closeDescriptor(fd)
 	s.worker.poller.leave(s.worker)
 }

@@ -32,7 +32,7 @@ type queue struct {
 	try    func(fd uintptr) (done bool) // q.attempt, bound once
 }
 
-func (network) newQueue() (*queue, error) {
+func newQueue() (*queue, error) {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("make epoll: %w", err)
@@ -103,13 +103,10 @@ func (q *queue) attempt(fd uintptr) (done bool) {
 	return q.n > 0 || err != nil && err != syscall.EINTR
 }
 
-// network is what descriptors are of: the kernel's, which needs nothing here.
-type network struct{}
-
 // take duplicates the descriptor of a connection whose bytes are the socket's
 // bytes. Only the two types that are exactly that will do: one that embeds
 // them may read ahead or decrypt, or has something to do when it is closed.
-func (network) take(nc net.Conn) (fd int, err error) {
+func take(nc net.Conn) (fd int, err error) {
 	var raw syscall.RawConn
 	switch nc := nc.(type) {
 	case *net.TCPConn:
@@ -131,8 +128,6 @@ func (network) take(nc net.Conn) (fd int, err error) {
 	})
 	return fd, errors.Join(err, fail)
 }
-
-func (network) close(fd int) { closeDescriptor(fd) }
 
 func closeDescriptor(fd int) {
 	_ = syscall.Close(fd) // there is nobody to tell

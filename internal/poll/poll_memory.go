@@ -12,49 +12,52 @@ import (
 
 const supported = true
 
-// network gives connections in memory numbers for descriptors.
-type network struct {
+// sockets are the connections in memory by descriptor. There is one such table,
+// as there is one kernel.
+var sockets table
+
+type table struct {
 	mu    sync.RWMutex
-	conns []*memnet.Conn // by descriptor
+	conns []*memnet.Conn
 	free  []int
 }
 
-func (n *network) take(nc net.Conn) (fd int, err error) {
+func (t *table) conn(fd int) *memnet.Conn {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.conns[fd]
+}
+
+func take(nc net.Conn) (fd int, err error) {
 	c, ok := nc.(*memnet.Conn)
 	if !ok {
 		return 0, errors.ErrUnsupported
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if last := len(n.free) - 1; last >= 0 {
-		fd, n.free = n.free[last], n.free[:last]
+	t := &sockets
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if last := len(t.free) - 1; last >= 0 {
+		fd, t.free = t.free[last], t.free[:last]
 	} else {
-		fd, n.conns = len(n.conns), append(n.conns, nil)
+		fd, t.conns = len(t.conns), append(t.conns, nil)
 	}
-	n.conns[fd] = c
+	t.conns[fd] = c
 	c.Take(fd)
 	return fd, nil
 }
 
-func (n *network) conn(fd int) *memnet.Conn {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	return n.conns[fd]
-}
-
-func (n *network) close(fd int) {
-	n.mu.Lock()
-	c := n.conns[fd]
-	n.conns[fd] = nil
-	n.free = append(n.free, fd)
-	n.mu.Unlock()
+func closeDescriptor(fd int) {
+	t := &sockets
+	t.mu.Lock()
+	c := t.conns[fd]
+	t.conns[fd] = nil
+	t.free = append(t.free, fd)
+	t.mu.Unlock()
 	c.Release()
 }
 
 // queue is notices that nobody has taken yet.
 type queue struct {
-	network *network
-
 	mu     sync.Mutex
 	some   sync.Cond
 	due    []notice // from head on
@@ -64,8 +67,8 @@ type queue struct {
 
 var _ memnet.Watcher = (*queue)(nil)
 
-func (n *network) newQueue() (*queue, error) {
-	q := &queue{network: n}
+func newQueue() (*queue, error) {
+	q := new(queue)
 	q.some.L = &q.mu
 	return q, nil
 }
@@ -90,13 +93,13 @@ func (q *queue) push(n notice) {
 }
 
 func (q *queue) add(fd int) error {
-	q.network.conn(fd).Watch(q)
+	sockets.conn(fd).Watch(q)
 	return nil
 }
 
 func (q *queue) again(fd int) error {
 	n := notice{fd: fd, event: Writable}
-	if some, ended := q.network.conn(fd).Pending(); some {
+	if some, ended := sockets.conn(fd).Pending(); some {
 		n.event |= Readable | hangup(ended)
 	}
 	q.push(n)
@@ -136,7 +139,7 @@ func (s *Socket) conn() *memnet.Conn {
 	if s.handle == 0 {
 		return nil
 	}
-	return s.worker.poller.network.conn(int(s.handle - 1))
+	return sockets.conn(int(s.handle - 1))
 }
 
 // Read reads what there is: nothing at all is 0 and no error, the end io.EOF.

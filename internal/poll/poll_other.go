@@ -12,16 +12,13 @@ const supported = false
 // queue has no form here: Adopt declines before there is one.
 type queue struct{}
 
+func newQueue() (*queue, error)  { return nil, errors.ErrUnsupported }
 func (*queue) close()            {}
 func (*queue) free()             {}
 func (*queue) add(int) error     { return errors.ErrUnsupported }
 func (*queue) wait([]notice) int { return -1 }
-
-type network struct{}
-
-func (network) take(net.Conn) (int, error) { return 0, errors.ErrUnsupported }
-func (network) close(int)                  {}
-func (network) newQueue() (*queue, error)  { return nil, errors.ErrUnsupported }
+func take(net.Conn) (int, error) { return 0, errors.ErrUnsupported }
+func closeDescriptor(int)        {}
 
 // Read reads what there is.
 func (s *Socket) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
