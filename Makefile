@@ -17,7 +17,7 @@ T ?= 30s
 ADDR ?= 127.0.0.1:3000
 DATA ?= .data
 
-.PHONY: help run build client test unit lint vuln conformance chaos screenshots fuzz bench microbench docs clean
+.PHONY: help run build client test unit lint vuln conformance chaos screenshots fuzz bench scale microbench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -35,10 +35,12 @@ test: lint unit conformance ## all that CI checks: lint, unit tests with the rac
 
 unit: client ## the Go tests alone
 	go test -race -shuffle=on -timeout 20m ./...
+	go test -race -tags memnet ./bench/scale
 
 lint: client ## formatting, go vet, staticcheck
 	@scripts/format.sh
 	go vet ./...
+	go vet -tags memnet ./internal/poll ./internal/websocket ./bench/scale
 	$(STATICCHECK) ./...
 
 vuln: ## known vulnerabilities; needs the Go vulnerability database online, so it is not a part of "make test"
@@ -61,8 +63,11 @@ screenshots: client ## take the pictures in docs/screenshots anew
 fuzz: ## run every fuzzer for T (T=30s)
 	@scripts/fuzz.sh $(T)
 
-bench: ## Node, Tutti and the floor under load: docs/performance.md; QUICK=1 for a short one
+bench: ## Node, Tutti and the floor under load: docs/performance.md; QUICK=1 for a short one, DOC=1 to write it there
 	@scripts/bench.sh
+
+scale: ## what a member costs among a hundred and among a million: docs/performance.md; QUICK=1 for a short one
+	@scripts/scale.sh
 
 microbench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...

@@ -9,12 +9,17 @@ import (
 )
 
 // calm waits until the machine has little else to do, for as long as the plan
-// allows: on a shared one that's often only a minute away. It reports whether
-// it came.
-func (p plan) calm(ctx context.Context) bool {
+// allows before one measurement and in all: on a shared one that's often only a
+// minute away. It reports false if it has waited in vain.
+func (p *plan) calm(ctx context.Context) bool {
 	const enough = 0.7 // of the cores' time is idle
-	deadline := time.Now().Add(p.patience)
-	for p.patience > 0 {
+	began := time.Now()
+	defer func() { p.waiting -= time.Since(began) }()
+	patience := min(p.patience, p.waiting)
+	if patience <= 0 {
+		return true
+	}
+	for {
 		idle, total := idleTime()
 		select {
 		case <-ctx.Done():
@@ -25,11 +30,10 @@ func (p plan) calm(ctx context.Context) bool {
 		if totalNow > total && (idleNow-idle)/(totalNow-total) >= enough {
 			return true
 		}
-		if time.Now().After(deadline) {
+		if time.Since(began) > patience {
 			return false
 		}
 	}
-	return true
 }
 
 // idleTime reads how long the cores have been idle, and all, in ticks.

@@ -25,8 +25,8 @@ type measurement struct {
 	Case   string `json:"case"`
 	Server string `json:"server"`
 	// GC is the share of the server's CPU in its garbage collector, and Allocs
-	// how often it allocated per operation, for three seconds of the run; -1 if
-	// it doesn't tell.
+	// how often it allocated per operation, for a part of the run; -1 if it
+	// doesn't tell.
 	GC     float64      `json:"gc"`
 	Allocs float64      `json:"allocs"`
 	Result *load.Result `json:"result"`
@@ -38,6 +38,9 @@ func (m measurement) line() string {
 	s := fmt.Sprintf("round %d  %-10s %-11s ", m.Round+1, m.Case, m.Server)
 	if r.Limit > 0 {
 		s += fmt.Sprintf("%9.0f/s at most, ", r.Best)
+	}
+	if r.Published > 0 {
+		s += fmt.Sprintf("%9.0f/s, %6.0f messages/s with acks, ", r.PerSecond, r.Published)
 	}
 	if r.Server != nil {
 		s += fmt.Sprintf("%7.2f µs per %s, waited %2.0f %%, ", r.Server.CPUPerOperation, r.Operation, r.Server.Waited*100)
@@ -75,9 +78,11 @@ func (p plan) measure(ctx context.Context, name string, c scenario) (measurement
 	defer cancel()
 	cmd := p.pinned(ctx, p.loadCPU, p.tutti, args...)
 	watched := make(chan [2]insight, 1)
-	// Looks at the server while it is measured; ends by itself, waited for
-	// below.
-	go func() { watched <- s.watch(ctx) }()
+	if c.watch > 0 {
+		// Looks at the server while it is measured; ends by itself, waited for
+		// below.
+		go func() { watched <- s.watch(ctx, c.watch) }()
+	}
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return m, fmt.Errorf("%s: %w", strings.TrimSpace(string(text)), err)
 	}
@@ -85,7 +90,9 @@ func (p plan) measure(ctx context.Context, name string, c scenario) (measurement
 	if err := json.NewDecoder(out).Decode(m.Result); err != nil {
 		return m, err
 	}
-	m.look(<-watched)
+	if c.watch > 0 {
+		m.look(<-watched)
+	}
 	m.Result.Series, m.Result.Curve = nil, nil // too long for the record
 	return m, nil
 }
@@ -102,6 +109,7 @@ func (m *measurement) look(seen [2]insight) {
 type server struct {
 	cmd            *exec.Cmd
 	address, debug string
+	data           string // its folder, removed when it stops
 }
 
 // pinned is a command on one core.
@@ -119,18 +127,8 @@ func (p plan) start(ctx context.Context, name string) (*server, error) {
 	if s.address, err = free(); err != nil {
 		return nil, err
 	}
-	switch name {
-	case "node":
-		s.cmd = p.pinned(ctx, p.serverCPU, "node", filepath.Join(p.node, "server.mjs"), s.address)
-	case "tutti":
-		if s.debug, err = free(); err != nil {
-			return nil, err
-		}
-		s.cmd = p.pinned(ctx, p.serverCPU, p.tutti, "bench", "server", "--listen", s.address, "--debug", s.debug)
-	case "floor-net", "floor-epoll":
-		s.cmd = p.pinned(ctx, p.serverCPU, p.floor, "-mode", strings.TrimPrefix(name, "floor-"), "-listen", s.address)
-	default:
-		return nil, fmt.Errorf("there is no server %q", name)
+	if s.cmd, err = p.command(ctx, name, s); err != nil {
+		return nil, err
 	}
 	s.cmd.Stderr = os.Stderr
 	output, err := s.cmd.StdoutPipe()
@@ -149,6 +147,32 @@ func (p plan) start(ctx context.Context, name string) (*server, error) {
 		return nil, fmt.Errorf("%s doesn't listen: %w", name, err)
 	}
 	return s, nil
+}
+
+// command is what starts a server.
+func (p plan) command(ctx context.Context, name string, s *server) (*exec.Cmd, error) {
+	var err error
+	args := []string{"bench", "server", "--listen", s.address, "--debug"}
+	switch name {
+	case "node":
+		return p.pinned(ctx, p.serverCPU, "node", filepath.Join(p.node, "server.mjs"), s.address), nil
+	case "floor-net", "floor-epoll":
+		return p.pinned(ctx, p.serverCPU, p.floor, "-mode", strings.TrimPrefix(name, "floor-"), "-listen", s.address), nil
+	case "tutti", "tutti-durable":
+		if s.debug, err = free(); err != nil {
+			return nil, err
+		}
+		args = append(args, s.debug)
+	default:
+		return nil, fmt.Errorf("there is no server %q", name)
+	}
+	if name == "tutti-durable" {
+		if s.data, err = os.MkdirTemp(p.data, "tutti-bench-*"); err != nil {
+			return nil, err
+		}
+		args = append(args, "--data", s.data)
+	}
+	return p.pinned(ctx, p.serverCPU, p.tutti, args...), nil
 }
 
 // reach waits until the server accepts: what it says and what it does may differ
@@ -173,6 +197,9 @@ func (s *server) reach(ctx context.Context) error {
 func (s *server) stop() {
 	_ = s.cmd.Process.Kill() // it may have ended by itself
 	_ = s.cmd.Wait()
+	if s.data != "" {
+		_ = os.RemoveAll(s.data) // in a folder for such things
+	}
 }
 
 // free returns an address that is free at the moment.
@@ -195,13 +222,13 @@ type insight struct {
 	ok     bool
 }
 
-// watch looks at the server twice: when its clients have connected and it has
-// warmed up, most likely, and before they leave.
-func (s *server) watch(ctx context.Context) (seen [2]insight) {
+// watch looks at the server twice, that long apart: when its clients have
+// connected and it has warmed up, most likely, and before they leave.
+func (s *server) watch(ctx context.Context, apart time.Duration) (seen [2]insight) {
 	if s.debug == "" {
 		return seen
 	}
-	for i, pause := range []time.Duration{2500 * time.Millisecond, 3 * time.Second} {
+	for i, pause := range []time.Duration{max(apart, 700*time.Millisecond), apart} {
 		select {
 		case <-ctx.Done():
 			return seen

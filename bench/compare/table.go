@@ -10,45 +10,48 @@ import (
 
 // A scenario is what the generator is told to do.
 type scenario struct {
-	name  string
-	args  []string
-	not   []string // servers that can't
-	after string   // at half of Node's most of that case, in the same round
+	name    string
+	args    []string
+	servers []string      // that can do it
+	once    []string      // of these, in the first round only: their figures are for orientation
+	after   string        // at half of Node's most of that case, in the same round
+	watch   time.Duration // how long to look at what the server tells of itself
 }
 
 // cases returns what is run, in order.
 func cases(quick bool) []scenario {
+	floors := []string{"floor-net", "floor-epoll"}
+	real := []string{"node", "tutti"}
+	all := append(real, floors...)
+	both := []string{"tutti", "tutti-durable"}
+	long, short := []string{"--duration", "5s"}, []string{"--duration", "1s", "--warm-up", "300ms", "--search-time", "40s"}
+	watch, closed := 2500*time.Millisecond, []string{"durable", "--closed"}
+	size := struct{ idle, rest, most string }{"15000", "8s", "20"}
 	if quick {
-		short := []string{"--duration", "1s", "--warm-up", "300ms"}
-		with := func(args ...string) []string { return append(args, short...) }
-		floors := []string{"floor-net", "floor-epoll"}
-		slow := []string{"floor-net"} // one of the floors will do
-		return []scenario{
-			{name: "idle", args: []string{"idle", "--clients", "2000", "--duration", "2s"}, not: slow},
-			{name: "churn", args: with("churn", "--closed"), not: slow},
-			{name: "fan1000", args: with("fanout", "--rate", "10"), not: slow},
-			{name: "most1000", args: []string{"fanout", "--rate", "40", "--p99", "100ms", "--duration", "400ms", "--warm-up", "200ms"}, not: floors},
-			{name: "rooms", args: with("rooms", "--rate", "500"), not: slow},
-			{name: "half", args: with("fanout"), after: "most1000", not: slow},
-			{name: "echo", args: with("echo", "--closed"), not: slow},
-			{name: "polling", args: with("polling", "--rate", "4"), not: floors},
-		}
+		long, short = []string{"--duration", "1s", "--warm-up", "300ms"}, []string{"--duration", "400ms", "--warm-up", "200ms", "--search-time", "10s"}
+		all = []string{"node", "tutti", "floor-epoll"} // one of the floors will do
+		watch, floors = 300*time.Millisecond, nil
+		size.idle, size.rest, size.most = "2000", "2s", "40"
 	}
-	long := []string{"--duration", "5s"}
-	with := func(args ...string) []string { return append(args, long...) }
-	search := []string{"--duration", "1s", "--warm-up", "300ms"}
-	return []scenario{
-		{name: "idle", args: []string{"idle", "--clients", "15000", "--duration", "8s"}},
-		{name: "churn", args: with("churn", "--closed")},
-		{name: "fan1000", args: with("fanout", "--rate", "10")},
-		{name: "fan5000", args: with("fanout", "--clients", "5000", "--rate", "2")},
-		{name: "most1000", args: append([]string{"fanout", "--rate", "20", "--p99", "100ms"}, search...)},
-		{name: "most5000", args: append([]string{"fanout", "--clients", "5000", "--rate", "4", "--p99", "500ms"}, search...)},
-		{name: "rooms", args: with("rooms", "--rate", "500")},
-		{name: "half", args: with("fanout"), after: "most1000"},
-		{name: "echo", args: with("echo", "--closed")},
-		{name: "polling", args: with("polling", "--rate", "4"), not: []string{"floor-net", "floor-epoll"}},
+	with := func(more []string, args ...string) []string { return append(args, more...) }
+	cases := []scenario{
+		{name: "idle", servers: all, args: []string{"idle", "--clients", size.idle, "--duration", size.rest}},
+		{name: "churn", servers: all, args: with(long, "churn", "--closed")},
+		{name: "fan1000", servers: all, args: with(long, "fanout", "--rate", "10")},
+		{name: "fan5000", servers: all, args: with(long, "fanout", "--clients", "5000", "--rate", "2")},
+		{name: "most1000", servers: append(real, floors...), once: floors, args: with(short, "fanout", "--rate", size.most, "--p99", "100ms")},
+		{name: "most5000", servers: append(real, floors...), once: floors, args: with(short, "fanout", "--clients", "5000", "--rate", "4", "--p99", "500ms")},
+		{name: "rooms", servers: all, args: with(long, "rooms", "--rate", "500")},
+		{name: "half", servers: all, args: with(long, "fanout"), after: "most1000", watch: watch},
+		{name: "echo", servers: all, args: with(long, "echo", "--closed")},
+		{name: "polling", servers: real, args: with(long, "polling", "--rate", "4")},
+		{name: "durable", servers: both, args: append(with(long, closed...), "--clients", "1000")},
+		{name: "acks", servers: both, args: append(with(long, closed...), "--clients", "200", "--rooms", "100", "--publishers", "2")},
 	}
+	if quick { // what takes long to connect says nothing in a second
+		cases = slices.DeleteFunc(cases, func(c scenario) bool { return strings.HasSuffix(c.name, "5000") })
+	}
+	return cases
 }
 
 // A row is a line of the table: a figure, and what it is to be compared with
@@ -142,19 +145,18 @@ func ratio(a, b map[int]float64) float64 {
 	return median(ratios)
 }
 
-// table returns the comparison as Markdown.
+// tables returns the comparisons as Markdown.
+func (r *record) tables() string { return r.table() + "\n" + r.durableTable() }
+
+// table returns the comparison with Node and the floors.
 func (r *record) table() string {
 	var b strings.Builder
 	rounds := 0
-	waited := make(map[int]float64)
-	for i, m := range r.Measurements {
+	for _, m := range r.Measurements {
 		rounds = max(rounds, m.Round+1)
-		if m.Result.Server != nil {
-			waited[i] = 100 * m.Result.Server.Waited
-		}
 	}
 	fmt.Fprintf(&b, "%s, %s, revision %s. Medians of %d rounds; the ratio is the median of the rounds' ratios.\n", r.Started.Format("2006-01-02"), r.Machine, r.Revision, rounds)
-	fmt.Fprintf(&b, "Servers had to wait for their core for %.0f %% of the time they needed (median).\n\n", median(waited))
+	fmt.Fprintf(&b, "Servers had to wait for their core for %.0f %% of the time they needed (median).\n\n", r.waited())
 	b.WriteString("| measure | Node | Tutti | floor net | floor epoll | Tutti : Node | target | | Tutti : floor |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, row := range rows() {
 		node, tutti := r.values(row, "node"), r.values(row, "tutti")
@@ -173,7 +175,30 @@ func (r *record) table() string {
 		}
 	}
 	fmt.Fprintf(&b, "\nLost or out of order at fixed rates: %d.\n", problems)
+	if limits := r.limits(); limits != "" {
+		fmt.Fprintf(&b, "The generator was, or may have been, the limit in %s.\n", limits)
+	}
 	return b.String()
+}
+
+// limits names where the generator says that it was the limit, and in how many
+// rounds.
+func (r *record) limits() string {
+	var names []string
+	times := make(map[string]int)
+	for _, m := range r.Measurements {
+		if m.Result.Bottleneck == "" {
+			continue
+		}
+		name := m.Case + " of " + m.Server
+		if times[name]++; times[name] == 1 {
+			names = append(names, name)
+		}
+	}
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s (%d×)", name, times[name])
+	}
+	return strings.Join(names, ", ")
 }
 
 // toFloor is the ratio to the better of the floors.

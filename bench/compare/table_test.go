@@ -33,6 +33,13 @@ func TestTable(t *testing.T) {
 	if want := "| CPU per connect and handshake, µs | – | – | – | – | – | ≤ 0.167 | ? | – |"; !strings.Contains(table, want) {
 		t.Errorf("what was not measured has a verdict:\n%s", table)
 	}
+	if strings.Contains(table, "the limit in") {
+		t.Errorf("the generator is blamed:\n%s", table)
+	}
+	r.Measurements[1].Result.Bottleneck = "busy"
+	if want := "the limit in echo of node (1×).\n"; !strings.Contains(r.table(), want) {
+		t.Errorf("nobody says %q:\n%s", want, r.table())
+	}
 	if chart := r.chart(); strings.Count(chart, "<rect") != 1 || strings.Contains(chart, "NaN") {
 		t.Errorf("the chart has not one bar: %s", chart)
 	}
@@ -63,7 +70,7 @@ func TestCasesAreInTheTable(t *testing.T) {
 	for _, c := range cases(false) {
 		named[c.name] = true
 	}
-	for _, r := range rows() {
+	for _, r := range append(rows(), durableRows()...) {
 		if !named[r.from] {
 			t.Errorf("nothing measures %q", r.name)
 		}

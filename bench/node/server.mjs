@@ -22,7 +22,10 @@ io.on("connection", (socket) => {
     socket.join(room);
     ack();
   });
-  socket.on("publish", (room, text) => io.to(room).emit("message", text));
+  socket.on("publish", (room, text, ack) => {
+    io.to(room).emit("message", text);
+    ack?.();
+  });
 });
 http.listen(Number(port), host, () => {
   console.log(`Node listening on http://${host}:${http.address().port}`);

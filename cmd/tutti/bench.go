@@ -25,6 +25,8 @@ scenarios:
   idle      connect clients and leave them alone: memory, cost of connecting
   fanout    messages to a room that everybody is in
   rooms     messages to many rooms, of which each client is in one
+  durable   fanout from many publishers, who wait for acks; start the server
+            with --data to see what an fsync costs
   echo      events that are answered with an ack
   polling   fanout by long-polling
   churn     clients that come, ask once and leave
@@ -134,13 +136,15 @@ func newBenchFlags(o *load.Options, f *benchFiles) *flag.FlagSet {
 	set.StringVar(&o.Transport, "transport", "", "`websocket` or polling")
 	set.IntVar(&o.Clients, "clients", 0, "how many `clients` connect (1000; echo 100)")
 	set.IntVar(&o.Rooms, "rooms", 0, "how many `rooms` they are spread over (1; rooms 100)")
+	set.IntVar(&o.Publishers, "publishers", 0, "how many `members` of a room publish to it, in turn (1; durable 64)")
 	set.IntVar(&o.Size, "size", 0, "payload in `bytes` (100)")
 	set.Float64Var(&o.Rate, "rate", 0, "`messages`, questions or connections per second, in all (fanout 10, rooms 500, echo 2000, churn 200)")
-	set.BoolVar(&o.Closed, "closed", false, "echo and churn: as fast as the server answers, for the cost of an operation")
+	set.BoolVar(&o.Closed, "closed", false, "echo, durable and churn: as fast as the server answers, for the cost of an operation")
 	set.DurationVar(&o.Duration, "duration", 0, "what is measured (10s; with --p99 3s for each rate)")
 	set.DurationVar(&o.WarmUp, "warm-up", 0, "what comes before (1s; negative: nothing)")
 	set.IntVar(&o.Concurrency, "concurrency", 0, "how many `clients` may be connecting at once (64)")
 	set.DurationVar(&o.P99, "p99", 0, "search for the highest rate whose 99th percentile stays below this")
+	set.DurationVar(&o.SearchTime, "search-time", 0, "how long the search may take (2m)")
 	set.Float64Var(&o.MaxRate, "max-rate", 0, "the highest `rate` that is searched (20000; echo 1000000)")
 	set.IntVar(&o.PID, "pid", 0, "the server's `process` on this machine, whose CPU and memory are read")
 	set.StringVar(&f.json, "json", "", "write the result to a `file`, or - for the standard output alone")
@@ -206,14 +210,7 @@ func printResult(w io.Writer, r *load.Result) error {
 	}
 	line("scenario", "%s", describe(r))
 	if r.Limit > 0 {
-		for _, s := range r.Steps {
-			verdict := "good"
-			if !s.OK {
-				verdict = s.Why
-			}
-			line("tried", "%8.5g/s: %9.0f %s/s, p50 %.1f ms, p99 %.1f ms: %s", s.Rate, s.PerSecond, r.Operation, s.P50, s.P99, verdict)
-		}
-		line("best", "%.0f %s/s with p99 below %v ms", r.Best, r.Operation, r.Limit)
+		printSearch(line, r)
 	}
 	if r.Rate > 0 {
 		line("asked for", "%.5g/s", r.Rate)
@@ -224,6 +221,10 @@ func printResult(w io.Writer, r *load.Result) error {
 	}
 	if r.Latency.Count > 0 {
 		summary("latency", r.Latency)
+	}
+	if r.Acks != nil {
+		line("published", "%.0f/s with acks", r.Published)
+		summary("acks", *r.Acks)
 	}
 	summary("handshake", r.Handshake)
 	if u := r.Server; u != nil {
@@ -239,6 +240,21 @@ func printResult(w io.Writer, r *load.Result) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printSearch prints the rates that were tried.
+func printSearch(line func(name, format string, args ...any), r *load.Result) {
+	for _, s := range r.Steps {
+		verdict := "good"
+		if !s.OK {
+			verdict = s.Why
+		}
+		line("tried", "%8.5g/s: %9.0f %s/s, p50 %.1f ms, p99 %.1f ms: %s", s.Rate, s.PerSecond, r.Operation, s.P50, s.P99, verdict)
+	}
+	line("best", "%.0f %s/s with p99 below %v ms", r.Best, r.Operation, r.Limit)
+	if r.Hurried {
+		line("", "there was no time to look closer")
+	}
 }
 
 // describe says what was measured.

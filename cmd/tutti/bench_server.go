@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/hub/pebblehub"
 )
 
 // The events that a server under test handles.
@@ -24,43 +26,69 @@ const (
 	benchMessage tutti.Event[string]          = "message"
 )
 
+// benchHistory is how many messages each room of a server under test keeps.
+const benchHistory = 1000
+
+// benchServing is where a server under test listens and what it remembers.
+type benchServing struct {
+	listen, debug string
+	data          string // "": nothing is remembered
+	async         bool
+}
+
 // benchServer serves what bench asks of a server, as anybody would write it.
 func benchServer(ctx context.Context, c call) int {
+	var b benchServing
 	set := flag.NewFlagSet("bench server", flag.ContinueOnError)
 	set.SetOutput(c.errors)
-	address := set.String("listen", "127.0.0.1:3000", "`address` to listen on")
-	debug := set.String("debug", "", "`address` for /debug/pprof/ and /debug/runtime")
+	set.StringVar(&b.listen, "listen", "127.0.0.1:3000", "`address` to listen on")
+	set.StringVar(&b.debug, "debug", "", "`address` for /debug/pprof/ and /debug/runtime")
+	set.StringVar(&b.data, "data", "", "give all rooms a memory, in a `folder`: messages are on the disk before they are acknowledged")
+	set.BoolVar(&b.async, "async", false, "with --data: acknowledge when the operating system has them")
 	if err := set.Parse(c.args); errors.Is(err, flag.ErrHelp) {
 		return exitOK
 	} else if err != nil || set.NArg() > 0 {
 		return exitUsage
 	}
-	if err := serveBench(ctx, c, *address, *debug); err != nil {
+	if err := b.serve(ctx, c); err != nil {
 		fmt.Fprintf(c.errors, "tutti bench server: %v\n", err)
 		return exitFailed
 	}
 	return exitOK
 }
 
-func serveBench(ctx context.Context, c call, address, debug string) error {
-	server, err := tutti.New(tutti.Config{Log: slog.New(slog.NewTextHandler(c.errors, nil))})
+// hub opens the data folder, if there is to be one; its store is closed last.
+func (b benchServing) hub(log *slog.Logger) (cfg hub.Config, closeStore func() error, err error) {
+	if b.data == "" {
+		return cfg, func() error { return nil }, nil
+	}
+	store, err := pebblehub.Open(b.data, pebblehub.Config{Log: log})
+	if err != nil {
+		return cfg, nil, explainStore(b.data, err)
+	}
+	rule := hub.RoomRule{Pattern: "*", Limit: hub.HistoryLimit{Count: benchHistory}}
+	if b.async {
+		rule.Durability = hub.Async
+	}
+	cfg.Store = store
+	cfg.Memory = func(string) *hub.Memory { return &hub.Memory{Rooms: []hub.RoomRule{rule}} }
+	return cfg, store.Close, nil
+}
+
+func (b benchServing) serve(ctx context.Context, c call) error {
+	log := slog.New(slog.NewTextHandler(c.errors, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	memory, closeStore, err := b.hub(log)
 	if err != nil {
 		return err
+	}
+	server, err := tutti.New(tutti.Config{Hub: memory, Log: log})
+	if err != nil {
+		return errors.Join(err, closeStore())
 	}
 	handleBench(server.Namespace("/"))
-	mux := http.NewServeMux()
-	mux.Handle("/socket.io/", server)
-	listener, err := listen(address, "--listen")
+	servers, err := b.servers(server)
 	if err != nil {
-		return err
-	}
-	servers := []*httpServer{{&http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, listener}}
-	if debug != "" {
-		listener, err := listen(debug, "--debug")
-		if err != nil {
-			return errors.Join(err, servers[0].listener.Close())
-		}
-		servers = append(servers, &httpServer{&http.Server{Handler: debugHandler(), ReadHeaderTimeout: 10 * time.Second}, listener})
+		return errors.Join(err, closeStore())
 	}
 	// Each server has a goroutine, started here, ended by Close, waited for here.
 	var running sync.WaitGroup
@@ -68,7 +96,7 @@ func serveBench(ctx context.Context, c call, address, debug string) error {
 	for _, s := range servers {
 		running.Go(func() { failed <- s.serve() })
 	}
-	fmt.Fprintf(c.output, "Tutti listening on %s\n", urlOf(listener.Addr()))
+	fmt.Fprintf(c.output, "Tutti listening on %s\n", urlOf(servers[0].listener.Addr()))
 	var problem error
 	select {
 	case <-c.signals:
@@ -82,7 +110,26 @@ func serveBench(ctx context.Context, c call, address, debug string) error {
 		s.Close()
 	}
 	running.Wait()
-	return problem
+	return errors.Join(problem, closeStore())
+}
+
+// servers listens, on the first for clients.
+func (b benchServing) servers(server http.Handler) ([]*httpServer, error) {
+	mux := http.NewServeMux()
+	mux.Handle("/socket.io/", server)
+	listener, err := listen(b.listen, "--listen")
+	if err != nil {
+		return nil, err
+	}
+	servers := []*httpServer{{&http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, listener}}
+	if b.debug != "" {
+		listener, err := listen(b.debug, "--debug")
+		if err != nil {
+			return nil, errors.Join(err, servers[0].listener.Close())
+		}
+		servers = append(servers, &httpServer{&http.Server{Handler: debugHandler(), ReadHeaderTimeout: 10 * time.Second}, listener})
+	}
+	return servers, nil
 }
 
 // handleBench is the contract between the load generator and a server.

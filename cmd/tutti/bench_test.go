@@ -20,6 +20,7 @@ func TestBench(t *testing.T) {
 		t.Skip("the load generator needs Linux")
 	}
 	p := startCommand(t, "bench", "server", "--listen", "127.0.0.1:0", "--debug", "127.0.0.1:0")
+	durable := startCommand(t, "bench", "server", "--listen", "127.0.0.1:0", "--data", t.TempDir())
 	tests := []struct {
 		name string
 		args string
@@ -28,6 +29,8 @@ func TestBench(t *testing.T) {
 		{"fanout", "fanout --clients 20 --rate 50"},
 		{"large messages", "fanout --clients 5 --rate 20 --size 70000"},
 		{"rooms", "rooms --clients 20 --rooms 5 --rate 50"},
+		{"durable", "durable --clients 20 --rate 50 --publishers 4"},
+		{"durable, closed", "durable --clients 20 --rooms 2 --closed"},
 		{"echo", "echo --clients 5 --rate 100"},
 		{"echo, closed", "echo --clients 5 --closed"},
 		{"echo by polling", "echo --clients 5 --rate 50 --transport polling"},
@@ -39,6 +42,10 @@ func TestBench(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			p := p
+			if strings.Contains(tt.args, "durable") {
+				p = durable
+			}
 			page := filepath.Join(t.TempDir(), "report.html")
 			args := append([]string{"bench"}, strings.Fields(tt.args)...)
 			args = append(args, "--duration", "200ms", "--warm-up", "50ms", "--pid", strconv.Itoa(p.cmd.Process.Pid), "--json", "-", "--html", page, p.url)
@@ -61,6 +68,9 @@ func TestBench(t *testing.T) {
 			}
 			if strings.Contains(tt.args, "p99") && r.Best == 0 {
 				t.Errorf("no rate is good: %+v", r.Steps)
+			}
+			if r.Scenario == load.Durable && (r.Published == 0 || r.Acks == nil || r.Acks.Count == 0) {
+				t.Errorf("%v messages were acked per second: %+v", r.Published, r.Acks)
 			}
 			if info, err := os.Stat(page); err != nil || info.Size() == 0 {
 				t.Errorf("the report: %v", err)

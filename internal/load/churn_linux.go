@@ -92,19 +92,7 @@ func (r *run) churn() error {
 		}
 	}
 	r.window.from, r.window.to = from, end
-	r.ticker.phase = "warming up"
-	if err := r.spin(from, due, nil); err != nil {
-		return err
-	}
-	begin, err := r.mark()
-	if err != nil {
-		return err
-	}
-	r.ticker.phase = "measuring"
-	if err := r.spin(end, due, nil); err != nil {
-		return err
-	}
-	stop, err := r.mark()
+	begin, stop, err := r.between(from, end, due, nil)
 	if err != nil {
 		return err
 	}

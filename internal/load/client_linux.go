@@ -45,9 +45,11 @@ type client struct {
 	phase   phase
 	began   int64 // when it was due to connect
 	room    int
-	asked   uint64 // the id of the last question
-	next    uint32 // the number of the message expected
-	trimmed []byte // a fragmented message so far
+	asked   uint64  // the id of the last question
+	next    uint32  // the number of the message expected
+	got     recent  // of the messages before that
+	waits   []int64 // when those messages were due whose acks are to come
+	trimmed []byte  // a fragmented message so far
 }
 
 // A wire carries packets of Engine.IO.

@@ -10,12 +10,13 @@ import (
 // patience is how long nothing may happen before somebody gives up.
 const patience = 10 * time.Second
 
-// A room is who is in it, and how many messages it was sent. Its messages are
-// published by one of its members, so that their order is defined.
+// A room is who is in it, and how many messages it was sent.
 type room struct {
 	name      string
 	members   []*client
 	published uint32
+	turn      int   // of the publisher who is next
+	order     order // of several publishers' messages
 }
 
 // A crowd is clients that stay.
@@ -28,6 +29,9 @@ type crowd struct {
 	next    int       // whose turn it is to ask
 	hint    int       // where the stamp was in the last message
 	until   int64     // who has an answer before that time asks again
+
+	publishers int  // of each room
+	acks       bool // for messages to rooms
 }
 
 // ready joins a room, if there are any.
@@ -47,6 +51,10 @@ func (w *crowd) arrived(c *client) {
 	if len(w.rooms) > 0 {
 		r := &w.rooms[c.room]
 		c.next = r.published + 1
+		if w.publishers > 1 {
+			c.next = r.order.seen + 1
+		}
+		c.got = ^recent(0) // what was sent before is for others
 		r.members = append(r.members, c)
 	}
 }
@@ -58,11 +66,19 @@ func (w *crowd) message(c *client, data []byte) {
 		w.run.counts.strange++
 		return
 	}
-	if seq < c.next {
+	if w.publishers > 1 {
+		var kept bool
+		if seq, kept = w.rooms[c.room].order.place(seq); !kept {
+			w.run.counts.disorder++
+		}
+	}
+	late, again := c.got.note(&c.next, seq)
+	if late {
 		w.run.counts.disorder++
 	}
-	c.next = max(c.next, seq+1)
-	w.run.completed(due)
+	if !again { // or it would make up for one that is lost
+		w.run.completed(due)
+	}
 }
 
 // acked counts an answer, of which the first may be that the room was joined.
@@ -70,6 +86,8 @@ func (w *crowd) acked(c *client, id uint64, data []byte) {
 	if len(w.rooms) > 0 {
 		if id == 1 {
 			w.arrived(c)
+		} else {
+			w.confirmed(c)
 		}
 		return
 	}
@@ -85,6 +103,24 @@ func (w *crowd) acked(c *client, id uint64, data []byte) {
 	w.run.completed(due)
 	if now := w.run.loop.now; now < w.until {
 		w.put(c, now)
+	}
+}
+
+// confirmed takes the ack of a message.
+func (w *crowd) confirmed(c *client) {
+	r := w.run
+	if len(c.waits) == 0 {
+		r.counts.strange++
+		return
+	}
+	due := c.waits[0]
+	c.waits = c.waits[1:]
+	r.counts.answered++
+	if due >= r.window.from && due < r.window.to {
+		r.window.acks.record(r.loop.now - due)
+	}
+	if now := r.loop.now; now < w.until {
+		w.say(&w.rooms[c.room], c, now)
 	}
 }
 
@@ -173,15 +209,28 @@ func (w *crowd) publish(now, due int64) {
 	if len(room.members) == 0 {
 		return
 	}
+	room.turn = (room.turn + 1) % min(w.publishers, len(room.members))
+	w.say(room, room.members[room.turn], due)
+	w.run.lagged(now, due)
+}
+
+// say has a member of a room publish.
+func (w *crowd) say(room *room, c *client, due int64) {
 	r := w.run
 	room.published++
+	if w.publishers > 1 {
+		room.order.add(c)
+	}
 	b := appendString(append(r.args[:0], `"publish",`...), room.name)
 	b = append(b, ',', '"')
 	b = appendStamp(b, due, room.published, r.opts.Size)
 	r.args = append(b, '"')
-	room.members[0].event(r.args, false)
+	c.event(r.args, w.acks)
+	if w.acks {
+		c.waits = append(c.waits, due)
+		r.counts.asked++
+	}
 	r.counts.expected += int64(len(room.members))
-	r.lagged(now, due)
 }
 
 // ask lets the next client ask.
@@ -203,12 +252,21 @@ func (w *crowd) put(c *client, due int64) {
 	r.counts.expected++
 }
 
-// askAll lets everybody ask, and ask again until a time.
-func (w *crowd) askAll(until int64) {
+// start lets everybody ask, or all publishers publish, and again when they are
+// answered until a time.
+func (w *crowd) start(until int64) {
 	w.until = until
 	now := w.run.loop.clock()
+	for i := range w.rooms {
+		room := &w.rooms[i]
+		for _, c := range room.members[:min(w.publishers, len(room.members))] {
+			w.say(room, c, now)
+		}
+	}
 	for _, c := range w.clients {
-		w.put(c, now)
+		if len(w.rooms) == 0 {
+			w.put(c, now)
+		}
 	}
 }
 

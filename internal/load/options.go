@@ -24,12 +24,15 @@ const (
 	Polling = "polling"
 	// Echo sends events that the server answers with an ack.
 	Echo = "echo"
+	// Durable is fan-out from many publishers, who get an ack when a message is
+	// as safe as the server makes it.
+	Durable = "durable"
 	// Churn lets clients come, ask once, and leave.
 	Churn = "churn"
 )
 
 // Scenarios returns the names of all scenarios.
-func Scenarios() []string { return []string{Idle, Fanout, Rooms, Echo, Polling, Churn} }
+func Scenarios() []string { return []string{Idle, Fanout, Rooms, Durable, Echo, Polling, Churn} }
 
 // The transports.
 const (
@@ -54,6 +57,9 @@ type Options struct {
 	// Rooms is how many rooms the clients are spread over. Default 1; the
 	// scenario rooms 100.
 	Rooms int
+	// Publishers is how many members of a room publish to it, in turn. Default 1,
+	// so that the order of messages is known before they come; durable 64.
+	Publishers int
 	// Size is the payload's in bytes, the quotes not counted; at least 25, which
 	// carry the time and the number of a message. Default 100.
 	Size int
@@ -62,9 +68,9 @@ type Options struct {
 	// and 500 to many, 2,000 questions, 200 connections.
 	Rate float64
 
-	// Closed makes echo and churn as fast as the server answers: every client
-	// asks again when it has its answer, and Concurrency clients are on their
-	// passage at any time. That shows what an operation costs a server with no
+	// Closed makes echo, durable and churn as fast as the server answers: every
+	// client asks, or publisher publishes, again when it has its answer, and
+	// Concurrency clients are on their passage at any time. That shows what an operation costs a server with no
 	// time to rest; its latency says nothing.
 	Closed bool
 
@@ -80,6 +86,9 @@ type Options struct {
 	// percentile stays below it. Each rate is tried for Duration, by default
 	// 3 s, beginning at Rate.
 	P99 time.Duration
+	// SearchTime is how long a search may take, from when all are connected.
+	// Default 2 minutes.
+	SearchTime time.Duration
 	// MaxRate ends a search. Default 20,000 messages or 1,000,000 questions.
 	MaxRate float64
 
@@ -134,6 +143,8 @@ func (o Options) withDefaults() (Options, target, error) {
 	o = o.forScenario()
 	def(&o.Rooms, 1)
 	def(&o.Clients, 1000)
+	def(&o.Publishers, 1)
+	def(&o.SearchTime, 2*time.Minute)
 	def(&o.Size, 100)
 	def(&o.Concurrency, 64)
 	def(&o.WarmUp, time.Second)
@@ -141,12 +152,14 @@ func (o Options) withDefaults() (Options, target, error) {
 	o.WarmUp = max(o.WarmUp, 0)
 	check(o.Clients >= 1, "there must be clients")
 	check(o.Rooms >= 1 && o.Rooms <= max(o.Clients, 1), "%d rooms for %d clients", o.Rooms, o.Clients)
+	check(o.Publishers >= 1, "there must be publishers")
 	check(o.Size >= minSize, "a payload has at least %d bytes: the time and the number of a message", minSize)
 	check(o.Rate > 0, "the rate must be more than 0")
 	check(o.Duration > 0, "the duration must be more than 0")
 	check(o.Concurrency > 0, "the concurrency must be more than 0")
+	check(o.SearchTime > 0, "the time for searching must be more than 0")
 	check(o.P99 >= 0, "the limit of latency must be more than 0")
-	check(!o.Closed || (o.Scenario == Echo || o.Scenario == Churn) && o.P99 == 0, "only echo and churn can be closed, and without searching")
+	check(!o.Closed || (o.Scenario == Echo || o.Scenario == Churn || o.Scenario == Durable) && o.P99 == 0, "only echo, durable and churn can be closed, and without searching")
 	check(o.P99 == 0 || o.Scenario != Idle && o.Scenario != Churn, "no rate is searched for in scenario %s", o.Scenario)
 	return o, to, errors.Join(errs...)
 }
@@ -160,6 +173,8 @@ func (o Options) forScenario() Options {
 	case Rooms:
 		def(&o.Rooms, 100)
 		def(&o.Rate, 500)
+	case Durable:
+		def(&o.Publishers, 64)
 	case Echo:
 		def(&o.Clients, 100)
 		def(&o.Rate, 2000)

@@ -7,36 +7,58 @@ import (
 	"strings"
 )
 
-// A plot is one or more lines over the same X.
-type plot struct {
+// A Plot is one or more lines over the same X.
+type Plot struct {
 	Title, Unit, XUnit string
 	X                  []float64
-	Lines              []curve
-	Ticks              []tick // of X; none: chosen
+	Lines              []Curve
+	Ticks              []Tick // of X; none: chosen
+	Dots               bool   // mark what was measured
 }
 
-// A curve is a line of a plot.
-type curve struct {
+// A Curve is a line of a plot.
+type Curve struct {
 	Name string
 	Y    []float64
 }
 
-type tick struct {
-	at    float64
-	label string
+// A Tick is a mark on an axis.
+type Tick struct {
+	At    float64
+	Label string
 }
 
 // The plot's measures, in units of its viewBox.
 const (
 	plotWidth, plotHeight = 640, 240
-	marginLeft            = 64
+	marginLeft            = 80
 	marginRight           = 16
 	marginTop             = 12
-	marginBottom          = 28
+	marginBottom          = 32
 )
 
 // SVG draws the plot. Colours come from the page.
-func (p plot) SVG() template.HTML {
+func (p Plot) SVG() template.HTML {
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" role="img" aria-label="%s">`, plotWidth, plotHeight, template.HTMLEscapeString(p.Title))
+	p.draw(&b)
+	b.WriteString("</svg>")
+	return template.HTML(b.String())
+}
+
+// A scale places values on the plot.
+type scale struct{ left, right, top float64 }
+
+func (s scale) x(v float64) float64 {
+	return marginLeft + (v-s.left)/max(s.right-s.left, 1e-9)*(plotWidth-marginLeft-marginRight)
+}
+
+func (s scale) y(v float64) float64 {
+	return plotHeight - marginBottom - v/s.top*(plotHeight-marginTop-marginBottom)
+}
+
+// draw writes what is within the plot's element.
+func (p Plot) draw(b *strings.Builder) {
 	top := 0.0
 	for _, l := range p.Lines {
 		for _, y := range l.Y {
@@ -44,43 +66,51 @@ func (p plot) SVG() template.HTML {
 		}
 	}
 	rows := ticksTo(top, 5)
+	if n := len(rows); n > 1 && rows[n-1] < top { // end with a line
+		rows = append(rows, rows[n-1]+rows[1])
+	}
 	if top = max(top, rows[len(rows)-1]); top == 0 {
 		top = 1
 	}
-	left, right := p.X[0], p.X[len(p.X)-1]
-	x := func(v float64) float64 {
-		return marginLeft + (v-left)/max(right-left, 1e-9)*(plotWidth-marginLeft-marginRight)
-	}
-	y := func(v float64) float64 {
-		return plotHeight - marginBottom - v/top*(plotHeight-marginTop-marginBottom)
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" role="img" aria-label="%s">`, plotWidth, plotHeight, template.HTMLEscapeString(p.Title))
+	at := scale{left: p.X[0], right: p.X[len(p.X)-1], top: top}
 	for _, v := range rows {
-		fmt.Fprintf(&b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/>`, marginLeft, plotWidth-marginRight, y(v), y(v))
-		fmt.Fprintf(&b, `<text class="left" x="%d" y="%.1f">%s%s</text>`, marginLeft-8, y(v)+4, short(v), p.Unit)
+		fmt.Fprintf(b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/>`, marginLeft, plotWidth-marginRight, at.y(v), at.y(v))
+		fmt.Fprintf(b, `<text class="left" x="%d" y="%.1f">%s%s</text>`, marginLeft-8, at.y(v)+4, short(v), p.Unit)
 	}
-	columns := p.Ticks
-	if columns == nil {
-		for _, v := range ticksTo(right, 8) {
-			if v >= left {
-				columns = append(columns, tick{v, short(v) + " " + p.XUnit})
+	for _, t := range p.columns(at) {
+		fmt.Fprintf(b, `<line class="grid" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>`, at.x(t.At), at.x(t.At), marginTop, plotHeight-marginBottom)
+		class, x := "below", at.x(t.At)
+		if x > plotWidth-4*marginRight { // long labels would leave the picture
+			class, x = "left", min(x+marginRight, plotWidth)
+		}
+		fmt.Fprintf(b, `<text class="%s" x="%.1f" y="%d">%s</text>`, class, x, plotHeight-8, t.Label)
+	}
+	for i, l := range p.Lines {
+		fmt.Fprintf(b, `<polyline class="line%d" points="`, i)
+		for j, v := range l.Y {
+			fmt.Fprintf(b, "%.1f,%.1f ", at.x(p.X[j]), at.y(v))
+		}
+		b.WriteString(`"/>`)
+		for j, v := range l.Y {
+			if p.Dots {
+				fmt.Fprintf(b, `<circle class="dot%d" r="3" cx="%.1f" cy="%.1f"/>`, i, at.x(p.X[j]), at.y(v))
 			}
 		}
 	}
-	for _, t := range columns {
-		fmt.Fprintf(&b, `<line class="grid" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>`, x(t.at), x(t.at), marginTop, plotHeight-marginBottom)
-		fmt.Fprintf(&b, `<text class="below" x="%.1f" y="%d">%s</text>`, x(t.at), plotHeight-8, t.label)
+}
+
+// columns returns the marks of X.
+func (p Plot) columns(s scale) []Tick {
+	if p.Ticks != nil {
+		return p.Ticks
 	}
-	for i, l := range p.Lines {
-		fmt.Fprintf(&b, `<polyline class="line%d" points="`, i)
-		for j, v := range l.Y {
-			fmt.Fprintf(&b, "%.1f,%.1f ", x(p.X[j]), y(v))
+	var columns []Tick
+	for _, v := range ticksTo(s.right, 8) {
+		if v >= s.left {
+			columns = append(columns, Tick{v, short(v) + " " + p.XUnit})
 		}
-		b.WriteString(`"/>`)
 	}
-	b.WriteString("</svg>")
-	return template.HTML(b.String())
+	return columns
 }
 
 // ticksTo returns round numbers from 0 to about top, in n steps at most.

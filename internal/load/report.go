@@ -17,7 +17,7 @@ var reportPage string
 // WriteHTML writes a page with the figures and plots of r that needs nothing
 // else: no script, no other file.
 func (r *Result) WriteHTML(w io.Writer) error {
-	page, err := template.New("report").Funcs(template.FuncMap{"number": anyNumber}).Parse(reportPage)
+	page, err := template.New("report").Funcs(template.FuncMap{"number": anyNumber, "mb": func(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }}).Parse(reportPage)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
@@ -26,7 +26,7 @@ func (r *Result) WriteHTML(w io.Writer) error {
 		Date   string
 		Facts  []fact
 		Tables []summaryRow
-		Plots  []plot
+		Plots  []Plot
 	}{r, r.Started.UTC().Format(time.DateTime + " MST"), r.facts(), r.tables(), r.plots()})
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
@@ -67,8 +67,13 @@ type summaryRow struct {
 
 func (r *Result) tables() []summaryRow {
 	var rows []summaryRow
+	var acks Summary
+	if r.Acks != nil {
+		acks = *r.Acks
+	}
 	for _, row := range []summaryRow{
 		{"latency, from when it was due", r.Latency},
+		{"acks of messages, from when they were due", acks},
 		{"connecting, until the namespace is joined", r.Handshake},
 		{"the generator's own lag", r.Lag},
 	} {
@@ -111,41 +116,42 @@ func number(v float64) string {
 }
 
 // plots returns the plots that there is something for.
-func (r *Result) plots() []plot {
-	plots := []plot{r.latencyPlot()}
+func (r *Result) plots() []Plot {
+	plots := []Plot{r.latencyPlot()}
 	at := make([]float64, len(r.Series))
 	for i, s := range r.Series {
 		at[i] = s.At
 	}
-	over := func(title, unit string, lines ...curve) plot {
-		return plot{Title: title, Unit: unit, X: at, XUnit: "s", Lines: lines}
+	over := func(title, unit string, lines ...Curve) Plot {
+		return Plot{Title: title, Unit: unit, X: at, XUnit: "s", Lines: lines}
 	}
-	of := func(name string, f func(Sample) float64) curve {
+	of := func(name string, f func(Sample) float64) Curve {
 		values := make([]float64, len(r.Series))
 		for i, s := range r.Series {
 			values[i] = f(s)
 		}
-		return curve{Name: name, Y: values}
+		return Curve{Name: name, Y: values}
 	}
 	plots = append(plots,
 		over(strings.ToUpper(r.Operation[:1])+plural(r.Operation)[1:]+" per second", "/s", of(plural(r.Operation), func(s Sample) float64 { return s.PerSecond })),
 		over("Latency of each second", " ms", of("p50", func(s Sample) float64 { return s.P50 }), of("p99", func(s Sample) float64 { return s.P99 })),
 	)
-	cpu := []curve{of("generator", func(s Sample) float64 { return 100 * s.OwnCPU })}
+	cpu := []Curve{of("generator", func(s Sample) float64 { return 100 * s.OwnCPU })}
 	if r.Server != nil {
-		cpu = append([]curve{of("server", func(s Sample) float64 { return 100 * s.ServerCPU })}, cpu...)
+		cpu = append([]Curve{of("server", func(s Sample) float64 { return 100 * s.ServerCPU })}, cpu...)
 	}
 	plots = append(plots, over("CPU, in percent of a core", " %", cpu...))
+	plots = append(plots, over("Clients connected", "", of("clients", func(s Sample) float64 { return float64(s.Clients) })))
 	if r.Server != nil {
 		plots = append(plots, over("Memory of the server", " MB", of("RSS", func(s Sample) float64 { return float64(s.RSS) / 1e6 })))
 	}
-	return slices.DeleteFunc(plots, func(p plot) bool { return len(p.X) < 2 })
+	return slices.DeleteFunc(plots, func(p Plot) bool { return len(p.X) < 2 })
 }
 
 // latencyPlot is the latency by percentile. Each unit to the right halves, ten
 // times over, what is left of the operations.
-func (r *Result) latencyPlot() plot {
-	p := plot{Title: "Latency by percentile", Unit: " ms", Lines: []curve{{Name: "latency"}}}
+func (r *Result) latencyPlot() Plot {
+	p := Plot{Title: "Latency by percentile (%)", Unit: " ms", Lines: []Curve{{Name: "latency"}}}
 	for _, point := range r.Curve {
 		rest := 100 - point.Percentile
 		if rest <= 0 { // the last: as far as there are operations
@@ -157,7 +163,7 @@ func (r *Result) latencyPlot() plot {
 	if n := len(p.X); n > 0 {
 		for i, label := range []string{"0", "90", "99", "99.9", "99.99", "99.999", "99.9999", "99.99999"} {
 			if float64(i) <= p.X[n-1] {
-				p.Ticks = append(p.Ticks, tick{float64(i), label + " %"})
+				p.Ticks = append(p.Ticks, Tick{float64(i), label})
 			}
 		}
 	}

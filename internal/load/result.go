@@ -25,8 +25,12 @@ type Result struct {
 	PerSecond float64 `json:"per_second"`
 	Latency   Summary `json:"latency"`   // of an operation, from when it was due
 	Handshake Summary `json:"handshake"` // from the TCP connection to the namespace joined
-	// Lost operations were due and didn't come; Disorder is those that came
-	// after a later one, or twice.
+	// Published is how many messages were acked per second, and Acks how long
+	// that took from when they were due, where publishers ask for acks.
+	Published float64  `json:"published_per_second,omitempty"`
+	Acks      *Summary `json:"acks,omitempty"`
+	// Lost operations were due and didn't come, acks of messages included;
+	// Disorder is those that came after a later one, or twice.
 	Lost     int64          `json:"lost"`
 	Disorder int64          `json:"disorder"`
 	Errors   map[string]int `json:"errors,omitempty"` // what clients met, how often
@@ -45,6 +49,8 @@ type Result struct {
 	Best  float64 `json:"best,omitempty"`
 	Limit float64 `json:"limit,omitempty"`
 	Steps []Step  `json:"steps,omitempty"`
+	// Hurried says that the search had no time to look closer, or higher.
+	Hurried bool `json:"hurried,omitempty"`
 
 	Curve  []Point  `json:"curve"`
 	Series []Sample `json:"series"`

@@ -42,13 +42,17 @@ type run struct {
 // counts are of operations since the start.
 type counts struct {
 	expected, done, disorder, strange int64
+	asked, answered                   int64 // acks of messages
 }
+
+// missing is what was due and has not come.
+func (c counts) missing() int64 { return c.expected - c.done + c.asked - c.answered }
 
 // A window is the time that is measured, in the loop's nanoseconds, and what was
 // seen of the operations that were due in it.
 type window struct {
-	from, to     int64
-	latency, lag meter
+	from, to           int64
+	latency, lag, acks meter
 }
 
 // Run drives a server as o says until it has measured it, or the context ends.
@@ -98,7 +102,7 @@ func newRun(ctx context.Context, o Options, to target) (*run, error) {
 	r := &run{
 		ctx: ctx, opts: o, target: to, addr: addr, started: time.Now(), seed: 2463534242,
 		errors: make(map[string]int), handshakes: newMeter(),
-		window: window{from: math.MaxInt64, latency: newMeter(), lag: newMeter()},
+		window: window{from: math.MaxInt64, latency: newMeter(), lag: newMeter(), acks: newMeter()},
 	}
 	if loopback {
 		r.sources = 8 + o.Clients*perClient/10_000

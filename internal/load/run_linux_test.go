@@ -32,7 +32,7 @@ func TestHunt(t *testing.T) {
 	for _, limit := range []float64{0.7, 7, 10, 333, 19_000, 1e9} {
 		h := hunt{rate: 10, highest: 20_000}
 		steps := 1
-		for h.next(h.rate <= limit && steps%3 != 0, false) {
+		for h.next(h.rate <= limit && steps%3 != 0, h.rate < limit/8, false) {
 			if steps++; steps > 60 {
 				t.Fatalf("no end with limit %v: %+v", limit, h)
 			}
@@ -43,7 +43,7 @@ func TestHunt(t *testing.T) {
 		}
 	}
 	h := hunt{rate: 10, highest: 20_000}
-	for h.next(false, false) {
+	for h.next(false, false, false) {
 	}
 	if h.good != 0 {
 		t.Errorf("a server that is never good is good at %v", h.good)

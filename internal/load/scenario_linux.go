@@ -50,7 +50,7 @@ func (r *run) idle() error {
 func (r *run) fanout() error {
 	r.result.Operation = "delivery"
 	r.result.Rooms = r.opts.Rooms
-	w := &crowd{run: r, rooms: makeRooms(r.opts.Rooms)}
+	w := &crowd{run: r, rooms: makeRooms(r.opts.Rooms), publishers: r.opts.Publishers, acks: r.opts.Scenario == Durable}
 	return r.steady(w, w.publish)
 }
 
@@ -99,27 +99,16 @@ func (r *run) step(w *crowd, emit func(now, due int64), rate float64) (Step, err
 	r.result.Rate = rate
 	r.window.latency.h.Reset()
 	r.window.lag.h.Reset()
+	r.window.acks.h.Reset()
 	r.window.from, r.window.to = from, end
 	was := r.counts
 	w.lost = 0
 	hopeless := r.hopeless(was, rate, len(w.clients))
 	if r.opts.Closed {
-		w.askAll(end)
+		w.start(end)
 	}
 
-	r.ticker.phase = "warming up"
-	if err := r.spin(from, due, hopeless); err != nil {
-		return Step{}, err
-	}
-	begin, err := r.mark()
-	if err != nil {
-		return Step{}, err
-	}
-	r.ticker.phase = "measuring"
-	if err := r.spin(end, due, hopeless); err != nil {
-		return Step{}, err
-	}
-	stop, err := r.mark()
+	begin, stop, err := r.between(from, end, due, hopeless)
 	if err != nil {
 		return Step{}, err
 	}
@@ -132,12 +121,33 @@ func (r *run) step(w *crowd, emit func(now, due int64), rate float64) (Step, err
 	return r.conclude(w, was, gaveUp), nil
 }
 
+// between turns the loop until the measured time begins, and until it ends.
+func (r *run) between(from, end int64, due func(now int64) int64, done func() bool) (begin, stop stretch, err error) {
+	r.ticker.phase = "warming up"
+	if err = r.spin(from, due, done); err != nil {
+		return begin, stop, err
+	}
+	if begin, err = r.mark(); err != nil {
+		return begin, stop, err
+	}
+	r.ticker.phase = "measuring"
+	if err = r.spin(end, due, done); err != nil {
+		return begin, stop, err
+	}
+	stop, err = r.mark()
+	return begin, stop, err
+}
+
 // conclude fills in the result what a step was like.
 func (r *run) conclude(w *crowd, was counts, gaveUp bool) Step {
 	res := &r.result
 	res.Latency, res.Lag = r.window.latency.summary(), r.window.lag.summary()
 	res.Curve = r.window.latency.curve()
-	res.Lost = (r.counts.expected - was.expected) - (r.counts.done - was.done)
+	if w.acks {
+		acks := r.window.acks.summary()
+		res.Acks = &acks
+	}
+	res.Lost = r.counts.missing() - was.missing()
 	res.Disorder = r.counts.disorder - was.disorder
 	res.Bottleneck = judge(res.Own, res.Lag, res.Latency)
 	s := Step{Rate: res.Rate, PerSecond: res.PerSecond, P50: res.Latency.P50, P99: res.Latency.P99}
@@ -179,12 +189,12 @@ func (r *run) hopeless(was counts, rate float64, members int) func() bool {
 // drain waits for what is still to come.
 func (r *run) drain(was counts) error {
 	r.ticker.phase = "waiting for the rest"
-	seen, since := r.counts.done, r.loop.clock()
+	seen, since := r.counts.done+r.counts.answered, r.loop.clock()
 	return r.spin(math.MaxInt64, nil, func() bool {
-		if r.counts.done != seen {
-			seen, since = r.counts.done, r.loop.now
+		if n := r.counts.done + r.counts.answered; n != seen {
+			seen, since = n, r.loop.now
 		}
 		late := r.loop.clock()-since > int64(2*time.Second)
-		return r.counts.done-was.done >= r.counts.expected-was.expected || late
+		return r.counts.missing() <= was.missing() || late
 	})
 }

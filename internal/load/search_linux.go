@@ -7,8 +7,8 @@ const (
 	maxSteps = 60
 )
 
-// A hunt finds the highest good rate: it doubles until one is bad, and then
-// halves what is between them. A rate must be bad twice, and eight times while
+// A hunt finds the highest good rate: it goes up until one is bad, fourfold where
+// it was easy and twofold where not, and then halves what is between them. A rate must be bad twice, and eight times while
 // other programs take the cores: that says little about the server.
 type hunt struct {
 	rate, good, bad float64
@@ -18,7 +18,7 @@ type hunt struct {
 
 // next takes what became of the current rate, and whether the machine was
 // shared, and reports whether there is another to try.
-func (h *hunt) next(ok, shared bool) bool {
+func (h *hunt) next(ok, easy, shared bool) bool {
 	h.tried++
 	switch {
 	case ok:
@@ -32,7 +32,11 @@ func (h *hunt) next(ok, shared bool) bool {
 	case h.bad == 0 && h.good >= h.highest:
 		return false
 	case h.bad == 0:
-		h.rate = min(2*h.good, h.highest)
+		stride := 2.0
+		if easy {
+			stride = 4
+		}
+		h.rate = min(stride*h.good, h.highest)
 	case h.good == 0:
 		h.rate = h.bad / 4
 		return h.rate >= 0.5
@@ -47,6 +51,7 @@ func (h *hunt) next(ok, shared bool) bool {
 // search looks for the highest rate whose latency is within the limit.
 func (r *run) search(w *crowd, emit func(now, due int64)) error {
 	h := hunt{rate: min(r.opts.Rate, r.opts.MaxRate), highest: r.opts.MaxRate}
+	end := r.loop.clock() + int64(r.opts.SearchTime)
 	var best Result
 	var steps []Step
 	for range maxSteps {
@@ -69,7 +74,12 @@ func (r *run) search(w *crowd, emit func(now, due int64)) error {
 		if !step.OK && own != "" && step.Rate > best.Rate {
 			best.Bottleneck = own // at higher rates: the server might have done more
 		}
-		if !h.next(step.OK, r.shared()) {
+		easy := step.OK && step.P99 < milliseconds(r.opts.P99)/4
+		if !h.next(step.OK, easy, r.shared()) {
+			break
+		}
+		if r.loop.clock() > end {
+			best.Hurried = true
 			break
 		}
 		if err := w.gather(); err != nil { // who was cut off comes back

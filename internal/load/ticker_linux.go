@@ -78,12 +78,13 @@ func (t *ticker) look(r *run) {
 type stretch struct {
 	at          int64
 	done        int64
+	answered    int64
 	server, own reading
 }
 
 func (r *run) mark() (stretch, error) {
 	server, own, err := r.readings()
-	return stretch{r.loop.clock(), r.counts.done, server, own}, err
+	return stretch{r.loop.clock(), r.counts.done, r.counts.answered, server, own}, err
 }
 
 // account fills in the result what was done and taken between two marks.
@@ -93,6 +94,7 @@ func (r *run) account(from, to stretch) {
 	res.Seconds = round(took.Seconds())
 	res.Done = to.done - from.done
 	res.PerSecond = round(float64(res.Done) / took.Seconds())
+	res.Published = round(float64(to.answered-from.answered) / took.Seconds())
 	res.Own = usage(os.Getpid(), from.own, to.own, took, res.Done)
 	if r.opts.PID != 0 {
 		u := usage(r.opts.PID, from.server, to.server, took, res.Done)

@@ -22,7 +22,10 @@
 // On Linux, by epoll. Elsewhere, and for connections that are more than a
 // socket, such as TLS, Adopt declines and the caller uses goroutines.
 //
-// May import: nothing of ours.
+// With the build tag memnet the sockets are in memory instead, of which there
+// can be a million: bench/scale is built so, and nothing else.
+//
+// May import: internal/memnet, with that tag.
 package poll
 
 import (

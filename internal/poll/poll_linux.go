@@ -1,3 +1,5 @@
+//go:build !memnet
+
 package poll
 
 import (
