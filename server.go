@@ -12,6 +12,7 @@ import (
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/internal/serial"
 )
 
 // A Server speaks Socket.IO with clients. It is an [http.Handler] to be
@@ -27,6 +28,7 @@ type Server struct {
 	ctx     context.Context // parent of every socket's; ends with Shutdown
 	cancel  context.CancelFunc
 	running sync.WaitGroup // sockets whose last function has not run
+	crew    serial.Crew    // of the sockets' mailboxes
 
 	departing sync.Map // by id: *Socket whose disconnect handlers have not run
 
@@ -35,6 +37,11 @@ type Server struct {
 	families   []*Namespace          // in the order of Dynamic
 	dynamic    int                   // how many of namespaces are of families
 }
+
+// restingHandlers is how many goroutines for handlers wait for more to do: as
+// many as a poller wakes at a time. They take a megabyte at most, and nothing
+// before they have been needed.
+const restingHandlers = 128
 
 // Names of attributes in the log.
 const (
@@ -76,6 +83,7 @@ func New(cfg Config) (*Server, error) {
 		srv.files = &clientFiles{source: cfg.ClientFiles, version: cfg.ClientVersion, origins: origins}
 	}
 	srv.ctx, srv.cancel = context.WithCancel(context.Background())
+	srv.crew.Limit, srv.crew.Resting = cfg.MaxInbox, restingHandlers
 	srv.Namespace("/")
 	return srv, nil
 }
@@ -133,6 +141,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		err = errors.Join(err, ctx.Err())
 	}
 	srv.cancel()
+	srv.crew.Close()
 	srv.hub.Close()
 	return err
 }

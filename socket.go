@@ -65,7 +65,7 @@ func newSocket(l *link, p *packet.Packet) *Socket {
 		greeting: greetingOf(p),
 		came:     time.Now().UnixNano(),
 	}
-	s.mailbox.Limit = l.server.cfg.MaxInbox
+	s.mailbox.Crew = &l.server.crew
 	s.ctx = (*life)(s)
 	switch {
 	case l.session.Protocol() != 3:
