@@ -22,6 +22,7 @@ type Server struct {
 	loop      websocket.Loop
 	wheel     *wheel.Wheel
 	tasks     tasks
+	releaser  releaser
 
 	mu       sync.Mutex // only that of tasks is taken after it
 	sessions map[string]*Session
@@ -62,6 +63,7 @@ func New(cfg Config, a Acceptor) (*Server, error) {
 		conns:    make(map[*websocket.Conn]struct{}),
 	}
 	srv.wsOptions.Loop = &srv.loop
+	srv.initReleaser()
 	if cfg.Deflate != nil {
 		srv.wsOptions.Deflate = &websocket.Deflate{Threshold: cfg.Deflate.Threshold}
 	}
@@ -133,6 +135,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		sessions = append(sessions, s)
 	}
 	srv.mu.Unlock()
+	srv.releaser.timer.Stop()
 	srv.loop.Close()
 	for _, s := range sessions {
 		s.closeWithin(ReasonShutdown, shutdownTime)
@@ -185,28 +188,41 @@ func (srv *Server) find(id string) *Session {
 
 // remember makes room for s.
 func (srv *Server) remember(s *Session) error {
+	many, err := srv.enterSession(s)
+	if many {
+		srv.awaitQuiet()
+	}
+	return err
+}
+
+func (srv *Server) enterSession(s *Session) (many bool, err error) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	switch {
 	case srv.closing:
-		return ErrClosed
+		return false, ErrClosed
 	case s.id == "" || srv.sessions[s.id] != nil:
-		return errIDTaken
+		return false, errIDTaken
 	case srv.cfg.MaxSessions > 0 && len(srv.sessions) >= srv.cfg.MaxSessions:
-		return errFull
+		return false, errFull
 	}
 	srv.sessions[s.id] = s
 	srv.tasks.enter()
-	return nil
+	return srv.movedLocked(), nil
 }
 
 // forget gives the place of s back.
 func (srv *Server) forget(s *Session) {
 	srv.mu.Lock()
-	defer srv.mu.Unlock()
+	many := false
 	if srv.sessions[s.id] == s {
 		delete(srv.sessions, s.id)
 		srv.tasks.leave()
+		many = srv.movedLocked()
+	}
+	srv.mu.Unlock()
+	if many {
+		srv.awaitQuiet()
 	}
 }
 

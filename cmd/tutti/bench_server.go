@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/engineio"
 )
 
 // The events that a server under test handles.
@@ -43,7 +44,10 @@ func benchServer(ctx context.Context, c call) int {
 }
 
 func serveBench(ctx context.Context, c call, address, debug string) error {
-	server, err := tutti.New(tutti.Config{Log: slog.New(slog.NewTextHandler(c.errors, nil))})
+	server, err := tutti.New(tutti.Config{
+		Engine: engineio.Config{ReleaseAfter: releaseAfter},
+		Log:    slog.New(slog.NewTextHandler(c.errors, nil)),
+	})
 	if err != nil {
 		return err
 	}

@@ -211,7 +211,10 @@ func (s *httpServer) serve() error {
 
 // listen says what to do if it can't.
 func listen(address, flag string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+	// No keep-alive probes: heartbeats find dead peers, and what asks for a page
+	// has a timeout. They would be four system calls for each connection.
+	config := net.ListenConfig{KeepAlive: -1}
+	l, err := config.Listen(context.Background(), "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is taken: is another server running there? Choose another with %s", address, flag)
