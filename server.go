@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/origin"
 	"github.com/tutti-rt/tutti/internal/serial"
+	"github.com/tutti-rt/tutti/packet"
 )
 
 // A Server speaks Socket.IO with clients. It is an [http.Handler] to be
@@ -24,6 +25,8 @@ type Server struct {
 	engine *engineio.Server
 	hub    *hub.Hub
 	files  *clientFiles
+
+	decoders *packet.Decoders
 
 	ctx     context.Context // parent of every socket's; ends with Shutdown
 	cancel  context.CancelFunc
@@ -69,6 +72,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:        cfg,
 		log:        cfg.Log,
 		hub:        hub.New(cfg.Hub),
+		decoders:   packet.NewDecoders(cfg.Packets),
 		namespaces: make(map[string]*Namespace),
 	}
 	if srv.engine, err = engineio.New(cfg.Engine, srv); err != nil {

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"runtime"
 	"runtime/debug"
 
 	"github.com/tutti-rt/tutti/internal/wheel"
@@ -21,8 +22,14 @@ type releaser struct {
 }
 
 func (srv *Server) initReleaser() {
-	srv.releaser.do = debug.FreeOSMemory
+	srv.releaser.do = giveBack
 	srv.wheel.Init(&srv.releaser.timer, srv.onQuiet)
+}
+
+// giveBack runs the collector twice: pools let go of what they hold the second time, and stacks shrink by half each time.
+func giveBack() {
+	runtime.GC()
+	debug.FreeOSMemory()
 }
 
 // movedLocked counts a session that has come or gone. If it reports true the caller sets the timer, without the lock.

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/internal/config"
 	"github.com/tutti-rt/tutti/packet"
 )
@@ -203,7 +204,7 @@ func (c complaints) Write(p []byte) (int, error) {
 
 // serve returns when the server was shut down, nil, or can't accept any more.
 func (s *httpServer) serve() error {
-	if err := s.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := tutti.Serve(s.Server, s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", s.listener.Addr(), err)
 	}
 	return nil
