@@ -36,6 +36,7 @@ test: lint unit conformance ## all that CI checks: lint, unit tests with the rac
 unit: client ## the Go tests alone
 	go test -race -shuffle=on -timeout 20m ./...
 	go test -race -tags memnet ./bench/scale
+	go test -run Allocates . ./engineio ./internal/websocket # the race detector empties pools at random
 
 lint: client ## formatting, go vet, staticcheck
 	@scripts/format.sh

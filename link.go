@@ -31,7 +31,7 @@ var errAuth = &Refusal{Message: "Auth too large"}
 
 // Accept implements [engineio.Acceptor].
 func (srv *Server) Accept(s *engineio.Session) engineio.Receiver {
-	l := &link{server: srv, session: s, decoder: packet.NewDecoder(srv.cfg.Packets)}
+	l := &link{server: srv, session: s, decoder: srv.decoders.New()}
 	if s.Protocol() == 3 {
 		// "/" is joined without being asked for, as Socket.IO 2 clients expect.
 		l.join(&packet.Packet{Type: packet.Connect, Namespace: "/"})

@@ -19,7 +19,7 @@ const readWindow = 64 << 10
 func (s *Socket) Identify(owner string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.owner = owner
+	s.identifyLocked().owner = owner
 }
 
 // Recovered says whether the socket came back to a session: it has the id and
@@ -38,7 +38,7 @@ type claim struct {
 // come back.
 func (s *Socket) sitAgain(early []string) (*hub.Seat, error) {
 	s.mu.Lock()
-	arrival := hub.Arrival{Name: s.id, Owner: s.owner, Rooms: early, Welcome: s.welcome}
+	arrival := hub.Arrival{Name: s.id, Owner: s.identityLocked().owner, Rooms: early, Welcome: s.welcome}
 	s.returns = true
 	s.mu.Unlock()
 

@@ -12,6 +12,8 @@ import (
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/internal/serial"
+	"github.com/tutti-rt/tutti/packet"
 )
 
 // A Server speaks Socket.IO with clients. It is an [http.Handler] to be
@@ -24,9 +26,12 @@ type Server struct {
 	hub    *hub.Hub
 	files  *clientFiles
 
+	decoders *packet.Decoders
+
 	ctx     context.Context // parent of every socket's; ends with Shutdown
 	cancel  context.CancelFunc
 	running sync.WaitGroup // sockets whose last function has not run
+	crew    serial.Crew    // of the sockets' mailboxes
 
 	departing sync.Map // by id: *Socket whose disconnect handlers have not run
 
@@ -35,6 +40,11 @@ type Server struct {
 	families   []*Namespace          // in the order of Dynamic
 	dynamic    int                   // how many of namespaces are of families
 }
+
+// restingHandlers is how many goroutines for handlers wait for more to do: as
+// many as a poller wakes at a time. They take a megabyte at most, and nothing
+// before they have been needed.
+const restingHandlers = 128
 
 // Names of attributes in the log.
 const (
@@ -62,6 +72,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:        cfg,
 		log:        cfg.Log,
 		hub:        hub.New(cfg.Hub),
+		decoders:   packet.NewDecoders(cfg.Packets),
 		namespaces: make(map[string]*Namespace),
 	}
 	if srv.engine, err = engineio.New(cfg.Engine, srv); err != nil {
@@ -76,6 +87,7 @@ func New(cfg Config) (*Server, error) {
 		srv.files = &clientFiles{source: cfg.ClientFiles, version: cfg.ClientVersion, origins: origins}
 	}
 	srv.ctx, srv.cancel = context.WithCancel(context.Background())
+	srv.crew.Limit, srv.crew.Resting = cfg.MaxInbox, restingHandlers
 	srv.Namespace("/")
 	return srv, nil
 }
@@ -133,6 +145,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		err = errors.Join(err, ctx.Err())
 	}
 	srv.cancel()
+	srv.crew.Close()
 	srv.hub.Close()
 	return err
 }

@@ -47,14 +47,35 @@ type Socket struct {
 	over     bool       // ctx has ended
 	awaited  *awaited   // of ctx, nil until somebody waits
 	id       string     // changes once at most: when it turns out that the peer came back
-	owner    string     // see Identify
-	person   string     // who it is to others, "" its id
+	identity *identity  // nil if nobody has said who it is
 	ns       *Namespace // nil until it is found
 	seat     *hub.Seat  // nil until it is connected
 	early    *[]string  // rooms joined before; nil if none, and later
 	welcomed bool       // it may come back, and its id is settled
 	left     Reason     // why it left; "" while it has not
 	calls    map[uint64]*hub.Call
+}
+
+// identity is whose a socket is.
+type identity struct {
+	owner  string // see Identify
+	person string // who it is to others, "" its id
+}
+
+// identityLocked returns the socket's identity to be read.
+func (s *Socket) identityLocked() identity {
+	if s.identity == nil {
+		return identity{}
+	}
+	return *s.identity
+}
+
+// identifyLocked returns the socket's identity to be changed.
+func (s *Socket) identifyLocked() *identity {
+	if s.identity == nil {
+		s.identity = new(identity)
+	}
+	return s.identity
 }
 
 func newSocket(l *link, p *packet.Packet) *Socket {
@@ -65,7 +86,7 @@ func newSocket(l *link, p *packet.Packet) *Socket {
 		greeting: greetingOf(p),
 		came:     time.Now().UnixNano(),
 	}
-	s.mailbox.Limit = l.server.cfg.MaxInbox
+	s.mailbox.Crew = &l.server.crew
 	s.ctx = (*life)(s)
 	switch {
 	case l.session.Protocol() != 3:

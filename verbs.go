@@ -125,7 +125,7 @@ func (b verbBinding) refuse(s *Socket, m *Message, err error) error {
 func (s *Socket) caller() verb.Caller {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return verb.Caller{Space: s.ns.space, Seat: s.seat, Owner: s.owner}
+	return verb.Caller{Space: s.ns.space, Seat: s.seat, Owner: s.identityLocked().owner}
 }
 
 // Introduce says who the socket's peer is to others. A guard calls it: in the
@@ -136,7 +136,7 @@ func (s *Socket) caller() verb.Caller {
 func (s *Socket) Introduce(person string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.person = person
+	s.identifyLocked().person = person
 }
 
 // Person implements [hub.Participant]: it returns the id by which others know
@@ -144,10 +144,11 @@ func (s *Socket) Introduce(person string) {
 func (s *Socket) Person() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.person == "" && (!s.returns || s.seat != nil) {
+	person := s.identityLocked().person
+	if person == "" && (!s.returns || s.seat != nil) {
 		return s.id
 	}
-	return s.person
+	return person
 }
 
 var _ hub.Participant = (*Socket)(nil)

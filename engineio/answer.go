@@ -89,8 +89,8 @@ func (srv *Server) header(w http.ResponseWriter, r *http.Request, first bool) ht
 	return h
 }
 
-// accept answers the handshake of a WebSocket.
-func (srv *Server) accept(w http.ResponseWriter, r *http.Request, first bool) (*websocket.Conn, error) {
+// accept answers the handshake of a WebSocket, which becomes that of a.
+func (srv *Server) accept(a *attached, w http.ResponseWriter, r *http.Request, first bool) error {
 	o := srv.wsOptions
 	o.Header = http.Header{}
 	srv.origins.SetHeader(o.Header, r)
@@ -99,13 +99,13 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, first bool) (*
 	}
 	conn, err := websocket.Accept(w, r, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if !srv.enterConn(conn) {
+	if !srv.attach(a, conn) {
 		conn.Abort(nil)
-		return nil, ErrClosed
+		return ErrClosed
 	}
-	return conn, nil
+	return nil
 }
 
 func isUnsupported(err error) bool { return errors.Is(err, http.ErrNotSupported) }

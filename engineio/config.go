@@ -66,6 +66,11 @@ type Config struct {
 	// Default 1024; negative means never.
 	HTTPCompression int
 
+	// ReleaseAfter has memory given back to the system when, after a thousand sessions have come or gone, none has for
+	// that long. It costs two runs of the garbage collector, over the whole process. Zero or negative means never: what
+	// the collector keeps as headroom, which is about what a session leaves behind, stays until it shrinks by itself.
+	ReleaseAfter time.Duration
+
 	// Headers, if set, may change the headers of an answer before it is written: those of every successful polling
 	// request and of the 101 of a WebSocket. first tells those that open a session. It must not wait.
 	Headers func(h http.Header, r *http.Request, first bool)

@@ -53,3 +53,9 @@ func (f *Frame) Text(protocol int) []byte { return f.text(protocol) }
 
 // TextLen returns what should be the length of Text.
 func (f *Frame) TextLen(protocol int) int { return f.textLen(protocol) }
+
+// OnRelease has f called instead of giving memory back.
+func (srv *Server) OnRelease(f func()) { srv.releaser.do = f }
+
+// ReleaseFrom is how many sessions must have come or gone.
+const ReleaseFrom = releaseFrom

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -87,23 +86,22 @@ func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q *query)
 
 // openWebSocket answers a handshake over WebSocket. The request's goroutine ends and gives its buffers back.
 func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q *query) *refusal {
-	if refused := checkHandshake(r, w.Header()); refused != nil {
+	if refused := checkHandshake(r, w); refused != nil {
 		return refused
 	}
 	s, refused := srv.register(r, q)
 	if refused != nil {
 		return refused
 	}
-	conn, err := srv.accept(w, r, true)
-	if err != nil {
+	t := &wsTransport{s: s}
+	if err := srv.accept(&t.attached, w, r, true); err != nil {
 		srv.forget(s)
 		return notAccepted(err)
 	}
-	t := &wsTransport{s: s, conn: conn}
 	started := false
 	defer func() {
 		if !started { // the server is shutting down, or the acceptor panicked
-			srv.leaveConn(conn)
+			srv.detach(&t.attached)
 		}
 	}()
 	if started = s.start(t, srv.openPacket(s, nil)); started {
@@ -115,12 +113,12 @@ func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q *quer
 // openUpgrade answers the handshake of a WebSocket for a session that exists. If the session cannot move to it, the
 // answer is still 101, and the WebSocket is closed: clients take a refusal for a broken session.
 func (srv *Server) openUpgrade(w http.ResponseWriter, r *http.Request, s *Session) *refusal {
-	if refused := checkHandshake(r, w.Header()); refused != nil {
+	if refused := checkHandshake(r, w); refused != nil {
 		return refused
 	}
 	u := s.beginUpgrade()
-	conn, err := srv.accept(w, r, false)
-	if err != nil {
+	t := &wsTransport{s: s, probe: u}
+	if err := srv.accept(&t.attached, w, r, false); err != nil {
 		if u != nil {
 			s.probeEnded(u)
 		}
@@ -128,25 +126,24 @@ func (srv *Server) openUpgrade(w http.ResponseWriter, r *http.Request, s *Sessio
 	}
 	if u == nil {
 		srv.tasks.enter() // until it is gone: it has seconds to live
-		conn.Start(unwanted{srv, conn})
-		conn.Close(websocket.CodeNormal, "")
+		t.conn.Start((*unwanted)(t))
+		t.conn.Close(websocket.CodeNormal, "")
 		return nil
 	}
-	t := &wsTransport{s: s, conn: conn, probe: u}
-	s.probeOn(u, conn)
+	s.probeOn(u, t.conn)
 	t.start()
 	return nil
 }
 
 // checkHandshake returns the refusal of a request that is no well-formed WebSocket handshake.
-func checkHandshake(r *http.Request, h http.Header) *refusal {
+func checkHandshake(r *http.Request, w http.ResponseWriter) *refusal {
 	err := websocket.Check(r)
 	var wrong *websocket.HandshakeError
 	if !errors.As(err, &wrong) {
 		return nil
 	}
 	if wrong.Status == http.StatusUpgradeRequired {
-		h.Set("Sec-WebSocket-Version", "13")
+		w.Header().Set("Sec-WebSocket-Version", "13")
 	}
 	return &refusal{status: wrong.Status}
 }
@@ -195,18 +192,37 @@ func newID() string {
 // openPacket returns the packet that opens s. Clients that are old enough read it by position: the order of its keys
 // is that of the reference server.
 func (srv *Server) openPacket(s *Session, upgrades []string) *Frame {
-	id, err := json.Marshal(s.id)
-	if err != nil { // a string cannot fail
-		panic(err)
-	}
-	list := []byte("[")
+	b := make([]byte, 0, 160)
+	b = append(b, `0{"sid":`...)
+	b = appendID(b, s.id)
+	b = append(b, `,"upgrades":[`...)
 	for i, u := range upgrades {
 		if i > 0 {
-			list = append(list, ',')
+			b = append(b, ',')
 		}
-		list = strconv.AppendQuote(list, u)
+		b = strconv.AppendQuote(b, u)
 	}
-	list = append(list, ']')
-	return control(fmt.Sprintf(`0{"sid":%s,"upgrades":%s,"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}`,
-		id, list, srv.cfg.PingInterval.Milliseconds(), srv.cfg.PingTimeout.Milliseconds(), srv.cfg.MaxPayload))
+	b = append(b, `],"pingInterval":`...)
+	b = strconv.AppendInt(b, srv.cfg.PingInterval.Milliseconds(), 10)
+	b = append(b, `,"pingTimeout":`...)
+	b = strconv.AppendInt(b, srv.cfg.PingTimeout.Milliseconds(), 10)
+	b = append(b, `,"maxPayload":`...)
+	b = strconv.AppendInt(b, srv.cfg.MaxPayload, 10)
+	return &Frame{packet: append(b, '}')}
+}
+
+// appendID appends an id as a JSON string. Ours need no escape.
+func appendID(b []byte, id string) []byte {
+	for _, c := range []byte(id) {
+		if c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			quoted, err := json.Marshal(id)
+			if err != nil { // a string cannot fail
+				panic(err)
+			}
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, id...)
+	return append(b, '"')
 }

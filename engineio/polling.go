@@ -17,7 +17,7 @@ type pollTransport struct {
 	queue []*Frame
 	size  int // of queue, in bytes
 
-	wake   chan struct{} // of the GET that waits, nil if none does; holds one token when there is something to take
+	wake   waiter // the GET that waits, nil if none does
 	status status
 
 	coming chan struct{} // after a close packet: see farewell
@@ -27,6 +27,22 @@ type pollTransport struct {
 	cut     bool                     // that was ended, and its connection with it
 	busy    int                      // requests that are reading or writing
 	idle    chan struct{}            // made by who waits for busy to be 0, closed when it is
+}
+
+// waiter is a GET that waits.
+type waiter interface {
+	// call says that there is something to take. It does not wait, and may be called again. The session's lock is held.
+	call()
+}
+
+// waitingHere is a GET whose goroutine waits; it holds one token when there is something to take.
+type waitingHere chan struct{}
+
+func (w waitingHere) call() {
+	select {
+	case w <- struct{}{}:
+	default:
+	}
 }
 
 // status is where a pollTransport is in its life.
@@ -104,10 +120,7 @@ func (t *pollTransport) last(f *Frame) {
 // signal wakes the GET that waits.
 func (t *pollTransport) signal() {
 	if t.wake != nil {
-		select {
-		case t.wake <- struct{}{}:
-		default:
-		}
+		t.wake.call()
 	}
 }
 
@@ -156,8 +169,12 @@ func (t *pollTransport) serve(w http.ResponseWriter, r *http.Request) {
 
 // get answers a GET with what has been sent, and waits for it if there is nothing yet.
 func (t *pollTransport) get(w http.ResponseWriter, r *http.Request) {
-	wake, refused := t.wait()
-	if refused != nil {
+	if later, ok := w.(deferrer); ok {
+		t.getLater(later, r)
+		return
+	}
+	wake := make(waitingHere, 1)
+	if refused := t.wait(wake); refused != nil {
 		t.s.tellHere()
 		refused.write(t.s.srv, w, r, false)
 		return
@@ -178,28 +195,27 @@ func (t *pollTransport) get(w http.ResponseWriter, r *http.Request) {
 }
 
 // wait registers a GET.
-func (t *pollTransport) wait() (wake chan struct{}, refused *refusal) {
+func (t *pollTransport) wait(wake waiter) *refusal {
 	s := t.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case t.status == replaced:
-		return nil, refuse(CodeBadRequest)
+		return refuse(CodeBadRequest)
 	case t.coming != nil:
 		close(t.coming)
 		t.coming = nil
 	case t.status == ended:
-		return nil, refuse(CodeSessionUnknown)
+		return refuse(CodeSessionUnknown)
 	case t.wake != nil:
 		s.failLocked(broken("two GETs at the same time"), endTell)
-		return nil, &refusal{status: http.StatusBadRequest}
+		return &refusal{status: http.StatusBadRequest}
 	}
-	wake = make(chan struct{}, 1)
 	t.wake = wake
 	if len(t.queue) > 0 || t.status == draining {
 		t.signal()
 	}
-	return wake, nil
+	return nil
 }
 
 // take returns what leaves with the GET that has waited: as much of the queue as Config.MaxPayload allows. gone is not

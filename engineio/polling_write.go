@@ -32,6 +32,11 @@ func (c *script) wrap(payload []byte) []byte {
 
 // write answers a GET with frames.
 func (t *pollTransport) write(w http.ResponseWriter, r *http.Request, frames []*Frame, first bool) error {
+	return writeAll(w, t.prepare(w, r, frames, first), t.s.srv.cfg.WriteTimeout)
+}
+
+// prepare sets the headers of the answer to a GET, and returns its body.
+func (t *pollTransport) prepare(w http.ResponseWriter, r *http.Request, frames []*Frame, first bool) []byte {
 	payload, binary := t.encode(frames)
 	h := t.s.srv.header(w, r, first)
 	h.Set("Content-Type", "text/plain; charset=UTF-8") // explicit for pages in another encoding
@@ -42,7 +47,7 @@ func (t *pollTransport) write(w http.ResponseWriter, r *http.Request, frames []*
 		payload = compress(h, r, payload)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(payload)))
-	return writeAll(w, payload, t.s.srv.cfg.WriteTimeout)
+	return payload
 }
 
 // encode returns frames as one payload.
@@ -85,7 +90,7 @@ func writeAll(w http.ResponseWriter, b []byte, timeout time.Duration) error {
 	if _, err := w.Write(b); err != nil {
 		return fmt.Errorf("answer poll: %w", err)
 	}
-	if err := rc.Flush(); err != nil && !isUnsupported(err) {
+	if err := rc.Flush(); err != nil && !isUnsupported(err) { // or the deadline would not be that of what leaves
 		return fmt.Errorf("answer poll: %w", err)
 	}
 	return nil

@@ -11,7 +11,7 @@ type tasks struct {
 }
 
 // Go runs f on a goroutine. It is the only place of the package where one starts: for one call of Receiver.Closed, by
-// what ended the session. Shutdown waits for it.
+// what ended the session, or to give memory back. Shutdown waits for it.
 func (t *tasks) Go(f func()) {
 	t.enter()
 	// Owner, end and waiter: see above.

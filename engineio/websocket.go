@@ -8,8 +8,8 @@ import (
 
 // wsTransport is a session on a WebSocket.
 type wsTransport struct {
+	attached
 	s     *Session
-	conn  *websocket.Conn
 	probe *upgrade // until the session has moved here; only read and written by Receive and Ended
 }
 
@@ -72,24 +72,18 @@ func (t *wsTransport) Ended(err error) {
 
 // Gone implements [websocket.Receiver].
 func (t *wsTransport) Gone() {
-	t.s.srv.leaveConn(t.conn)
+	t.s.srv.detach(&t.attached)
 	t.s.srv.tasks.leave()
 }
 
-// unwanted is a WebSocket that no session can move to.
-type unwanted struct {
-	srv  *Server
-	conn *websocket.Conn
-}
+// unwanted is a WebSocket that its session cannot move to.
+type unwanted wsTransport
 
-func (unwanted) Receive([]byte, bool) error { return nil }
-func (unwanted) Ended(error)                {}
+func (*unwanted) Receive([]byte, bool) error { return nil }
+func (*unwanted) Ended(error)                {}
 
 // Gone implements [websocket.Receiver].
-func (u unwanted) Gone() {
-	u.srv.leaveConn(u.conn)
-	u.srv.tasks.leave()
-}
+func (u *unwanted) Gone() { (*wsTransport)(u).Gone() }
 
 // lost returns the fault of a connection that has ended with err.
 func (srv *Server) lost(err error) *fault {

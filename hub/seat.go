@@ -28,10 +28,10 @@ type Seat struct {
 	member Member
 
 	// Touched by the operations of the space's order only.
-	index  int      // in space.seats; -1 once closed
-	places []place  // the rooms it is in; mostly one or two
-	last   []string // the rooms it was in when it was closed
-	walk   uint64   // the last walk that met this seat, see Space.each
+	index  int       // in space.seats; -1 once closed
+	places []place   // the rooms it is in; mostly one or two
+	last   *[]string // the rooms it was in when it was closed
+	walk   uint64    // the last walk that met this seat, see Space.each
 
 	person   string        // by which others know who sits here; "": nobody is seen
 	watching []*attendance // rooms of whose presence it is told
@@ -97,7 +97,8 @@ func (s *Seat) sit() {
 
 // rise takes it out.
 func (s *Seat) rise() {
-	s.last = s.names()
+	names := s.names()
+	s.last = &names
 	for len(s.places) > 0 {
 		s.remove(len(s.places) - 1)
 	}
@@ -136,8 +137,10 @@ func (s *Seat) alone() []*Seat { return []*Seat{s} }
 func (s *Seat) Rooms() []string {
 	var rooms []string
 	s.space.order.do(func() {
-		if rooms = s.last; s.index >= 0 {
+		if s.index >= 0 {
 			rooms = s.names()
+		} else if s.last != nil {
+			rooms = *s.last
 		}
 	})
 	return rooms

@@ -106,12 +106,12 @@ func limit(n, zero, none int) int {
 // It is not safe for concurrent use. Without a packet that waits for
 // attachments it holds no buffer.
 type Decoder struct {
-	limits    Limits
+	limits    *Limits // shared, and complete
 	format    Format
 	started   bool
 	namespace string // of the last packet: most have the same as the one before
 	waiting   *waiting
-	err       error
+	err       *Error
 }
 
 // waiting is a packet whose attachments are still to come.
@@ -124,7 +124,17 @@ type waiting struct {
 }
 
 // NewDecoder returns a Decoder for one session.
-func NewDecoder(l Limits) *Decoder { return &Decoder{limits: l.orDefault()} }
+func NewDecoder(l Limits) *Decoder { return NewDecoders(l).New() }
+
+// Decoders makes decoders for many sessions, which share their limits. It is
+// safe for concurrent use.
+type Decoders struct{ limits Limits }
+
+// NewDecoders returns what makes decoders with these limits.
+func NewDecoders(l Limits) *Decoders { return &Decoders{l.orDefault()} }
+
+// New returns a Decoder for one session.
+func (d *Decoders) New() *Decoder { return &Decoder{limits: &d.limits} }
 
 // Format is that of the session: JSON until the first frame says otherwise.
 func (d *Decoder) Format() Format { return d.format }

@@ -17,7 +17,7 @@ type unpacker struct {
 	in          []byte // what is left
 	out         []byte
 	attachments [][]byte
-	limits      Limits
+	limits      *Limits
 	forged      bool // there was an object that poses as an attachment
 	fault       string
 }

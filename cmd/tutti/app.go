@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/door"
@@ -193,6 +194,11 @@ func serverConfig(s config.Settings, log *slog.Logger) tutti.Config {
 	}
 }
 
+// releaseAfter is how long nobody must have come or gone before the program
+// gives memory back: it is short, because a run of the garbage collector is a
+// hundredth of what it costs to connect those thousand who must have.
+const releaseAfter = time.Second
+
 func engineConfig(s config.Settings) engineio.Config {
 	cfg := engineio.Config{
 		PingInterval:    s.Ping.Interval,
@@ -200,6 +206,7 @@ func engineConfig(s config.Settings) engineio.Config {
 		UpgradeTimeout:  s.Timeout.Upgrade,
 		ConfirmTimeout:  s.Timeout.Connect,
 		WriteTimeout:    s.Timeout.Write,
+		ReleaseAfter:    releaseAfter,
 		MaxPayload:      int64(s.Limit.Payload),
 		MaxPackets:      int(s.Limit.Batch),
 		MaxQueue:        int(s.Limit.Queue),

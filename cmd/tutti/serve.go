@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/internal/config"
 	"github.com/tutti-rt/tutti/packet"
 )
@@ -203,7 +204,7 @@ func (c complaints) Write(p []byte) (int, error) {
 
 // serve returns when the server was shut down, nil, or can't accept any more.
 func (s *httpServer) serve() error {
-	if err := s.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := tutti.Serve(s.Server, s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", s.listener.Addr(), err)
 	}
 	return nil
@@ -211,7 +212,10 @@ func (s *httpServer) serve() error {
 
 // listen says what to do if it can't.
 func listen(address, flag string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+	// No keep-alive probes: heartbeats find dead peers, and what asks for a page
+	// has a timeout. They would be four system calls for each connection.
+	config := net.ListenConfig{KeepAlive: -1}
+	l, err := config.Listen(context.Background(), "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is taken: is another server running there? Choose another with %s", address, flag)

@@ -119,7 +119,7 @@ func listenAndServe(address string, h http.Handler, srv *tutti.Server) error {
 		err := srv.Shutdown(ending)
 		stopped <- errors.Join(err, server.Close())
 	})
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := tutti.Serve(server, listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return <-stopped

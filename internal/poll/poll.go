@@ -30,6 +30,7 @@ package poll
 
 import (
 	"net"
+	"os"
 	"runtime"
 	"sync"
 )
@@ -63,9 +64,18 @@ type Poller struct {
 	closed  bool
 	running sync.WaitGroup
 
-	tableMu  sync.RWMutex
-	handlers []Handler // by descriptor
+	tableMu sync.RWMutex
+	pages   []*page // by descriptor; nil where there is no handler
 }
+
+// page is a part of the table of handlers. In parts it grows without being
+// copied, and gets small again.
+type page struct {
+	handlers [pageSize]Handler
+	n        int
+}
+
+const pageSize = 256
 
 // Close lets the workers end when they have no sockets any more. It does not
 // wait. From then on Adopt declines.
@@ -126,10 +136,23 @@ func (p *Poller) leave(w *worker) {
 func (p *Poller) watch(fd int, h Handler) {
 	p.tableMu.Lock()
 	defer p.tableMu.Unlock()
-	if more := fd + 1 - len(p.handlers); more > 0 {
-		p.handlers = append(p.handlers, make([]Handler, more)...)
+	for fd/pageSize >= len(p.pages) {
+		p.pages = append(p.pages, nil)
 	}
-	p.handlers[fd] = h
+	in := &p.pages[fd/pageSize]
+	if *in == nil {
+		*in = new(page)
+	}
+	at := &(*in).handlers[fd%pageSize]
+	switch {
+	case *at == nil && h != nil:
+		(*in).n++
+	case *at != nil && h == nil:
+		(*in).n--
+	}
+	if *at = h; (*in).n == 0 {
+		*in = nil
+	}
 }
 
 // find replaces the descriptors of notices by handlers. One that has been
@@ -139,8 +162,9 @@ func (p *Poller) find(notices []notice) {
 	p.tableMu.RLock()
 	defer p.tableMu.RUnlock()
 	for i := range notices {
-		if n := &notices[i]; n.fd < len(p.handlers) {
-			n.handler = p.handlers[n.fd]
+		n := &notices[i]
+		if at := n.fd / pageSize; at < len(p.pages) && p.pages[at] != nil {
+			n.handler = p.pages[at].handlers[n.fd%pageSize]
 		}
 	}
 }
@@ -203,15 +227,67 @@ func (s *Socket) Adopt(p *Poller, nc net.Conn) bool {
 	if err != nil {
 		return false
 	}
-	w := p.enter()
-	if w == nil {
+	if !s.AdoptDescriptor(p, fd) {
 		closeDescriptor(fd)
 		return false
 	}
 	// The connection lives on in fd: there is nothing to be told by an error.
 	_ = nc.Close()
+	return true
+}
+
+// AdoptDescriptor is Adopt for a descriptor that does not block and is nobody
+// else's. If it reports false it still belongs to the caller.
+func (s *Socket) AdoptDescriptor(p *Poller, fd int) bool {
+	if !supported || p == nil {
+		return false
+	}
+	w := p.enter()
+	if w == nil {
+		return false
+	}
 	s.worker, s.handle = w, int32(fd+1)
 	return true
+}
+
+// AdoptListener has the socket be a second descriptor of l, which stays as it
+// is: it listens until both are closed, or one of them is shut down.
+func (s *Socket) AdoptListener(p *Poller, l *net.TCPListener) bool {
+	if !supported {
+		return false
+	}
+	fd, err := listening(l)
+	if err != nil {
+		return false
+	}
+	if !s.AdoptDescriptor(p, fd) {
+		closeDescriptor(fd)
+		return false
+	}
+	return true
+}
+
+// Release is Close but for the descriptor, which is the caller's from now on.
+// It reports false if there is none.
+func (s *Socket) Release() (fd int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.handle == 0 {
+		return 0, false
+	}
+	fd = int(s.handle - 1)
+	s.handle = 0
+	s.worker.poller.watch(fd, nil)
+	s.worker.queue.remove(fd)
+	s.worker.poller.leave(s.worker)
+	return fd, true
+}
+
+// Conn makes a connection of package net of a descriptor, which it takes over.
+func Conn(fd int) (net.Conn, error) {
+	file := os.NewFile(uintptr(fd), "socket")
+	defer file.Close()
+	return net.FileConn(file)
 }
 
 // Adopted reports whether the socket was ever given a descriptor.

@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 )
 
 const supported = true
+
+// Supported tells whether sockets can be adopted at all.
+const Supported = supported
 
 const (
 	edge = 1 << 31 // EPOLLET, which package syscall has as a negative number
@@ -67,6 +71,11 @@ func (q *queue) again(fd int) error {
 	return q.control(syscall.EPOLL_CTL_MOD, fd, forWriting)
 }
 
+// remove has the queue forget fd.
+func (q *queue) remove(fd int) {
+	_ = q.control(syscall.EPOLL_CTL_DEL, fd, 0) // it was never added: as well
+}
+
 func (q *queue) control(op, fd int, events uint32) error {
 	e := syscall.EpollEvent{Events: events, Fd: int32(fd)}
 	if err := syscall.EpollCtl(q.fd, op, fd, &e); err != nil {
@@ -104,8 +113,9 @@ func (q *queue) attempt(fd uintptr) (done bool) {
 }
 
 // take duplicates the descriptor of a connection whose bytes are the socket's
-// bytes. Only the two types that are exactly that will do: one that embeds
-// them may read ahead or decrypt, or has something to do when it is closed.
+// bytes. Only the two types that are exactly that will do, and one that says
+// that it is no more than one of them: any other that embeds them may read ahead
+// or decrypt, or has something to do when it is closed.
 func take(nc net.Conn) (fd int, err error) {
 	var raw syscall.RawConn
 	switch nc := nc.(type) {
@@ -113,12 +123,30 @@ func take(nc net.Conn) (fd int, err error) {
 		raw, err = nc.SyscallConn()
 	case *net.UnixConn:
 		raw, err = nc.SyscallConn()
+	case interface{ Plain() *net.TCPConn }:
+		if under := nc.Plain(); under != nil {
+			return take(under)
+		}
+		return 0, errors.ErrUnsupported
 	default:
 		return 0, errors.ErrUnsupported
 	}
 	if err != nil {
 		return 0, err
 	}
+	return duplicate(raw)
+}
+
+// listening duplicates the descriptor of a listener.
+func listening(l *net.TCPListener) (fd int, err error) {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	return duplicate(raw)
+}
+
+func duplicate(raw syscall.RawConn) (fd int, err error) {
 	var fail error
 	err = raw.Control(func(old uintptr) {
 		r, _, errno := syscall.Syscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0)
@@ -198,4 +226,32 @@ func (s *Socket) Shutdown(half bool) {
 	if s.handle != 0 {
 		_ = syscall.Shutdown(int(s.handle-1), how) // not connected any more: as well
 	}
+}
+
+// Accept takes the next connection off a listener that was adopted: nothing at
+// all is an error of EAGAIN. The descriptor does not block and is the caller's.
+// Nagle's algorithm is off, as package net has it; there are no keep-alive
+// probes. Only one goroutine may accept, and close, at a time.
+func (s *Socket) Accept() (fd int, remote netip.AddrPort, err error) {
+	if s.handle == 0 {
+		return 0, remote, net.ErrClosed
+	}
+	var from syscall.Sockaddr
+	for {
+		fd, from, err = syscall.Accept4(int(s.handle-1), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+		if err != syscall.EINTR && err != syscall.ECONNABORTED {
+			break
+		}
+	}
+	if err != nil {
+		return 0, remote, fmt.Errorf("accept: %w", err)
+	}
+	switch from := from.(type) {
+	case *syscall.SockaddrInet4:
+		remote = netip.AddrPortFrom(netip.AddrFrom4(from.Addr), uint16(from.Port))
+	case *syscall.SockaddrInet6:
+		remote = netip.AddrPortFrom(netip.AddrFrom16(from.Addr).Unmap(), uint16(from.Port))
+	}
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1) // slower without
+	return fd, remote, nil
 }

@@ -5,6 +5,7 @@ package poll
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 
 	"github.com/tutti-rt/tutti/internal/memnet"
@@ -178,4 +179,17 @@ func (s *Socket) Shutdown(bool) {
 	if c := s.conn(); c != nil {
 		c.End()
 	}
+}
+
+// Supported tells whether sockets can be adopted at all.
+const Supported = supported
+
+func (*queue) remove(int) {}
+
+// listening declines: a listener in memory is net/http's.
+func listening(*net.TCPListener) (int, error) { return 0, errors.ErrUnsupported }
+
+// Accept takes the next connection off a listener.
+func (s *Socket) Accept() (int, netip.AddrPort, error) {
+	return 0, netip.AddrPort{}, errors.ErrUnsupported
 }

@@ -5,9 +5,13 @@ package poll
 import (
 	"errors"
 	"net"
+	"net/netip"
 )
 
 const supported = false
+
+// Supported tells whether sockets can be adopted at all.
+const Supported = supported
 
 // queue has no form here: Adopt declines before there is one.
 type queue struct{}
@@ -16,9 +20,12 @@ func newQueue() (*queue, error)  { return nil, errors.ErrUnsupported }
 func (*queue) close()            {}
 func (*queue) free()             {}
 func (*queue) add(int) error     { return errors.ErrUnsupported }
+func (*queue) remove(int)        {}
 func (*queue) wait([]notice) int { return -1 }
 func take(net.Conn) (int, error) { return 0, errors.ErrUnsupported }
 func closeDescriptor(int)        {}
+
+func listening(*net.TCPListener) (int, error) { return 0, errors.ErrUnsupported }
 
 // Read reads what there is.
 func (s *Socket) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
@@ -31,3 +38,8 @@ func (s *Socket) Again() error { return errors.ErrUnsupported }
 
 // Shutdown ends the connection.
 func (s *Socket) Shutdown(bool) {}
+
+// Accept takes the next connection off a listener.
+func (s *Socket) Accept() (int, netip.AddrPort, error) {
+	return 0, netip.AddrPort{}, errors.ErrUnsupported
+}

@@ -16,7 +16,7 @@ import (
 	"sync"
 )
 
-// DefaultLimit is what a [Mailbox] whose Limit is 0 may hold, in bytes.
+// DefaultLimit is what a [Mailbox] may hold whose [Crew] has no Limit, in bytes.
 const DefaultLimit = 1 << 20
 
 // Overhead is what every function counts for besides the size given to Put: its
@@ -42,10 +42,9 @@ var (
 // that calls runtime.Goexit leaves the mailbox stuck: who puts functions in
 // recovers in them.
 type Mailbox struct {
-	// Limit is how many bytes may be waiting or running, each function counting
-	// for its size and Overhead. 0 is DefaultLimit, negative is no limit. It is
-	// set before the first Put and not changed after.
-	Limit int
+	// Crew is what the mailbox shares with others; nil is a Crew with nothing
+	// set. It is set before the first Put and not changed after.
+	Crew *Crew
 
 	mu     sync.Mutex
 	work   *work // nil while there is nothing to do: then there is no goroutine
@@ -55,7 +54,7 @@ type Mailbox struct {
 // work is what a mailbox needs only while it has a goroutine.
 type work struct {
 	owner *Mailbox
-	start func()        // w.run, kept so that starting the goroutine allocates nothing
+	start func()        // w.begin, kept so that starting the goroutine allocates nothing
 	tasks []task        // waiting, in order, from head on
 	head  int           // index of the next task
 	size  int           // bytes waiting and running
@@ -75,7 +74,7 @@ const keep = 64
 var works sync.Pool // of *work
 
 // Put has f run after everything put before it. size is how many bytes f keeps
-// alive; they count against Limit until f has returned. Put never waits and
+// alive; they count against the limit until f has returned. Put never waits and
 // never runs f itself. It returns ErrFull when f does not fit, and ErrClosed
 // after Close; f then never runs.
 func (m *Mailbox) Put(size int, f func()) error {
@@ -131,10 +130,10 @@ func (m *Mailbox) Wait() {
 }
 
 func (m *Mailbox) limit() int {
-	if m.Limit == 0 {
+	if m.Crew == nil || m.Crew.Limit == 0 {
 		return DefaultLimit
 	}
-	return m.Limit
+	return m.Crew.Limit
 }
 
 // wakeLocked returns the mailbox's work and sees to it that there is a
@@ -144,11 +143,16 @@ func (m *Mailbox) wakeLocked() *work {
 		w, _ := works.Get().(*work)
 		if w == nil {
 			w = new(work)
-			w.start = w.run
+			w.start = w.begin
 		}
 		w.owner, m.work = m, w
-		// Started by whoever finds the mailbox idle, ended by the first look
-		// that finds nothing more to do, waited for by Wait. It is not a
+		if h := m.Crew.take(); h != nil {
+			h.next <- w // it rests: there is room
+			return w
+		}
+		// Started by whoever finds the mailbox idle and nobody who rests. The
+		// first look that finds nothing more to do ends it, or lets it rest
+		// until Crew.Close; Wait waits for the former. It is not a
 		// WaitGroup's, which would cost every mailbox 16 bytes at rest and
 		// may not be waited for while it starts again.
 		go w.start()
@@ -156,7 +160,10 @@ func (m *Mailbox) wakeLocked() *work {
 	return m.work
 }
 
-// run is the mailbox's goroutine.
+// begin is a goroutine of the crew's.
+func (w *work) begin() { w.owner.Crew.serve(w) }
+
+// run does what is to be done.
 func (w *work) run() {
 	m := w.owner
 	ran := 0

@@ -119,7 +119,7 @@ func TestLimit(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := serial.Mailbox{Limit: tt.limit}
+			m := serial.Mailbox{Crew: &serial.Crew{Limit: tt.limit}}
 			block := make(chan struct{})
 			full := -1
 			for i, size := range tt.puts {
@@ -141,7 +141,7 @@ func TestLimit(t *testing.T) {
 
 func TestRunningCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := serial.Mailbox{Limit: serial.Overhead + 10}
+		m := serial.Mailbox{Crew: &serial.Crew{Limit: serial.Overhead + 10}}
 		put(t, &m, 10, func() { time.Sleep(time.Second) })
 		synctest.Wait() // it runs, nothing waits
 		if err := m.Put(0, func() {}); !errors.Is(err, serial.ErrFull) {
@@ -220,7 +220,7 @@ func TestCloseFromWithin(t *testing.T) {
 // TestManyAtOnce lets everything happen at the same time, for the race detector.
 func TestManyAtOnce(t *testing.T) {
 	for range 50 {
-		m := serial.Mailbox{Limit: 20 * serial.Overhead}
+		m := serial.Mailbox{Crew: &serial.Crew{Limit: 20 * serial.Overhead}}
 		running, accepted, ran, last := 0, 0, 0, 0
 		var mu sync.Mutex
 		var wg sync.WaitGroup
@@ -255,7 +255,7 @@ func TestManyAtOnce(t *testing.T) {
 
 // TestQueueDoesNotGrow keeps a mailbox busy without ever letting it rest.
 func TestQueueDoesNotGrow(t *testing.T) {
-	m := serial.Mailbox{Limit: 4 * serial.Overhead}
+	m := serial.Mailbox{Crew: &serial.Crew{Limit: 4 * serial.Overhead}}
 	n := 0
 	var step func()
 	step = func() {
@@ -292,7 +292,7 @@ func TestBudgets(t *testing.T) {
 
 func BenchmarkPut(b *testing.B) {
 	b.Run("busy", func(b *testing.B) {
-		m := serial.Mailbox{Limit: -1}
+		m := serial.Mailbox{Crew: &serial.Crew{Limit: -1}}
 		f := func() {}
 		b.ReportAllocs()
 		for b.Loop() {

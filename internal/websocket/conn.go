@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"cmp"
 	"net"
 	"sync"
 	"syscall"
@@ -66,18 +67,39 @@ type line struct {
 	closeBy time.Time       // when what is queued must have left, once closing; zero = whenever; guarded by Conn.mu
 }
 
-func newConn(nc net.Conn, subprotocol string, l limits, loop *Loop) *Conn {
-	c := &Conn{}
-	if subprotocol != "" {
-		c.rare = &rare{subprotocol: subprotocol}
-	}
+// init makes c the owner of nc.
+func (c *Conn) init(nc net.Conn, l limits, loop *Loop) {
 	if loop != nil && c.sock.Adopt(&loop.poller, nc) {
 		c.loop, c.limits = loop, loop.share(l)
-		return c
+		return
 	}
 	c.limits = &l
 	c.line = &line{nc: nc, raw: rawConn(nc), writer: c.flush}
-	return c
+}
+
+// initDescriptor makes c the owner of a socket's descriptor, or closes it.
+func (c *Conn) initDescriptor(fd int, early []byte, l limits, loop *Loop) error {
+	c.keepEarly(early)
+	if c.sock.AdoptDescriptor(&loop.poller, fd) {
+		c.loop, c.limits = loop, loop.share(l)
+		return nil
+	}
+	nc, err := poll.Conn(fd)
+	if err == nil {
+		err = nc.Close()
+	}
+	return cmp.Or(err, net.ErrClosed) // the loop is: a server that ends
+}
+
+// keepEarly keeps frames that came with the handshake.
+func (c *Conn) keepEarly(early []byte) {
+	if len(early) == 0 {
+		return
+	}
+	if c.rare == nil {
+		c.rare = &rare{}
+	}
+	c.rare.early = early
 }
 
 // rawConn returns the access to a socket whose bytes are the connection's

@@ -9,7 +9,8 @@ import (
 // Feed gives the chunks to a frame reader, without a network, and returns the
 // error that ended reading, if any.
 func Feed(chunks iter.Seq[[]byte], o Options, receive func([]byte, bool) error) error {
-	c := newConn(sink{}, "", o.limits(o.Deflate != nil), nil)
+	c := &Conn{}
+	c.init(sink{}, o.limits(o.Deflate != nil), nil)
 	c.receiver = feeder(receive)
 	defer func() { c.Abort(nil); <-c.Done() }()
 	r := &reader{conn: c}

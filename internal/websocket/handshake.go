@@ -1,10 +1,12 @@
 package websocket
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
 	"iter"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -86,39 +88,70 @@ func Accept(w http.ResponseWriter, r *http.Request, o Options) (*Conn, error) {
 	if err := Check(r); err != nil {
 		return nil, err
 	}
-	nc, rw, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return nil, &HandshakeError{http.StatusInternalServerError, "connection cannot be upgraded"}
-	}
 	subprotocol := choose(o.Subprotocols, r.Header["Sec-Websocket-Protocol"])
 	extension := o.Deflate.negotiate(r.Header["Sec-Websocket-Extensions"])
-	c := newConn(nc, subprotocol, o.limits(extension != ""), o.Loop)
-	if n := rw.Reader.Buffered(); n > 0 { // frames that came with the handshake
-		early, _ := rw.Reader.Peek(n) // n bytes are there: no error
-		if c.rare == nil {
-			c.rare = &rare{}
-		}
-		c.rare.early = slices.Clone(early)
+	c := &Conn{}
+	if subprotocol != "" {
+		c.rare = &rare{subprotocol: subprotocol}
+	}
+	nc, err := c.takeOver(w, o.limits(extension != ""), o.Loop)
+	if err != nil {
+		return nil, err
 	}
 	answer := handshakeAnswer(r.Header["Sec-Websocket-Key"][0], subprotocol, extension, o.Header)
 	if c.line == nil {
 		// It leaves with what is sent first, or when Start is called.
-		c.out.push(&Frame{data: []byte(answer), plain: true})
+		c.out.push(&Frame{data: answer, plain: true})
 		return c, nil
 	}
 	if err := nc.SetDeadline(time.Time{}); err != nil { // the http.Server's
 		c.Abort(err)
 		return nil, fmt.Errorf("answer handshake: %w", err)
 	}
-	if err := c.writeOut([]byte(answer)); err != nil {
+	if err := c.writeOut(answer); err != nil {
 		c.Abort(err)
 		return nil, fmt.Errorf("answer handshake: %w", err)
 	}
 	return c, nil
 }
 
-func handshakeAnswer(key, subprotocol, extension string, extra http.Header) string {
-	var b strings.Builder
+// releaser is a ResponseWriter that can give away the descriptor of its
+// connection, with what was read behind the request.
+type releaser interface {
+	Release() (fd int, early []byte, ok bool)
+}
+
+// takeOver takes the connection from net/http, or from who stands before it.
+func (c *Conn) takeOver(w http.ResponseWriter, l limits, loop *Loop) (net.Conn, error) {
+	for under := w; loop != nil; {
+		if r, ok := under.(releaser); ok {
+			if fd, early, ok := r.Release(); ok {
+				return nil, c.initDescriptor(fd, early, l, loop)
+			}
+			break
+		}
+		wrapper, ok := under.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		under = wrapper.Unwrap()
+	}
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, &HandshakeError{http.StatusInternalServerError, "connection cannot be upgraded"}
+	}
+	var early []byte
+	if n := rw.Reader.Buffered(); n > 0 { // frames that came with the handshake
+		early, _ = rw.Reader.Peek(n) // n bytes are there: no error
+	}
+	c.keepEarly(slices.Clone(early))
+	c.init(nc, l, loop)
+	return nc, nil
+}
+
+func handshakeAnswer(key, subprotocol, extension string, extra http.Header) []byte {
+	var b bytes.Buffer
+	b.Grow(256)
 	b.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
 	b.WriteString(acceptKey(key))
 	b.WriteString("\r\n")
@@ -128,11 +161,12 @@ func handshakeAnswer(key, subprotocol, extension string, extra http.Header) stri
 	if extension != "" {
 		b.WriteString("Sec-WebSocket-Extensions: " + extension + "\r\n")
 	}
-	// Neither a strings.Builder nor WriteSubset fails; line ends in values
-	// are made harmless by the latter.
-	_ = extra.WriteSubset(&b, ours)
+	if len(extra) > 0 {
+		// A bytes.Buffer does not fail; line ends in values are made harmless.
+		_ = extra.WriteSubset(&b, ours)
+	}
 	b.WriteString("\r\n")
-	return b.String()
+	return b.Bytes()
 }
 
 // ours are the headers of the answer that nobody else may set.

@@ -41,6 +41,18 @@ func (l *Loop) share(o limits) *limits {
 	return &o
 }
 
+// Task is something else that flushers do: it must not wait.
+type Task interface{ Do() }
+
+// Do has t done soon, on a goroutine that holds no lock.
+func (l *Loop) Do(t Task) { l.flusher.add(t) }
+
+// posted is a connection that a flusher writes to.
+type posted Conn
+
+// Do implements [Task].
+func (p *posted) Do() { (*Conn)(p).flush() }
+
 // flushAtOnce is how many connections a flusher takes out of the queue at a
 // time, and how many wait before another is started.
 const flushAtOnce = 64
@@ -51,21 +63,21 @@ const flushAtOnce = 64
 // it is, the less a message costs.
 type flusher struct {
 	mu      sync.Mutex
-	queue   []*Conn // from head on
+	queue   []Task // from head on
 	head    int
 	running int
 	start   func() // run, bound once so that starting it allocates nothing
 }
 
-// add has c flushed; the caller has made it writing.
-func (f *flusher) add(c *Conn) {
+// add has t done. If that is a connection the caller has made it writing.
+func (f *flusher) add(t Task) {
 	f.mu.Lock()
 	if f.head > 0 && len(f.queue) == cap(f.queue) {
 		n := copy(f.queue, f.queue[f.head:])
 		clear(f.queue[n:])
 		f.queue, f.head = f.queue[:n], 0
 	}
-	f.queue = append(f.queue, c)
+	f.queue = append(f.queue, t)
 	start := f.running == 0 || len(f.queue)-f.head > f.running*flushAtOnce && f.running < runtime.GOMAXPROCS(0)
 	if start {
 		f.running++
@@ -82,15 +94,15 @@ func (f *flusher) add(c *Conn) {
 }
 
 func (f *flusher) run() {
-	var some [flushAtOnce]*Conn
+	var some [flushAtOnce]Task
 	for {
 		n := f.take(some[:])
 		if n == 0 {
 			return
 		}
-		for i, c := range some[:n] {
+		for i, t := range some[:n] {
 			some[i] = nil
-			c.flush()
+			t.Do()
 		}
 		// Who reads or publishes comes in between, and adds to what leaves
 		// together.
@@ -99,7 +111,7 @@ func (f *flusher) run() {
 }
 
 // take takes out what is next; if that is nothing there is one flusher less.
-func (f *flusher) take(some []*Conn) int {
+func (f *flusher) take(some []Task) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := copy(some, f.queue[f.head:])

@@ -290,7 +290,7 @@ func (c *Conn) now() {
 
 func (c *Conn) later() {
 	if c.line == nil {
-		c.loop.flusher.add(c)
+		c.loop.flusher.add((*posted)(c))
 		return
 	}
 	// The writer goroutine. Its owner is the Conn: it is started by whoever
