@@ -28,15 +28,17 @@ type Engine interface {
 	// start and never to another.
 	Node() string
 	// Join takes part in the cluster with a lease that the engine renews; from
-	// then on p is told what concerns the node as a whole. It is called once,
-	// before any Open.
-	Join(ctx context.Context, p Peer) error
+	// then on p is told what concerns the node as a whole. about is what others
+	// get to know of this node: a few bytes, such as where it can be reached. It
+	// is called once, before any Open.
+	Join(ctx context.Context, p Peer, about []byte) error
 	// Open takes part in a namespace. It is called once for each. memory is nil
 	// for a namespace without one, of whose line only Listen, Ignore and Cast
 	// are used.
 	Open(ctx context.Context, namespace string, memory *Memory, f Follower) (Line, error)
-	// Nodes returns the other nodes whose leases have not ended.
-	Nodes() []string
+	// Nodes returns the other nodes whose leases have not ended, with what each
+	// said about itself.
+	Nodes() map[string][]byte
 	// Tell says something to another node, or to all others if node is "":
 	// at most once, and in order from one node to another. It does not wait for
 	// them, and is an error only if the engine knows that nobody was told.
@@ -53,7 +55,7 @@ type Peer interface {
 	// Came and Left say that another node has joined, and that it is gone: it
 	// said so, or its lease ended. A node that was only slow may come again
 	// under the same name after it has left.
-	Came(node string)
+	Came(node string, about []byte)
 	Left(node string)
 	// Reached says that the engine can be reached again (nil), or why not.
 	Reached(err error)
