@@ -32,9 +32,9 @@ type Engine interface {
 	// get to know of this node: a few bytes, such as where it can be reached. It
 	// is called once, before any Open.
 	Join(ctx context.Context, p Peer, about []byte) error
-	// Open takes part in a namespace. It is called once for each. memory is nil
-	// for a namespace without one, of whose line only Listen, Ignore and Cast
-	// are used.
+	// Open takes part in a namespace. It is called once for each: again it is an
+	// error. memory is nil for a namespace without one, of whose line only
+	// Listen, Ignore and Cast are used.
 	Open(ctx context.Context, namespace string, memory *Memory, f Follower) (Line, error)
 	// Nodes returns the other nodes whose leases have not ended, with what each
 	// said about itself.
@@ -43,7 +43,8 @@ type Engine interface {
 	// at most once, and in order from one node to another. It does not wait for
 	// them, and is an error only if the engine knows that nobody was told.
 	Tell(node string, body []byte) error
-	// Close gives up the lease and ends the lines. Nothing is told after it.
+	// Close gives up the lease and ends the lines. Nothing is told after it, and
+	// what is asked fails with [ErrClosed]. It may be called again.
 	Close() error
 }
 
@@ -109,14 +110,16 @@ type Line interface {
 	Cast(rooms []string, body []byte) error
 	// Read returns messages of any of those rooms and for everyone, oldest
 	// first, each once, after a position, at most limit; and the position up to
-	// which that is all. It returns [ErrTrimmed] if some are not kept any more.
+	// which that is all: beyond after, unless that is where the log stands. It
+	// returns [ErrTrimmed] if some are not kept any more.
 	Read(ctx context.Context, rooms []string, after Position, limit int) ([]Stored, Position, error)
 	// History is that of [Log].
 	History(ctx context.Context, room string, q HistoryQuery) ([]Stored, error)
 	// Session returns the record of a session as it was committed last, nil if
 	// there is none any more.
 	Session(ctx context.Context, id string) (*SharedSession, error)
-	// Close ends the following: nothing is handed on when it has returned.
+	// Close ends the following: nothing is handed on when it has returned. What
+	// is asked then fails with [ErrClosed]. It may be called again.
 	Close()
 }
 
