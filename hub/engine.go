@@ -86,7 +86,8 @@ type Follower interface {
 // [ErrUnavailable] when the engine is away for longer than the context lasts, or
 // at once if it is known to be.
 type Line interface {
-	// State says where the log stands, as far as the node knows.
+	// State says where the log stands, as far as the node knows. The place before
+	// the first message is 1, not 0.
 	State() LogState
 	// Commit writes a batch and fills in what became of each of its parts. The
 	// messages get growing positions in the order of the batch. It tries again

@@ -99,7 +99,7 @@ func memory() *hub.Memory { return &hub.Memory{Window: time.Minute, MaxBytes: 1 
 // An ensemble is a service and its nodes.
 type ensemble struct {
 	t       *testing.T
-	ctx     context.Context
+	ctx     context.Context // of the test
 	service Service
 	nodes   []*node
 }
@@ -107,7 +107,7 @@ type ensemble struct {
 // A node is an engine, with what it was told and the lines it has open.
 type node struct {
 	t      *testing.T
-	ctx    context.Context
+	ctx    context.Context // of the test
 	engine hub.Engine
 	lines  []*line
 	watched

@@ -19,12 +19,17 @@ func testFreshLine(t *testing.T, x *ensemble) {
 	if s.Epoch == "" || s.Epoch != b.State().Epoch {
 		t.Errorf("epochs %q and %q, want one", s.Epoch, b.State().Epoch)
 	}
-	if s.Floor > s.Last {
-		t.Errorf("state %+v: the floor is above the end", s)
+	if s.Floor > s.Last || s.Last == 0 {
+		t.Errorf("state %+v: want the floor below the end, and that to be 1 at least", s)
 	}
-	a.listen("r")
+	if p := a.listen("r"); p < s.Last {
+		t.Errorf("Listen = %d, which is before %d", p, s.Last)
+	}
 	a.wantTexts()
 	a.Commit(x.ctx, &hub.SharedBatch{})
+	if m := a.say("first", "none"); m.Position <= s.Last {
+		t.Errorf("the first message is at %d, want it after %d", m.Position, s.Last)
+	}
 	if x.nodes[0].engine.Node() == x.nodes[1].engine.Node() || x.nodes[0].engine.Node() == "" {
 		t.Error("two nodes have one name")
 	}
