@@ -16,11 +16,12 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 T ?= 30s
 ADDR ?= 127.0.0.1:3000
 DATA ?= .data
+ENGINE ?= redis
 
-.PHONY: help run build client test unit lint vuln conformance chaos screenshots fuzz bench microbench docs clean
+.PHONY: help run build client test unit lint vuln conformance chaos chaos-cluster screenshots fuzz bench microbench docs clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: build ## build, then serve the chat demo on http://localhost:3000 (ADDR=host:port), and keep it in .data (DATA=folder)
 	bin/tutti serve --demo chat --listen $(ADDR) --data $(DATA)
@@ -53,6 +54,10 @@ conformance: client ## stock clients, raw frames and a browser against the progr
 
 chaos: build ## nothing is lost: a server that is killed, a network that fails (SEED=7 DURATION=60)
 	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node chaos/chaos.mjs
+
+chaos-cluster: build ## the same for three nodes on Redis or NATS (ENGINE=redis SEED=7 DURATION=60)
+	@scripts/debian.sh redis-server nats-server
+	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node chaos/chaos.mjs --engine $(ENGINE)
 
 screenshots: client ## take the pictures in docs/screenshots anew
 	@scripts/debian.sh $(PEERS)
