@@ -3,7 +3,7 @@
 //   SEED=7 DURATION=30 ENGINES=redis KINDS=mix ./run.sh chaos/cluster.test.mjs
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { engines } from "./engines.mjs";
+import { engines } from "../cluster/engines.mjs";
 import { kinds, mixes } from "./plan.mjs";
 import { run } from "./run.mjs";
 import { clustered } from "./servers.mjs";

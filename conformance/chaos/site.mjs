@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Program } from "../harness.mjs";
-import { engines } from "./engines.mjs";
+import { engines } from "../cluster/engines.mjs";
 import { mixes } from "./plan.mjs";
 import { Proxy } from "./proxy.mjs";
 

@@ -1,11 +1,11 @@
-// The engines that nodes share, as real servers on free ports.
+// The servers around a cluster, real ones on free ports: the engines that nodes share, and the balancers before them.
 import { spawn } from "node:child_process";
 import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { within } from "../harness.mjs";
 
-/** A server that is up when its port takes connections. */
-class Server {
+/** A server that is up when its port takes connections. Its command line is command(port). */
+export class Server {
   output = "";
   #child;
   #exited;
@@ -17,6 +17,10 @@ class Server {
 
   get address() {
     return `http://127.0.0.1:${this.#port}`;
+  }
+
+  get port() {
+    return this.#port;
   }
 
   async start() {
@@ -40,8 +44,8 @@ class Server {
 
   /** stop ends it and resolves with how it ended. */
   async stop(signal) {
-    if (!this.#child.kill(signal)) throw new Error(`the engine had ended (${await this.#exited}):\n${this.output}`);
-    return within(this.#exited, `the engine to end after ${signal}`);
+    if (!this.#child.kill(signal)) throw new Error(`it had ended (${await this.#exited}):\n${this.output}`);
+    return within(this.#exited, `a server to end after ${signal}`);
   }
 }
 
@@ -68,7 +72,8 @@ class NATS extends Server {
 
 export const engines = { redis: Redis, nats: NATS };
 
-function freePort() {
+/** freePort resolves with a port that nobody listens on. */
+export function freePort() {
   return new Promise((resolve, reject) => {
     const server = net.createServer().once("error", reject);
     server.listen(0, "127.0.0.1", () => {
