@@ -34,7 +34,11 @@ client: ## install the official Socket.IO client files, which bin/tutti carries
 
 test: lint unit conformance ## all that CI checks: lint, unit tests with the race detector, conformance
 
+# The tests of engines start these themselves.
+SERVERS := redis-server
+
 unit: client ## the Go tests alone
+	@scripts/debian.sh $(SERVERS)
 	go test -race -shuffle=on -timeout 20m ./...
 
 lint: client ## formatting, go vet, staticcheck

@@ -20,6 +20,7 @@ func testLostAnswer(t *testing.T, x *ensemble) {
 	b.listen("r")
 	a.say("0", "r")
 	for i, id := range []string{"", "id"} {
+		a.listen() // it has noticed that it is mended
 		x.service.Mute(x.nodes[0].engine)
 		m := &hub.SharedMessage{Publisher: "p", ID: id, Rooms: []string{"r"}, Body: fmt.Append(nil, 1+i)}
 		s := &hub.SharedSession{ID: "s", Generation: uint64(1 + i), Body: m.Body, Keep: time.Minute}
