@@ -11,6 +11,7 @@ import (
 
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/forward"
 	"github.com/tutti-rt/tutti/internal/origin"
 )
 
@@ -23,6 +24,8 @@ type Server struct {
 	engine *engineio.Server
 	hub    *hub.Hub
 	files  *clientFiles
+
+	forward *forward.Handler // nil: no session is another node's
 
 	ctx     context.Context // parent of every socket's; ends with Shutdown
 	cancel  context.CancelFunc
@@ -59,11 +62,13 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	srv := &Server{
-		cfg:        cfg,
 		log:        cfg.Log,
-		hub:        hub.New(cfg.Hub),
 		namespaces: make(map[string]*Namespace),
 	}
+	if srv.forward, err = srv.connect(&cfg); err != nil {
+		return nil, err
+	}
+	srv.cfg, srv.hub = cfg, hub.New(cfg.Hub)
 	if srv.engine, err = engineio.New(cfg.Engine, srv); err != nil {
 		return nil, err
 	}
@@ -90,6 +95,10 @@ func (srv *Server) Engine() *engineio.Server { return srv.engine }
 // Engine.IO.
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if srv.files != nil && srv.files.serve(w, r) {
+		return
+	}
+	if srv.forward != nil {
+		srv.forward.ServeHTTP(w, r, srv.engine)
 		return
 	}
 	srv.engine.ServeHTTP(w, r)
@@ -120,6 +129,9 @@ func (srv *Server) Namespace(name string) *Namespace {
 // Shutdown ends every session with the reason "server shutting down" and waits
 // until all handlers have returned, or the context ends.
 func (srv *Server) Shutdown(ctx context.Context) error {
+	if srv.forward != nil {
+		srv.forward.Close()
+	}
 	err := srv.engine.Shutdown(ctx)
 	done := make(chan struct{})
 	// Ends when the last socket has; if ctx ends first it stays until then.

@@ -60,10 +60,7 @@ type Config struct {
 	Self Node
 	// Find returns a node by its name; false: there is none of that name any
 	// more.
-	Find func(name string) (Node, bool)
-	// Next serves the sessions of this node, and those of nodes that are gone:
-	// it does not know them, and says so.
-	Next  http.Handler
+	Find  func(name string) (Node, bool)
 	Log   *slog.Logger
 	Trace *Trace
 }
@@ -122,22 +119,23 @@ func (h *Handler) Close() {
 // and its name.
 func (h *Handler) NewID(*http.Request) string { return random() + "." + h.cfg.Name }
 
-// ServeHTTP serves a request, or has the node serve it that it is for. What
-// another node has passed on goes no further.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP has next serve a request, or the node that it is for. next serves
+// the sessions of nodes that are gone as well: it does not know them, and says
+// so. What another node has passed on goes no further.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	if peer, ok := h.passedOn(r); ok {
 		r.RemoteAddr = peer
-		h.cfg.Next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 		return
 	}
 	name := owner(r)
 	if name == "" || name == h.cfg.Name {
-		h.cfg.Next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 		return
 	}
 	node, ok := h.cfg.Find(name)
 	if !ok {
-		h.cfg.Next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 		return
 	}
 	target, err := url.Parse(node.URL)

@@ -39,8 +39,8 @@ func (c *cluster) node(t *testing.T, name string) (*Handler, *httptest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := New(Config{Name: name, Self: self, Find: c.find, Next: serve(name), Log: slog.New(slog.DiscardHandler)})
-	srv.Config.Handler = h
+	h := New(Config{Name: name, Self: self, Find: c.find, Log: slog.New(slog.DiscardHandler)})
+	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r, serve(name)) })
 	srv.Start()
 	c.mu.Lock()
 	c.nodes[name] = self
@@ -133,10 +133,10 @@ func TestForward(t *testing.T) {
 func TestStrangers(t *testing.T) {
 	var seen string
 	self, _ := NewNode("http://127.0.0.1:1")
-	h := New(Config{Name: "a", Self: self, Find: func(string) (Node, bool) { return Node{}, false }, Log: slog.Default(),
-		Next: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			seen = fmt.Sprint(r.RemoteAddr, r.Header.Get(headerPeer), r.Header.Get(headerToken))
-		})})
+	h := New(Config{Name: "a", Self: self, Find: func(string) (Node, bool) { return Node{}, false }, Log: slog.Default()})
+	next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		seen = fmt.Sprint(r.RemoteAddr, r.Header.Get(headerPeer), r.Header.Get(headerToken))
+	})
 	defer h.Close()
 	for _, token := range []string{"", "guess", self.Token} {
 		r := httptest.NewRequest("GET", "/?sid=x.b", nil)
@@ -148,7 +148,7 @@ func TestStrangers(t *testing.T) {
 		if token == self.Token {
 			want = "6.6.6.6:6"
 		}
-		h.ServeHTTP(httptest.NewRecorder(), r)
+		h.ServeHTTP(httptest.NewRecorder(), r, next)
 		if seen != want {
 			t.Errorf("token %q: the handler sees %q, want %q", token, seen, want)
 		}
