@@ -367,8 +367,10 @@ func (l *line) failure(ctx context.Context, link *link, err error) error {
 		return &failure{err: err, again: true}
 	case transient(err):
 		return &failure{err: err, again: true}
+	case strings.HasPrefix(said, "OOM"), strings.HasPrefix(said, "MISCONF"):
+		return &failure{err: err} // before the first write of a script
 	case said != "":
-		return &failure{err: err} // out of memory, cannot write its log, not allowed
+		return &failure{err: err, sent: true} // a script that fails is not undone
 	}
 	var op *net.OpError
 	dialed := !(errors.As(err, &op) && op.Op == "dial") && !errors.Is(err, redis.ErrPoolTimeout) && !errors.Is(err, redis.ErrPoolExhausted)

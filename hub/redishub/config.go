@@ -1,6 +1,7 @@
 package redishub
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,9 @@ type Config struct {
 	// for TLS, unix:// for a socket. With ?master_name=x it is that of a
 	// Sentinel, and &addr=host:port that of another one.
 	URL string
+	// TLS is for rediss:// URLs; nil: the system's certificate authorities, and
+	// the name in the URL.
+	TLS *tls.Config
 	// Cluster is a name of letters, digits, "_", "." and "-", by which nodes
 	// find each other. Default "tutti".
 	Cluster string
@@ -125,6 +129,9 @@ func newDialer(c Config) (*dialer, error) {
 			d.failover.Username, d.failover.Password = d.failover.SentinelUsername, d.failover.SentinelPassword
 		}
 		f := d.failover
+		if f.TLSConfig != nil && c.TLS != nil {
+			f.TLSConfig = c.TLS.Clone()
+		}
 		f.Protocol, f.MaxRetries, f.DialerRetries = 2, -1, 1
 		f.DialTimeout, f.ReadTimeout, f.WriteTimeout = c.Timeout, c.Timeout, c.Timeout
 		f.ContextTimeoutEnabled, f.DisableIdentity = true, true
@@ -135,6 +142,12 @@ func newDialer(c Config) (*dialer, error) {
 	}
 	// Trying again is ours: only we know whether it is safe.
 	o := d.options
+	if o.TLSConfig != nil && c.TLS != nil {
+		name := o.TLSConfig.ServerName
+		if o.TLSConfig = c.TLS.Clone(); o.TLSConfig.ServerName == "" {
+			o.TLSConfig.ServerName = name
+		}
+	}
 	o.Protocol, o.MaxRetries, o.DialerRetries = 2, -1, 1
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = c.Timeout, c.Timeout, c.Timeout
 	o.ContextTimeoutEnabled, o.DisableIdentity = true, true

@@ -23,8 +23,8 @@ type conn struct {
 	push    func(v value)
 	beat    func()      // renews the lease
 	release func() bool // has the engine's end not end it any more
-	life    string // of the server
-	always  bool   // the server syncs what it acknowledges
+	life    string      // of the server
+	always  bool        // the server syncs what it acknowledges
 	scripts *repertoire
 	wake    chan struct{} // something is to be written, or the connection has failed
 
