@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,24 +34,21 @@ func serverBinary(t testing.TB) string {
 
 // A server is a redis-server of a test's own.
 type server struct {
-	t     testing.TB
-	dir   string
-	addr  string
-	args  []string
-	cmd   *exec.Cmd
-	log   *bytes.Buffer
-	ended chan struct{}
+	t        testing.TB
+	dir      string
+	addr     string
+	args     []string
+	sentinel string // its configuration, if it is one
+	cmd      *exec.Cmd
+	log      *bytes.Buffer
+	ended    chan struct{}
 }
 
 // startServer starts a server with an AOF, and others settings after it.
 func startServer(t testing.TB, args ...string) *server {
 	t.Helper()
 	s := &server{t: t, dir: t.TempDir(), addr: freeAddr(t), args: args}
-	t.Cleanup(func() {
-		if s.cmd != nil {
-			s.kill()
-		}
-	})
+	t.Cleanup(s.kill)
 	s.start()
 	return s
 }
@@ -72,6 +70,9 @@ func (s *server) start() {
 	_, port, _ := net.SplitHostPort(s.addr)
 	args := append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "",
 		"--appendonly", "yes", "--appendfsync", "always"}, s.args...)
+	if s.sentinel != "" {
+		args = []string{s.sentinel, "--sentinel", "--port", port, "--bind", "127.0.0.1", "--dir", s.dir}
+	}
 	s.log = new(bytes.Buffer)
 	s.cmd = exec.Command(serverBinary(s.t), args...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
@@ -110,6 +111,12 @@ func (s *server) ready() {
 // say says something to the server on a connection of its own, and returns the
 // first line of the answer, or "".
 func (s *server) say(words ...string) string {
+	line, _, _ := strings.Cut(s.tell(words...), "\n")
+	return line
+}
+
+// tell is say, and returns all of a short answer.
+func (s *server) tell(words ...string) string {
 	nc, err := net.DialTimeout("tcp", s.addr, time.Second)
 	if err != nil {
 		return ""
@@ -124,11 +131,20 @@ func (s *server) say(words ...string) string {
 	if _, err := io.WriteString(nc, b.String()); err != nil {
 		return ""
 	}
-	line, _ := bufio.NewReader(nc).ReadString('\n')
+	r := bufio.NewReader(nc)
+	line, _ := r.ReadString('\n')
+	if n, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "$"))); err == nil && n > 0 {
+		text := make([]byte, n)
+		io.ReadFull(r, text)
+		line += string(text)
+	}
 	return line
 }
 
 func (s *server) kill() {
+	if s.cmd == nil {
+		return
+	}
 	s.cmd.Process.Kill()
 	<-s.ended
 	s.cmd = nil
