@@ -35,7 +35,7 @@ client: ## install the official Socket.IO client files, which bin/tutti carries
 test: lint unit conformance ## all that CI checks: lint, unit tests with the race detector, conformance
 
 # The tests of engines start these themselves.
-SERVERS := redis-server
+SERVERS := redis-server nats-server
 
 unit: client ## the Go tests alone
 	@scripts/debian.sh $(SERVERS)
@@ -50,7 +50,7 @@ vuln: ## known vulnerabilities; needs the Go vulnerability database online, so i
 	$(GOVULNCHECK) ./...
 
 # The conformance tests build the program themselves, with the client files.
-PEERS := chromium python3-socketio python3-aiohttp python3-requests python3-websocket
+PEERS := chromium python3-socketio python3-aiohttp python3-requests python3-websocket nginx haproxy openssl $(SERVERS)
 
 conformance: client ## stock clients, raw frames and a browser against the program
 	@scripts/debian.sh $(PEERS)
@@ -60,7 +60,7 @@ chaos: build ## nothing is lost: a server that is killed, a network that fails (
 	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node chaos/chaos.mjs
 
 chaos-cluster: build ## the same for three nodes on Redis or NATS (ENGINE=redis SEED=7 DURATION=60)
-	@scripts/debian.sh redis-server nats-server
+	@scripts/debian.sh $(SERVERS)
 	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node chaos/chaos.mjs --engine $(ENGINE)
 
 screenshots: client ## take the pictures in docs/screenshots anew
