@@ -64,9 +64,6 @@ func (e *Engine) Open(ctx context.Context, namespace string, memory *hub.Memory,
 	e.aim(l.names.all, target{line: l, all: true})
 	if err := l.introduce(ctx); err != nil {
 		l.Close()
-		e.mu.Lock()
-		delete(e.lines, namespace)
-		e.mu.Unlock()
 		return nil, fmt.Errorf("open %s: %w", namespace, err)
 	}
 	return l, nil
@@ -387,19 +384,35 @@ func (l *line) channel(rooms []string) string {
 	return l.names.all
 }
 
-// Close ends the following.
+// Close ends the following. The namespace may be opened again.
 func (l *line) Close() {
 	l.mu.Lock()
 	rooms := make([]string, 0, len(l.rooms))
 	for room := range l.rooms {
 		rooms = append(rooms, room)
 	}
-	if !l.closed {
+	first := !l.closed
+	if first {
 		l.closed = true
 		close(l.ended)
 	}
 	l.mu.Unlock()
-	l.Ignore(rooms...)
-	l.e.forget(l.names.all)
+	if first {
+		l.Ignore(rooms...)
+		l.e.part(l)
+	}
 	l.feed.close()
+}
+
+// part has the engine forget a line. Whoever opens the namespace again subscribes
+// behind this.
+func (e *Engine) part(l *line) {
+	e.forget(l.names.all)
+	e.mu.Lock()
+	link := e.up
+	delete(e.lines, l.name)
+	if link != nil {
+		link.conn.change("UNSUBSCRIBE", []string{l.names.all}, nil)
+	}
+	e.mu.Unlock()
 }
