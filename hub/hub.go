@@ -88,10 +88,35 @@ type Hub struct {
 	epoch string
 	node  *node // nil: it is alone
 
-	pumps sync.WaitGroup // seats that catch up, and what looks after shared spaces
+	pumps pumps // seats that catch up, and what looks after shared spaces
 
 	mu     sync.RWMutex
 	spaces map[string]*Space
+}
+
+// Pumps are goroutines that a hub waits for at its end. After that none is
+// started: who comes too late gets no answer, nor would have got one.
+type pumps struct {
+	mu      sync.Mutex
+	ended   bool
+	running sync.WaitGroup
+}
+
+// Go runs f on a goroutine that Hub.Close waits for.
+func (p *pumps) Go(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ended {
+		p.running.Go(f) // see the callers for what ends it
+	}
+}
+
+// Wait ends the starting, and returns when none is running.
+func (p *pumps) Wait() {
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	p.running.Wait()
 }
 
 // New returns a hub without spaces.

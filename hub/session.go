@@ -205,7 +205,7 @@ func (sp *Space) resume(ctx context.Context, r Reader, id string, offset Offset,
 	sp.order.do(func() {
 		sp.expireSessions()
 		var old *session
-		if old, err = sp.sessions.find(id, rec, a.Owner); err != nil {
+		if old, err = sp.findSession(id, rec, a.Owner); err != nil {
 			return
 		}
 		var has, at Position
@@ -336,9 +336,9 @@ func (sp *Space) save(sync bool, seats ...*Seat) *pending {
 	return sp.tape.enqueue(sync, records)
 }
 
-// find returns a session, which may be known from its record only.
-func (x *sessions) find(id string, rec *sessionRecord, owner string) (*session, error) {
-	s := x.byID[id]
+// findSession returns a session, which may be known from its record only.
+func (sp *Space) findSession(id string, rec *sessionRecord, owner string) (*session, error) {
+	s := sp.sessions.byID[id]
 	if s == nil && rec != nil {
 		s = &session{
 			id: id, name: rec.Name, owner: rec.Owner, start: rec.Start, rooms: rec.Rooms,
@@ -347,7 +347,7 @@ func (x *sessions) find(id string, rec *sessionRecord, owner string) (*session, 
 	}
 	switch {
 	case s == nil:
-		return nil, ErrNoSession
+		return nil, sp.keeper.unknown()
 	case s.owner != owner:
 		return nil, ErrNotOwner
 	}

@@ -12,8 +12,10 @@ import (
 // methods are operations of the space's order, but for recall.
 type keeper interface {
 	// recall returns the record of a session that this process does not know,
-	// nil if there is none.
+	// nil if it does, or might. It fails with [ErrNoSession].
 	recall(ctx context.Context, id string) (*sessionRecord, error)
+	// unknown is what it means that it does not, after all.
+	unknown() error
 	// renew gives a session another generation: its record is about to be
 	// written, with a change that none of before may undo.
 	renew(x *session)
@@ -34,6 +36,8 @@ type ownSessions struct{ space *Space }
 var _ keeper = (*ownSessions)(nil)
 
 func (k *ownSessions) recall(context.Context, string) (*sessionRecord, error) { return nil, nil }
+
+func (k *ownSessions) unknown() error { return ErrNoSession }
 
 func (k *ownSessions) renew(x *session) { x.generation++ }
 
@@ -72,18 +76,24 @@ func (k *sharedSessions) recall(ctx context.Context, id string) (*sessionRecord,
 		return nil, nil
 	}
 	stored, err := k.tape.line.Session(ctx, id)
-	if err != nil || stored == nil {
+	if err != nil {
 		return nil, err
+	}
+	if stored == nil {
+		return nil, ErrNoSession
 	}
 	rec, err := readSession(stored.Body)
 	if err != nil {
 		return nil, fmt.Errorf("read session: %w", err)
 	}
 	if rec.Epoch != k.tape.life() {
-		return nil, nil
+		return nil, ErrNoSession
 	}
 	return rec, nil
 }
+
+// unknown: another node has taken it over a moment ago.
+func (k *sharedSessions) unknown() error { return ErrFenced }
 
 // renew goes one beyond what is known to be written: another node that has
 // written that meanwhile fences this one.
