@@ -16,11 +16,12 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 T ?= 30s
 ADDR ?= 127.0.0.1:3000
 DATA ?= .data
+ENGINE ?= redis
 
-.PHONY: help run build client test unit lint vuln conformance chaos screenshots fuzz bench scale microbench docs clean
+.PHONY: help run build client test unit lint vuln conformance chaos chaos-cluster screenshots fuzz bench scale microbench docs clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: build ## build, then serve the chat demo on http://localhost:3000 (ADDR=host:port), and keep it in .data (DATA=folder)
 	bin/tutti serve --demo chat --listen $(ADDR) --data $(DATA)
@@ -33,7 +34,11 @@ client: ## install the official Socket.IO client files, which bin/tutti carries
 
 test: lint unit conformance ## all that CI checks: lint, unit tests with the race detector, conformance
 
+# The tests of engines start these themselves.
+SERVERS := redis-server nats-server
+
 unit: client ## the Go tests alone
+	@scripts/debian.sh $(SERVERS)
 	go test -race -shuffle=on -timeout 20m ./...
 	go test -race -tags memnet ./bench/scale
 	go test -run Allocates . ./engineio ./internal/websocket # the race detector empties pools at random
@@ -48,7 +53,7 @@ vuln: ## known vulnerabilities; needs the Go vulnerability database online, so i
 	$(GOVULNCHECK) ./...
 
 # The conformance tests build the program themselves, with the client files.
-PEERS := chromium python3-socketio python3-aiohttp python3-requests python3-websocket
+PEERS := chromium python3-socketio python3-aiohttp python3-requests python3-websocket nginx haproxy openssl $(SERVERS)
 
 conformance: client ## stock clients, raw frames and a browser against the program
 	@scripts/debian.sh $(PEERS)
@@ -56,6 +61,10 @@ conformance: client ## stock clients, raw frames and a browser against the progr
 
 chaos: build ## nothing is lost: a server that is killed, a network that fails (SEED=7 DURATION=60)
 	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node chaos/chaos.mjs
+
+chaos-cluster: build ## the same for three nodes on Redis or NATS (ENGINE=redis SEED=7 DURATION=60)
+	@scripts/debian.sh $(SERVERS)
+	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node chaos/chaos.mjs --engine $(ENGINE)
 
 screenshots: client ## take the pictures in docs/screenshots anew
 	@scripts/debian.sh $(PEERS)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/tutti-rt/tutti/hub"
 )
@@ -173,21 +174,43 @@ func (a Audience) Leave(rooms ...string) {
 }
 
 // Disconnect makes every socket in the audience leave the namespace.
-func (a Audience) Disconnect() {
-	for _, s := range a.sockets() {
-		s.Disconnect()
+func (a Audience) Disconnect() { a.dismiss(false) }
+
+// DisconnectSessions ends the session of every socket in the audience.
+func (a Audience) DisconnectSessions() { a.dismiss(true) }
+
+// dismiss does not wait for other nodes longer than they take to be told.
+func (a Audience) dismiss(whole bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), dismissPatience)
+	defer cancel()
+	for _, space := range a.spaces() {
+		// What is known by then is that a node did not answer: it may be gone.
+		_ = space.Dismiss(ctx, a.address(), whole)
 	}
 }
 
-// DisconnectSessions ends the session of every socket in the audience.
-func (a Audience) DisconnectSessions() {
-	for _, s := range a.sockets() {
-		s.DisconnectSession()
+// dismissPatience is how long other nodes may take to let sockets go.
+const dismissPatience = 5 * time.Second
+
+// Count returns how many members the audience has, on all nodes, whatever door
+// they came through. Its error is a [*hub.PartialError] if nodes did not answer
+// in time; then it is how many are known.
+func (a Audience) Count(ctx context.Context) (int, error) {
+	n := 0
+	for _, space := range a.spaces() {
+		more, err := space.CountAll(ctx, a.address())
+		n += more
+		if err != nil {
+			return n, err
+		}
 	}
+	return n, nil
 }
 
 // Sockets yields the sockets in the audience as they are when the iteration
-// begins. Members that are not sockets are not among them.
+// begins, on all nodes, those of this one first. Members that are not sockets
+// are not among them. If nodes did not answer before the context ended, what it
+// yields last is a [*hub.PartialError].
 func (a Audience) Sockets(ctx context.Context) iter.Seq2[SocketInfo, error] {
 	return func(yield func(SocketInfo, error) bool) {
 		for _, s := range a.sockets() {
@@ -195,24 +218,23 @@ func (a Audience) Sockets(ctx context.Context) iter.Seq2[SocketInfo, error] {
 				yield(SocketInfo{}, err)
 				return
 			}
-			if !yield(SocketInfo{ID: s.ID(), Rooms: s.Rooms(), socket: s}, nil) {
+			if !yield(s.info(), nil) {
 				return
+			}
+		}
+		for _, space := range a.spaces() {
+			for text, err := range space.Elsewhere(ctx, a.address()) {
+				var info SocketInfo
+				if err == nil {
+					info, err = readInfo(text)
+				}
+				if !yield(info, err) || err != nil {
+					return
+				}
 			}
 		}
 	}
 }
-
-// A SocketInfo describes a socket that may be on another node. To act on it,
-// address the room of its id: ns.To(info.ID).
-type SocketInfo struct {
-	ID    string
-	Rooms []string
-
-	socket *Socket
-}
-
-// Handshake returns what is known of the socket's peer since it connected.
-func (i SocketInfo) Handshake() Handshake { return i.socket.Handshake() }
 
 func (a Audience) sockets() []*Socket {
 	var sockets []*Socket

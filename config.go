@@ -22,8 +22,13 @@ type Config struct {
 	Engine engineio.Config
 	// Packets limits what a single Socket.IO packet may be.
 	Packets packet.Limits
-	// Hub limits rooms.
+	// Hub limits rooms, keeps memories, and makes the server one of several.
 	Hub hub.Config
+	// Advertise is where the other nodes of a cluster reach this server:
+	// "http://HOST:PORT", without a path. With it, and an engine in Hub, clients
+	// may land on any node: a request for a session of another node is passed
+	// on to that one. Default "": a balancer must keep sessions to their nodes.
+	Advertise string
 
 	// MaxNamespaces is how many namespaces one session may be in, and how many
 	// more it may have left while handlers still run there. Default 100.
@@ -70,6 +75,9 @@ type Trace struct {
 	EventReceived      func(s *Socket, m *Message)
 	EventSent          func(s *Socket, m *hub.Message) // to one socket, a broadcast once for each
 	NamespaceCreated   func(ns *Namespace)
+	// Forwarded and ForwardFailed tell of requests for sessions of other nodes.
+	Forwarded     func()
+	ForwardFailed func(err error)
 	// LimitHit names the limit that a peer ran into: "namespaces", "auth",
 	// "inbox", "pending calls", "dynamic namespaces", "attachment timeout";
 	// "data", "event" or "id" of what it wanted to publish by a verb.

@@ -16,6 +16,7 @@ type Namespace struct {
 	name   string
 	space  *hub.Space // nil: a family
 	rules  *rules     // shared within a family
+	nodes  nodeHandlers
 
 	match   Match // of a family
 	family  *Namespace

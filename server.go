@@ -11,6 +11,7 @@ import (
 
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/forward"
 	"github.com/tutti-rt/tutti/internal/origin"
 	"github.com/tutti-rt/tutti/internal/serial"
 	"github.com/tutti-rt/tutti/packet"
@@ -27,6 +28,7 @@ type Server struct {
 	files  *clientFiles
 
 	decoders *packet.Decoders
+	forward  *forward.Handler // nil: no session is another node's
 
 	ctx     context.Context // parent of every socket's; ends with Shutdown
 	cancel  context.CancelFunc
@@ -69,12 +71,14 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	srv := &Server{
-		cfg:        cfg,
 		log:        cfg.Log,
-		hub:        hub.New(cfg.Hub),
 		decoders:   packet.NewDecoders(cfg.Packets),
 		namespaces: make(map[string]*Namespace),
 	}
+	if srv.forward, err = srv.connect(&cfg); err != nil {
+		return nil, err
+	}
+	srv.cfg, srv.hub = cfg, hub.New(cfg.Hub)
 	if srv.engine, err = engineio.New(cfg.Engine, srv); err != nil {
 		return nil, err
 	}
@@ -102,6 +106,10 @@ func (srv *Server) Engine() *engineio.Server { return srv.engine }
 // Engine.IO.
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if srv.files != nil && srv.files.serve(w, r) {
+		return
+	}
+	if srv.forward != nil {
+		srv.forward.ServeHTTP(w, r, srv.engine)
 		return
 	}
 	srv.engine.ServeHTTP(w, r)
@@ -132,6 +140,9 @@ func (srv *Server) Namespace(name string) *Namespace {
 // Shutdown ends every session with the reason "server shutting down" and waits
 // until all handlers have returned, or the context ends.
 func (srv *Server) Shutdown(ctx context.Context) error {
+	if srv.forward != nil {
+		srv.forward.Close()
+	}
 	err := srv.engine.Shutdown(ctx)
 	done := make(chan struct{})
 	// Ends when the last socket has; if ctx ends first it stays until then.

@@ -107,6 +107,11 @@ export class Program {
     return within(this.#exited, `the server to end after ${signal}`);
   }
 
+  /** signal sends a signal that it survives. */
+  signal(name) {
+    this.#child.kill(name);
+  }
+
   /** restart ends the program and starts it on the same port. */
   async restart(signal) {
     await this.stop(signal);

@@ -6,7 +6,8 @@
 #   TUTTI_REFERENCE=1 ./run.sh               the same tests against Node's own server (no browser tests: the pages are ours)
 #   SCREENSHOTS=1 ./run.sh browser/*.mjs     also takes the pictures in docs/screenshots
 #
-# Needs Go, Node.js 20 or newer, and from Debian: python3-socketio python3-requests python3-websocket chromium.
+# Needs Go, Node.js 20 or newer, and from Debian: python3-socketio python3-requests python3-websocket chromium redis-server
+# nats-server nginx haproxy openssl.
 # Whatever is missing is an error: nothing is skipped.
 set -eu
 cd "$(dirname "$0")"
@@ -31,7 +32,7 @@ else
 	trap 'rm -rf "$bin"' EXIT
 	(cd .. && go build -o "$bin/" ./conformance/server ./cmd/tutti)
 	export TUTTI_SERVER="$bin/server" TUTTI_BIN="$bin/tutti"
-	[ $# -gt 0 ] || set -- test/*.test.mjs browser/*.test.mjs chaos/checker.test.mjs chaos/chaos.test.mjs
+	[ $# -gt 0 ] || set -- test/*.test.mjs browser/*.test.mjs chaos/checker.test.mjs chaos/chaos.test.mjs cluster/*.test.mjs chaos/cluster.test.mjs
 fi
 
 node --test --test-reporter="${REPORTER:-./reporter.mjs}" --test-reporter-destination=stdout "$@"

@@ -23,7 +23,7 @@ var bugs = []struct {
 		"if first, ok := t.ids.find(m); ok {", "if first, ok := t.ids.find(m); ok && m.ID == \"\" {", "TestMemory"},
 	{"ids forgotten by a restart", "tape.go",
 		"			t.ids.add(m, nil, memory.Window)\n", "", "TestMemory"},
-	{"replay off by one", "tape.go",
+	{"replay off by one", "recent.go",
 		"slices.BinarySearchFunc(r.list, p+1,", "slices.BinarySearchFunc(r.list, p+2,", "TestMemory|TestNothingLost"},
 	{"replay from the store off by one", "tape.go",
 		"stored, err := t.log.Tape(p, limit)", "stored, err := t.log.Tape(p+1, limit)", "TestMemory"},

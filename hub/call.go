@@ -24,6 +24,9 @@ type Call struct {
 
 	mu       sync.Mutex
 	asked    []Answerer
+	far      int                // members of other nodes that were asked
+	open     bool               // other nodes may have more to say
+	end      context.CancelFunc // of the asking of other nodes
 	answered int
 	lost     int
 	answers  []packet.Args // not yet taken by Next
@@ -71,7 +74,7 @@ func (c *Call) tell() {
 func (c *Call) Counts() (asked, answered int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.asked), c.answered
+	return len(c.asked) + c.far, c.answered
 }
 
 // Next waits for an answer that it has not returned before. It returns false
@@ -87,7 +90,7 @@ func (c *Call) Next(ctx context.Context) (packet.Args, bool, error) {
 			c.mu.Unlock()
 			return a, true, nil
 		}
-		done := c.answered+c.lost == len(c.asked)
+		done := !c.open && c.answered+c.lost == len(c.asked)+c.far
 		c.mu.Unlock()
 		if done {
 			return packet.Args{}, false, nil
@@ -104,9 +107,39 @@ func (c *Call) Next(ctx context.Context) (packet.Args, bool, error) {
 // closes it, also when all have answered.
 func (c *Call) Close() {
 	c.mu.Lock()
-	asked := c.asked
+	asked, end := c.asked, c.end
 	c.mu.Unlock()
+	if end != nil {
+		end()
+	}
 	for _, a := range asked {
 		a.Forget(c)
 	}
+}
+
+// elsewhere says that other nodes are asked, too, until the context ends.
+func (c *Call) elsewhere(ctx context.Context) context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = true
+	ctx, c.end = context.WithCancel(ctx)
+	return ctx
+}
+
+// ask counts members of other nodes that will answer or be lost.
+func (c *Call) ask(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.far += n
+	c.tell()
+}
+
+// settled says that no other node has more to say, and how many of the members
+// they have asked did not answer.
+func (c *Call) settled(lost int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = false
+	c.lost += lost
+	c.tell()
 }

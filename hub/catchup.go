@@ -1,5 +1,7 @@
 package hub
 
+import "errors"
+
 // chunk is how many messages a seat that catches up takes from the tape at a
 // time. It bounds how long it holds up the space, which decides for each of
 // them whether the seat is owed it.
@@ -27,55 +29,74 @@ func (s *Seat) catchUp() {
 		return
 	}
 	s.pumping = true
-	head := s.space.head
+	p := part{head: s.space.head, rooms: s.names()}
 	// Started here, ended when the seat is level, not ready or closed, waited
 	// for by Hub.Close.
-	s.space.hub.pumps.Go(func() { s.pump(head) })
+	s.space.hub.pumps.Go(func() { s.pump(p) })
+}
+
+// A part is what a seat that catches up reads at a time.
+type part struct {
+	// head is where the space was before the tape is read: all of the tape up to
+	// there can be read. What is written but not handed out yet can be read, too,
+	// and is left alone: who joins a room before it is, hears it.
+	head  Position
+	rooms []string // that the seat was in then
+	list  []*Message
+	upTo  Position // list is all there is up to here
 }
 
 // pump hands a seat what it is owed until it is level with the space or cannot
-// take more. head is where the space was before the tape is read: all of the
-// tape up to there can be read. What is written but not handed out yet can be
-// read, too, and is left alone: who joins a room before it is, hears it.
-func (s *Seat) pump(head Position) {
+// take more.
+func (s *Seat) pump(p part) {
 	for {
-		list, err := s.space.tape.after(s.at(), chunk)
+		err := s.read(&p)
+		if errors.Is(err, ErrUnavailable) && s.space.hub.node.away() {
+			continue
+		}
 		if err != nil {
 			s.space.order.do(func() { s.pumping = false })
 			s.End()
 			s.space.evicted(s, err)
 			return
 		}
-		owed, upTo, next := s.pick(list, head)
-		if next == 0 || !s.hand(owed, upTo) {
+		owed, upTo, more := s.pick(&p)
+		if !more || !s.hand(owed, upTo) {
 			return
 		}
-		head = next
 	}
 }
 
+func (s *Seat) read(p *part) (err error) {
+	ctx, cancel := s.space.hub.node.patient()
+	defer cancel()
+	p.list, p.upTo, err = s.space.tape.after(ctx, p.rooms, s.at(), chunk)
+	return err
+}
+
 // pick returns those messages that the seat is owed, the position of the last
-// that was looked at, and where the space is now, or 0 if there is nothing more
-// to do.
-func (s *Seat) pick(list []*Message, head Position) (owed []*Message, upTo, next Position) {
+// that was looked at, and whether there is more to do. p is then the next part.
+func (s *Seat) pick(p *part) (owed []*Message, upTo Position, more bool) {
 	s.space.order.do(func() {
 		if s.index < 0 {
 			s.pumping = false
 			return
 		}
-		for len(list) > 0 && list[len(list)-1].position > s.space.head {
+		list := p.list
+		for len(list) > 0 && list[len(list)-1].position > p.head {
 			list = list[:len(list)-1]
 		}
-		if len(list) == 0 && s.at() < head {
-			// Positions that no message has: it was erased, or they were
-			// reserved by a process that died.
-			s.cursor.Store(uint64(head))
+		if end := min(p.head, p.upTo); len(list) == 0 && s.at() < end {
+			// Positions that no message has, or none of the seat's rooms: it was
+			// erased, or they were reserved by a process that died.
+			s.cursor.Store(uint64(end))
 		}
 		if len(list) == 0 && s.at() >= s.space.head {
 			s.pumping, s.behind = false, false
 			return
 		}
-		upTo, next = s.at(), s.space.head
+		upTo, more = s.at(), true
+		p.head, p.rooms = s.space.head, s.names()
 		for _, m := range list {
 			upTo = m.position
 			if s.owes(m) {
@@ -83,7 +104,7 @@ func (s *Seat) pick(list []*Message, head Position) (owed []*Message, upTo, next
 			}
 		}
 	})
-	return owed, upTo, next
+	return owed, upTo, more
 }
 
 // hand delivers messages as long as the member is ready, and says whether all

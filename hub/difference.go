@@ -81,7 +81,7 @@ func (x *presence) message(d Difference) *Message {
 	}
 	m := &Message{Event: PresenceEvent, Args: args, Namespace: x.space.namespace, Rooms: []string{d.Room}}
 	if sp := x.space; sp.tape != nil {
-		m.remembered, m.epoch, m.since = true, sp.tape.epoch, sp.head
+		m.remembered, m.epoch, m.since = true, sp.tape.life(), sp.head
 	}
 	return m
 }

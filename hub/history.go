@@ -37,8 +37,8 @@ type Page struct {
 // History returns a page of what a room has kept. It fails with [ErrNoHistory],
 // or [ErrOffset] for an offset that is not of this tape.
 func (sp *Space) History(room string, q PageQuery) (Page, error) {
-	if sp.err != nil {
-		return Page{}, sp.err
+	if err := sp.usable(); err != nil {
+		return Page{}, err
 	}
 	if sp.tape == nil || sp.memory.rule(room) == nil {
 		return Page{}, ErrNoHistory
@@ -49,41 +49,52 @@ func (sp *Space) History(room string, q PageQuery) (Page, error) {
 	}
 	limit = min(limit, MaxPage)
 	query := HistoryQuery{Limit: limit + 1}
+	ctx, cancel := sp.hub.node.patient()
+	defer cancel()
 	var err error
 	if q.Before != "" {
-		if query.Before, err = sp.positionUpTo(q.Before, 1); err != nil {
+		if query.Before, err = sp.find(ctx, q.Before, 1); err != nil {
 			return Page{}, err
 		}
 	}
 	if q.After != "" {
-		if query.After, err = sp.positionOf(q.After); err != nil {
+		if query.After, err = sp.find(ctx, q.After, 0); err != nil {
 			return Page{}, err
 		}
 	}
-	stored, err := sp.tape.log.History(room, query)
+	stored, err := sp.tape.history(ctx, room, query)
 	if err != nil {
 		return Page{}, fmt.Errorf("read history: %w", err)
 	}
-	page := Page{Epoch: sp.tape.epoch, More: len(stored) > limit}
+	page := Page{Epoch: sp.tape.life(), More: len(stored) > limit}
 	if page.More && query.After != 0 {
 		stored = stored[:limit]
 	} else if page.More {
 		stored = stored[1:]
 	}
-	page.Messages, err = sp.tape.messages(stored)
+	page.Messages, err = readMessages(sp.namespace, page.Epoch, stored)
 	return page, err
 }
 
-// positionOf reads an offset of this space's tape.
-func (sp *Space) positionOf(o Offset) (Position, error) { return sp.positionUpTo(o, 0) }
-
-// positionUpTo reads an offset that may be so many beyond the last.
-func (sp *Space) positionUpTo(o Offset, beyond Position) (Position, error) {
+// place reads an offset of this space's tape, that may be so many beyond the
+// last that is known here.
+func (sp *Space) place(o Offset, beyond Position) (Position, error) {
 	epoch, p, ok := parseOffset(o)
-	if !ok || epoch != sp.tape.epoch || p > sp.tape.lastWritten()+beyond {
+	if !ok || epoch != sp.tape.life() || p > sp.tape.last()+beyond {
 		return 0, ErrOffset
 	}
 	return p, nil
+}
+
+// find is place for offsets that another node may have handed out.
+func (sp *Space) find(ctx context.Context, o Offset, beyond Position) (Position, error) {
+	if p, err := sp.place(o, beyond); err == nil {
+		return p, nil
+	}
+	if err := sp.tape.barrier(ctx); err != nil {
+		return 0, err
+	}
+	return sp.place(o, beyond)
 }
 
 // Next returns an offset to read histories before: what was handed out until
@@ -91,11 +102,11 @@ func (sp *Space) positionUpTo(o Offset, beyond Position) (Position, error) {
 // nobody's offset yet, and not for coming back with. It is "" in a space without
 // memory.
 func (sp *Space) Next() Offset {
-	if sp.tape == nil {
+	if sp.usable() != nil || sp.tape == nil {
 		return ""
 	}
 	var o Offset
-	sp.order.do(func() { o = newOffset(sp.tape.epoch, sp.head+1) })
+	sp.order.do(func() { o = newOffset(sp.tape.life(), sp.head+1) })
 	return o
 }
 
@@ -103,10 +114,10 @@ func (sp *Space) Next() Offset {
 // returns when a loss of power does not bring it back. Who has received it keeps
 // it.
 func (sp *Space) Erase(ctx context.Context, room string, o Offset) error {
-	if sp.tape == nil {
-		return ErrNoHistory
+	if err := sp.remembers(); err != nil {
+		return err
 	}
-	p, err := sp.positionOf(o)
+	p, err := sp.find(ctx, o, 0)
 	if err != nil {
 		return err
 	}
@@ -115,10 +126,21 @@ func (sp *Space) Erase(ctx context.Context, room string, o Offset) error {
 
 // EraseRoom removes all that a room has kept, for good.
 func (sp *Space) EraseRoom(ctx context.Context, room string) error {
+	if err := sp.remembers(); err != nil {
+		return err
+	}
+	return sp.erase(ctx, Erasure{Room: room})
+}
+
+// remembers says why nothing could be kept here.
+func (sp *Space) remembers() error {
+	if err := sp.usable(); err != nil {
+		return err
+	}
 	if sp.tape == nil {
 		return ErrNoHistory
 	}
-	return sp.erase(ctx, Erasure{Room: room})
+	return nil
 }
 
 func (sp *Space) erase(ctx context.Context, e Erasure) error {

@@ -24,6 +24,16 @@ type Config struct {
 	// Store is where memories are kept. Default: in the process, which they
 	// then do not outlive.
 	Store Store
+	// Engine makes this hub one of several that share their spaces: memories are
+	// kept by it, and Store is not used. Close closes it. Nil: this node is alone.
+	Engine Engine
+	// EnginePatience is how long what has no context of its own waits for the
+	// engine: to join rooms, to read, and to commit what others wait for. Default
+	// 5 s.
+	EnginePatience time.Duration
+	// About is what other nodes get to know of this one, see [Hub.Nodes]: a few
+	// bytes, such as where it can be reached.
+	About []byte
 	// Presence says how rooms tell who is in them.
 	Presence PresenceConfig
 	// Trace, if set, is told what happens. Its functions are called in the
@@ -46,6 +56,12 @@ type Trace struct {
 	Returned  func(namespace string, err error)    // a member asked for its session: nil if it got it
 	Replayed  func(namespace string, messages int) // a member was handed so many from the tape
 	Evicted   func(namespace string, err error)    // a member lost its seat, see [Reader]
+
+	// Of hubs with an engine. These may be called at any time, one at a time.
+	Reached   func(err error)                   // the engine can be reached again (nil), or why not
+	NodeCame  func(name string, about []byte)   // another node has joined
+	NodeLeft  func(name string)                 // it is gone
+	Listening func(namespace string, rooms int) // so many rooms more are heard from other nodes; negative: fewer
 }
 
 // A Commit is what a tape writes at a time.
@@ -54,7 +70,9 @@ type Commit struct {
 	Sync      bool          // it was to survive the machine
 	Took      time.Duration // until it did
 	TapeBytes int64         // how much more of the tape is in memory; negative: less
-	Err       error         // nothing was acknowledged, and nothing will be
+	// Err is why nothing was acknowledged, or not all, and nothing will be unless
+	// it is an engine's, which comes back.
+	Err error
 }
 
 const (
@@ -68,11 +86,37 @@ const (
 type Hub struct {
 	cfg   Config
 	epoch string
+	node  *node // nil: it is alone
 
-	pumps sync.WaitGroup // seats that catch up
+	pumps pumps // seats that catch up, and what looks after shared spaces
 
 	mu     sync.RWMutex
 	spaces map[string]*Space
+}
+
+// Pumps are goroutines that a hub waits for at its end. After that none is
+// started: who comes too late gets no answer, nor would have got one.
+type pumps struct {
+	mu      sync.Mutex
+	ended   bool
+	running sync.WaitGroup
+}
+
+// Go runs f on a goroutine that Hub.Close waits for.
+func (p *pumps) Go(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ended {
+		p.running.Go(f) // see the callers for what ends it
+	}
+}
+
+// Wait ends the starting, and returns when none is running.
+func (p *pumps) Wait() {
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	p.running.Wait()
 }
 
 // New returns a hub without spaces.
@@ -89,7 +133,11 @@ func New(cfg Config) *Hub {
 	if cfg.Store == nil && cfg.Memory != nil {
 		cfg.Store = NewMemoryStore()
 	}
-	return &Hub{cfg: cfg, epoch: newEpoch(), spaces: make(map[string]*Space)}
+	h := &Hub{cfg: cfg, epoch: newEpoch(), spaces: make(map[string]*Space)}
+	if cfg.Engine != nil {
+		h.node = newNode(h)
+	}
+	return h
 }
 
 // newEpoch names this life of the hub, so that an offset of an earlier life is
@@ -105,40 +153,65 @@ func (h *Hub) Space(namespace string) *Space {
 	h.mu.RLock()
 	sp := h.spaces[namespace]
 	h.mu.RUnlock()
-	if sp != nil {
-		return sp
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if sp = h.spaces[namespace]; sp == nil {
-		sp = &Space{hub: h, namespace: namespace, rooms: make(map[string]*room)}
-		sp.err = sp.open()
-		sp.presence.space, sp.presence.cfg = sp, h.cfg.Presence.withDefaults(sp.memory)
-		h.spaces[namespace] = sp
+	if sp == nil {
+		h.mu.Lock()
+		if sp = h.spaces[namespace]; sp == nil {
+			sp = h.newSpace(namespace)
+			h.spaces[namespace] = sp
+		}
+		h.mu.Unlock()
+		_ = sp.usable() // who uses it is told
 	}
 	return sp
 }
 
 // Close lets what waits be written and ends the catching up. Members are to be
-// closed before. The store is the caller's to close.
+// closed before. The store is the caller's to close, the engine is closed.
 func (h *Hub) Close() {
 	for sp := range h.Spaces() {
 		sp.order.do(sp.presence.end)
-		if sp.tape != nil {
-			sp.tape.close()
+		if sp.shut() {
+			sp.close()
 		}
 	}
+	if h.node != nil {
+		h.node.end()
+	}
 	h.pumps.Wait()
+	if h.node != nil {
+		_ = h.node.engine.Close() // what could fail is over by now
+	}
+}
+
+// close ends what the space has of its own.
+func (sp *Space) close() {
+	switch {
+	case sp.tape != nil:
+		sp.tape.close()
+	case sp.line != nil:
+		sp.line.Close()
+	}
+	sp.ears.end()
 }
 
 // Forget drops the space of a namespace that nobody will use again. Seats in
 // it keep working among themselves; a later call of Space makes a new one. A
 // space with memory stays, for its members may come back.
 func (h *Hub) Forget(namespace string) {
+	if h.node != nil { // until its line is closed, none like it is opened
+		h.node.lines.Lock()
+		defer h.node.lines.Unlock()
+	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if sp := h.spaces[namespace]; sp != nil && !sp.Remembers() {
-		delete(h.spaces, namespace)
+	sp := h.spaces[namespace]
+	if sp == nil || sp.Remembers() {
+		h.mu.Unlock()
+		return
+	}
+	delete(h.spaces, namespace)
+	h.mu.Unlock()
+	if h.node != nil && sp.shut() {
+		sp.close()
 	}
 }
 

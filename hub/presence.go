@@ -140,8 +140,8 @@ func (sp *Space) Presence(room string, q PresenceQuery) (Attendance, error) {
 }
 
 func (sp *Space) refuses(room string) error {
-	if sp.err != nil {
-		return sp.err
+	if err := sp.usable(); err != nil {
+		return err
 	}
 	return sp.hub.checkRoom(room)
 }

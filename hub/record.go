@@ -16,6 +16,8 @@ const recordVersion = 1
 
 const (
 	recordUncompressed = 1 << iota
+	recordVolatile     // of what is said to other nodes, and kept nowhere
+	recordOriginal     // an origin follows, see [Message]
 )
 
 var errRecord = errors.New("hub: not a record")
@@ -32,8 +34,17 @@ func appendRecord(dst []byte, m *Message) ([]byte, error) {
 	if m.Uncompressed {
 		flags |= recordUncompressed
 	}
+	if m.Volatile {
+		flags |= recordVolatile
+	}
+	if m.origin != "" {
+		flags |= recordOriginal
+	}
 	dst = append(slices.Grow(dst, recordSize(m, frames)), recordVersion)
 	dst = binary.AppendUvarint(dst, flags)
+	if m.origin != "" {
+		dst = appendString(dst, m.origin)
+	}
 	dst = appendStrings(dst, m.Rooms)
 	dst = appendStrings(dst, m.Except)
 	dst = appendString(dst, m.ID)
@@ -49,7 +60,7 @@ func appendRecord(dst []byte, m *Message) ([]byte, error) {
 // recordSize is how large a record gets, or a little less: growing it costs a
 // third of what a publish allocates.
 func recordSize(m *Message, frames []packet.Frame) int {
-	n := 16 + len(m.ID) + len(m.Publisher)
+	n := 16 + len(m.ID) + len(m.Publisher) + len(m.origin)
 	for _, list := range [][]string{m.Rooms, m.Except} {
 		for _, s := range list {
 			n += 2 + len(s)
@@ -82,7 +93,11 @@ func readRecord(body []byte) (*Message, error) {
 		return nil, fmt.Errorf("%w: version %d", errRecord, v)
 	}
 	m := new(Message)
-	m.Uncompressed = r.uvarint()&recordUncompressed != 0
+	flags := r.uvarint()
+	m.Uncompressed, m.Volatile = flags&recordUncompressed != 0, flags&recordVolatile != 0
+	if flags&recordOriginal != 0 {
+		m.origin = string(r.bytes())
+	}
 	m.Rooms = r.strings()
 	m.Except = r.strings()
 	m.ID = string(r.bytes())
@@ -100,6 +115,15 @@ func readRecord(body []byte) (*Message, error) {
 	}
 	m.Event, m.Args = p.Event, p.Args
 	return m, nil
+}
+
+// recordOrigin returns the origin of the message of a record, "" if it has none.
+func recordOrigin(body []byte) string {
+	r := recordReader{rest: body}
+	if r.byte() != recordVersion || r.uvarint()&recordOriginal == 0 {
+		return ""
+	}
+	return string(r.bytes())
 }
 
 // A recordReader takes a record apart. After an error it reads zeros.
@@ -149,6 +173,30 @@ func (r *recordReader) strings() []string {
 	return list
 }
 
+func appendErasure(dst []byte, e Erasure) []byte {
+	return binary.AppendUvarint(appendString(dst, e.Room), uint64(e.Position))
+}
+
+func readErasures(body []byte) (list []Erasure, ok bool) {
+	r := recordReader{rest: body}
+	for len(r.rest) > 0 && r.err == nil {
+		list = append(list, Erasure{Room: string(r.bytes()), Position: Position(r.uvarint())})
+	}
+	return list, r.err == nil
+}
+
+// rooms returns the names of the rooms.
+func (s *sessionRecord) rooms() []string {
+	names := make([]string, len(s.Rooms))
+	for i, st := range s.Rooms {
+		names[i] = st.Room
+	}
+	return names
+}
+
+// sharedVersion begins the records of sessions that several nodes share.
+const sharedVersion = 2
+
 // A sessionRecord is what a space remembers of a member that may come back.
 type sessionRecord struct {
 	Name       string // how the member is known, its room of its own
@@ -157,6 +205,12 @@ type sessionRecord struct {
 	Generation uint64 // grows with every return: fences what went before
 	Rooms      []standing
 	Expires    time.Time // zero while the member is here
+
+	// Of a session that several nodes share.
+	Node   string // where the member is, or was last; "": it is not shared
+	Epoch  string // of the log whose positions these are
+	Handed Position
+	Level  Position // see session
 }
 
 // A standing is a room that a member is in, and since when.
@@ -166,7 +220,11 @@ type standing struct {
 }
 
 func (s *sessionRecord) append(dst []byte) []byte {
-	dst = append(dst, recordVersion)
+	version := byte(recordVersion)
+	if s.Node != "" {
+		version = sharedVersion
+	}
+	dst = append(dst, version)
 	dst = appendString(dst, s.Name)
 	dst = appendString(dst, s.Owner)
 	dst = binary.AppendUvarint(dst, uint64(s.Start))
@@ -181,13 +239,20 @@ func (s *sessionRecord) append(dst []byte) []byte {
 		dst = appendString(dst, st.Room)
 		dst = binary.AppendUvarint(dst, uint64(st.Since))
 	}
+	if version == sharedVersion {
+		dst = appendString(dst, s.Node)
+		dst = appendString(dst, s.Epoch)
+		dst = binary.AppendUvarint(dst, uint64(s.Handed))
+		dst = binary.AppendUvarint(dst, uint64(s.Level))
+	}
 	return dst
 }
 
 func readSession(body []byte) (*sessionRecord, error) {
 	r := recordReader{rest: body}
-	if v := r.byte(); v != recordVersion {
-		return nil, fmt.Errorf("%w: version %d", errRecord, v)
+	version := r.byte()
+	if version != recordVersion && version != sharedVersion {
+		return nil, fmt.Errorf("%w: version %d", errRecord, version)
 	}
 	s := &sessionRecord{
 		Name:       string(r.bytes()),
@@ -201,7 +266,11 @@ func readSession(body []byte) (*sessionRecord, error) {
 	for i, n := uint64(0), r.uvarint(); i < n && r.err == nil; i++ {
 		s.Rooms = append(s.Rooms, standing{Room: string(r.bytes()), Since: Position(r.uvarint())})
 	}
-	if r.err != nil || len(r.rest) > 0 {
+	if version == sharedVersion {
+		s.Node, s.Epoch = string(r.bytes()), string(r.bytes())
+		s.Handed, s.Level = Position(r.uvarint()), Position(r.uvarint())
+	}
+	if r.err != nil || len(r.rest) > 0 || (version == sharedVersion) != (s.Node != "") {
 		return nil, errRecord
 	}
 	return s, nil

@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unicode"
@@ -40,6 +41,7 @@ type Seat struct {
 	// Of a seat in a space with memory.
 	reader  Reader   // nil: a member that cannot fall behind
 	session *session // nil: a member that cannot come back, or was fenced
+	claims  bool     // its session is being written: it hears by that if it was fenced
 	behind  bool     // it reads from the tape what it is owed
 	pumping bool     // and somebody is reading for it
 	// Written by who hands messages to the seat: an operation of the order, or
@@ -61,17 +63,23 @@ type place struct {
 // nil it is called when m's turn has come and before any message can reach m:
 // what it sends comes first. It must not wait.
 func (sp *Space) Enter(m Member, welcome func(), rooms ...string) (*Seat, error) {
-	if sp.err != nil {
-		return nil, sp.err
-	}
-	if err := sp.hub.checkRooms(rooms); err != nil {
+	if err := sp.usable(); err != nil {
 		return nil, err
 	}
+	err := sp.hub.checkRooms(rooms)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := sp.hub.node.patient()
+	defer cancel()
+	if err := sp.ears.hold(ctx, rooms); err != nil {
+		return nil, err
+	}
+	defer sp.ears.release(rooms)
 	s := &Seat{space: sp, member: m}
 	if sp.tape != nil {
 		s.reader, _ = m.(Reader)
 	}
-	var err error
 	sp.order.do(func() {
 		if err = s.fits(len(rooms)); err != nil {
 			return
@@ -121,13 +129,13 @@ func (s *Seat) Join(rooms ...string) error {
 	if err := s.space.hub.checkRooms(rooms); err != nil {
 		return err
 	}
-	return s.space.move(s.alone, func(s *Seat) error { return s.join(rooms) })
+	return s.space.joinHere(s.alone, rooms)
 }
 
 // Leave takes the seat out of rooms. A room it is not in is no error.
 func (s *Seat) Leave(rooms ...string) {
 	// An error is the tape's, which tells everybody.
-	_ = s.space.move(s.alone, func(s *Seat) error { s.leave(rooms); return nil })
+	_, _ = s.space.move(s.alone, func(s *Seat) error { s.leave(rooms); return nil })
 }
 
 func (s *Seat) alone() []*Seat { return []*Seat{s} }
@@ -172,7 +180,9 @@ func (s *Seat) Close() {
 			return
 		}
 		if s.session != nil {
-			s.space.sessions.leave(s.session, time.Now())
+			x := s.session
+			s.space.sessions.leave(x, time.Now())
+			s.space.keeper.parted(x)
 			s.session = nil
 		}
 		s.lost = true
@@ -186,14 +196,21 @@ func (s *Seat) End() {
 		if s.index < 0 {
 			return
 		}
-		if s.session != nil {
-			delete(s.space.sessions.byID, s.session.id)
-			s.space.kept(-1)
-			s.space.tape.enqueue(false, []StoredSession{{ID: s.session.id}})
-			s.session = nil
+		if x := s.session; x != nil {
+			s.space.forget(s)
+			s.space.tape.enqueue(false, []*SharedSession{{ID: x.id, Generation: x.generation}})
 		}
 		s.rise()
 	})
+}
+
+// forget forgets the session of a seat.
+func (sp *Space) forget(s *Seat) {
+	if x := s.session; x != nil {
+		delete(sp.sessions.byID, x.id)
+		sp.kept(-1)
+		x.seat, s.session = nil, nil
+	}
 }
 
 // fits says whether the seat may join n rooms more.
@@ -210,13 +227,7 @@ func (s *Seat) join(rooms []string) error {
 	if s.index < 0 {
 		return ErrLeft
 	}
-	var more int
-	for _, name := range rooms {
-		if s.find(name) < 0 {
-			more++
-		}
-	}
-	if err := s.fits(more); err != nil {
+	if err := s.fits(len(s.missing(rooms))); err != nil {
 		return err
 	}
 	for _, name := range rooms {
@@ -225,6 +236,17 @@ func (s *Seat) join(rooms []string) error {
 		}
 	}
 	return nil
+}
+
+// missing returns those of the rooms that the seat is not in.
+func (s *Seat) missing(rooms []string) []string {
+	var missing []string
+	for _, name := range rooms {
+		if s.find(name) < 0 && !slices.Contains(missing, name) {
+			missing = append(missing, name)
+		}
+	}
+	return missing
 }
 
 func (s *Seat) leave(rooms []string) {
@@ -252,6 +274,7 @@ func (s *Seat) addSince(name string, since Position) {
 	if r == nil {
 		r = &room{name: name}
 		sp.rooms[name] = r
+		sp.ears.occupy(name)
 		if trace.RoomCreated != nil {
 			trace.RoomCreated(sp.namespace, name)
 		}
@@ -286,6 +309,7 @@ func (s *Seat) remove(i int) {
 	}
 	if last == 0 {
 		delete(sp.rooms, r.name)
+		sp.ears.vacate(r.name)
 		if trace.RoomDeleted != nil {
 			trace.RoomDeleted(sp.namespace, r.name)
 		}

@@ -73,8 +73,9 @@ type session struct {
 	name       string
 	owner      string
 	start      Position
-	generation uint64
-	seat       *Seat // nil while it is gone
+	generation uint64 // of its record
+	committed  uint64 // up to which generation that was written, where nodes share it
+	seat       *Seat  // nil while it is gone
 	gone       time.Time
 
 	// Set when it goes.
@@ -96,24 +97,31 @@ type parting struct {
 	at      time.Time
 }
 
-// stale says whether the member has come back since, and may have gone again.
-func (p parting) stale() bool { return p.session.seat != nil || !p.session.gone.Equal(p.at) }
+// stale says whether the member has come back since, and may have gone again,
+// or the session is another's by now.
+func (x *sessions) stale(p parting) bool {
+	return p.session.seat != nil || !p.session.gone.Equal(p.at) || x.byID[p.session.id] != p.session
+}
 
 // EnterSession gives a member a seat that it can come back to. The session is
 // written before Welcome is called.
 func (sp *Space) EnterSession(ctx context.Context, r Reader, a Arrival) (*Seat, error) {
-	if sp.err != nil {
-		return nil, sp.err
-	}
-	rooms := append([]string{a.Name}, a.Rooms...)
-	if err := sp.hub.checkRooms(rooms); err != nil {
+	if err := sp.usable(); err != nil {
 		return nil, err
 	}
-	s := &Seat{space: sp, member: r, reader: r, behind: true, pumping: true}
+	rooms := append([]string{a.Name}, a.Rooms...)
+	err := sp.hub.checkRooms(rooms)
+	if err != nil {
+		return nil, err
+	}
+	if err := sp.ears.hold(ctx, rooms); err != nil {
+		return nil, err
+	}
+	defer sp.ears.release(rooms)
+	s := &Seat{space: sp, member: r, reader: r, behind: true, pumping: true, claims: true}
 	var (
-		saved  *group
+		saved  *pending
 		ticket Ticket
-		err    error
 	)
 	sp.order.do(func() {
 		if err = s.fits(len(rooms)); err != nil {
@@ -125,6 +133,7 @@ func (sp *Space) EnterSession(ctx context.Context, r Reader, a Arrival) (*Seat, 
 		err = s.join(rooms)
 		sp.sessions.byID[s.session.id] = s.session
 		sp.kept(1)
+		sp.keeper.sat(s.session)
 		saved = sp.save(false, s) // lost with the power, its client is told
 		ticket = s.session.ticket()
 		sp.expireSessions()
@@ -146,25 +155,57 @@ func (sp *Space) EnterSession(ctx context.Context, r Reader, a Arrival) (*Seat, 
 // besides; its Name is not used.
 //
 // It fails with [ErrNoSession], [ErrNotOwner], [ErrOffset] or [ErrTrimmed], and
-// then nothing has changed.
+// then nothing has changed; or with [ErrUnavailable] or [ErrUnknown], and then
+// it may be tried again.
 func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset Offset, a Arrival) (*Seat, error) {
-	if sp.err != nil {
-		return nil, sp.err
+	if err := sp.usable(); err != nil {
+		return nil, err
 	}
 	if err := sp.hub.checkRooms(a.Rooms); err != nil {
 		return nil, err
 	}
-	s := &Seat{space: sp, member: r, reader: r, behind: true, pumping: true}
+	const attempts = 4 // others change the session, too: its rooms, or who has it
+	for i := 1; ; i++ {
+		s, err := sp.resume(ctx, r, id, offset, a)
+		if errors.Is(err, ErrFenced) {
+			if i < attempts {
+				continue
+			}
+			err = ErrNoSession
+		}
+		if sp.hub.cfg.Trace.Returned != nil {
+			sp.hub.cfg.Trace.Returned(sp.namespace, err)
+		}
+		return s, err
+	}
+}
+
+// resume is one attempt at it. It fails with [ErrFenced] if another node has
+// changed the session meanwhile.
+func (sp *Space) resume(ctx context.Context, r Reader, id string, offset Offset, a Arrival) (*Seat, error) {
+	rec, err := sp.keeper.recall(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	rooms := a.Rooms
+	if rec != nil {
+		rooms = append(rec.rooms(), a.Rooms...)
+	}
+	if err := sp.ears.hold(ctx, rooms); err != nil {
+		return nil, err
+	}
+	defer sp.ears.release(rooms)
+	s := &Seat{space: sp, member: r, reader: r, behind: true, pumping: true, claims: true}
 	var (
-		saved  *group
-		ticket Ticket
-		fenced *Seat
-		err    error
+		saved      *pending
+		ticket     Ticket
+		generation uint64
+		fenced     *Seat
 	)
 	sp.order.do(func() {
 		sp.expireSessions()
 		var old *session
-		if old, err = sp.sessions.find(id, a.Owner); err != nil {
+		if old, err = sp.findSession(id, rec, a.Owner); err != nil {
 			return
 		}
 		var has, at Position
@@ -178,7 +219,11 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 			fenced.session, fenced.lost = nil, true
 			fenced.rise()
 		}
-		old.generation++
+		if sp.sessions.byID[id] == nil {
+			sp.sessions.byID[id] = old
+			sp.kept(1)
+		}
+		sp.keeper.renew(old)
 		old.seat = s
 		s.session = old
 		s.sit()
@@ -186,19 +231,23 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 			s.addSince(st.Room, st.Since)
 		}
 		s.join(a.Rooms) // at most fails for too many rooms, which is no reason to lose the session
+		sp.keeper.sat(old)
 		saved = sp.save(false, s)
-		ticket = old.ticket()
+		ticket, generation = old.ticket(), old.generation
 	})
-	if sp.hub.cfg.Trace.Returned != nil {
-		sp.hub.cfg.Trace.Returned(sp.namespace, err)
-	}
 	if err != nil {
 		return nil, err
 	}
-	if fenced != nil {
+	if fenced != nil && !fenced.claims {
 		sp.evicted(fenced, ErrFenced)
 	}
-	if err = sp.greet(ctx, s, saved, func() { a.welcome(ticket) }); err != nil {
+	welcome := func() {
+		if rec != nil {
+			sp.hub.node.tellFence(rec.Node, sp.namespace, id, generation)
+		}
+		a.welcome(ticket)
+	}
+	if err = sp.greet(ctx, s, saved, welcome); err != nil {
 		s.Close() // cut off again: it may come back yet
 		return nil, err
 	}
@@ -207,15 +256,20 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 
 // greet waits until the session is written, welcomes the member, and lets the
 // seat catch up. Somebody else may have returned to the session meanwhile.
-func (sp *Space) greet(ctx context.Context, s *Seat, saved *group, welcome func()) error {
+func (sp *Space) greet(ctx context.Context, s *Seat, saved *pending, welcome func()) error {
 	if err := saved.wait(ctx); err != nil {
 		return err
 	}
 	welcome()
+	fenced := false
 	sp.order.do(func() {
-		s.pumping = false
+		s.pumping, s.claims = false, false
+		fenced = s.index < 0
 		s.catchUp()
 	})
+	if fenced {
+		sp.evicted(s, ErrFenced)
+	}
 	return nil
 }
 
@@ -224,15 +278,11 @@ func (sp *Space) greet(ctx context.Context, s *Seat, saved *group, welcome func(
 func (sp *Space) resumeAt(old *session, offset Offset) (has, at Position, err error) {
 	p := old.start
 	if offset != "" {
-		if p, err = sp.positionOf(offset); err != nil {
+		if p, err = sp.place(offset, 0); err != nil {
 			return 0, 0, err
 		}
 	}
-	handed, level := old.handed, old.level
-	if old.seat != nil {
-		level = old.seat.reached() // before handed, see Seat
-		handed = Position(old.seat.handed.Load())
-	}
+	handed, level := old.progress()
 	at = p
 	if handed <= p && level > p {
 		// It has received all that was ever handed to it, and was owed nothing
@@ -261,14 +311,23 @@ func (x *session) standings() []standing {
 	return x.seat.standings()
 }
 
+// progress returns the last message that was handed to a session's member, and
+// the position up to which it was handed all it was owed.
+func (x *session) progress() (handed, level Position) {
+	if x.seat == nil {
+		return x.handed, x.level
+	}
+	level = x.seat.reached() // before handed, see Seat
+	return Position(x.seat.handed.Load()), level
+}
+
 // save has the records of those seats' sessions written that have one, and
-// returns the group to wait for, nil if none has.
-func (sp *Space) save(sync bool, seats ...*Seat) *group {
-	var records []StoredSession
+// returns what to wait for, nil if none has.
+func (sp *Space) save(sync bool, seats ...*Seat) *pending {
+	var records []*SharedSession
 	for _, s := range seats {
-		if x := s.session; x != nil {
-			rec := sessionRecord{Name: x.name, Owner: x.owner, Start: x.start, Generation: x.generation, Rooms: s.standings()}
-			records = append(records, StoredSession{ID: x.id, Body: rec.append(nil)})
+		if s.session != nil {
+			records = append(records, sp.keeper.record(s.session))
 		}
 	}
 	if len(records) == 0 {
@@ -277,11 +336,18 @@ func (sp *Space) save(sync bool, seats ...*Seat) *group {
 	return sp.tape.enqueue(sync, records)
 }
 
-func (x *sessions) find(id, owner string) (*session, error) {
-	s := x.byID[id]
+// findSession returns a session, which may be known from its record only.
+func (sp *Space) findSession(id string, rec *sessionRecord, owner string) (*session, error) {
+	s := sp.sessions.byID[id]
+	if s == nil && rec != nil {
+		s = &session{
+			id: id, name: rec.Name, owner: rec.Owner, start: rec.Start, rooms: rec.Rooms,
+			generation: rec.Generation, committed: rec.Generation, handed: rec.Handed, level: rec.Level,
+		}
+	}
 	switch {
 	case s == nil:
-		return nil, ErrNoSession
+		return nil, sp.keeper.unknown()
 	case s.owner != owner:
 		return nil, ErrNotOwner
 	}
@@ -290,8 +356,8 @@ func (x *sessions) find(id, owner string) (*session, error) {
 
 // leave notes that a session's member has gone.
 func (x *sessions) leave(s *session, now time.Time) {
-	s.rooms, s.level = s.seat.standings(), s.seat.reached() // before handed, see Seat
-	s.handed = Position(s.seat.handed.Load())
+	s.rooms = s.seat.standings()
+	s.handed, s.level = s.progress()
 	s.seat, s.gone = nil, now
 	x.gone = append(x.gone, parting{s, now})
 }
@@ -301,28 +367,27 @@ func (x *sessions) leave(s *session, now time.Time) {
 func (sp *Space) expireSessions() {
 	limit := time.Now().Add(-sp.memory.Window)
 	n := 0
-	var removed []StoredSession
+	var removed []*session
 	for ; n < len(sp.sessions.gone) && sp.sessions.gone[n].at.Before(limit); n++ {
 		// Who came back is left in the list, for finding it would take as long as
 		// the list is.
-		if p := sp.sessions.gone[n]; !p.stale() {
+		if p := sp.sessions.gone[n]; !sp.sessions.stale(p) {
 			delete(sp.sessions.byID, p.session.id)
-			removed = append(removed, StoredSession{ID: p.session.id})
+			removed = append(removed, p.session)
 		}
 	}
 	clear(sp.sessions.gone[:n])
 	sp.sessions.gone = sp.sessions.gone[n:]
 	if len(removed) > 0 {
 		sp.kept(-len(removed))
-		sp.tape.enqueue(false, removed)
+		sp.keeper.expired(removed)
 	}
 }
 
 // loadSessions takes over the sessions of before. They count as gone from now
 // on: nobody knows since when they are.
-func (sp *Space) loadSessions() error {
-	sp.sessions.byID = make(map[string]*session)
-	for stored, err := range sp.tape.log.Sessions() {
+func (sp *Space) loadSessions(log Log) error {
+	for stored, err := range log.Sessions() {
 		if err != nil {
 			return fmt.Errorf("read sessions: %w", err)
 		}
@@ -363,16 +428,22 @@ func (sp *Space) EnterAt(r Reader, offset Offset, welcome func(), rooms ...strin
 	if offset == "" {
 		return sp.Enter(r, welcome, rooms...)
 	}
-	switch {
-	case sp.err != nil:
-		return nil, sp.err
-	case sp.tape == nil:
+	if err := sp.usable(); err != nil {
+		return nil, err
+	}
+	if sp.tape == nil {
 		return nil, ErrOffset
 	}
 	if err := sp.hub.checkRooms(rooms); err != nil {
 		return nil, err
 	}
-	p, err := sp.positionOf(offset)
+	ctx, cancel := sp.hub.node.patient()
+	defer cancel()
+	if err := sp.ears.hold(ctx, rooms); err != nil {
+		return nil, err
+	}
+	defer sp.ears.release(rooms)
+	p, err := sp.place(offset, 0)
 	if err != nil {
 		return nil, err
 	}

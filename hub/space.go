@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 )
 
@@ -39,11 +40,17 @@ type Space struct {
 	hub       *Hub
 	namespace string
 	calls     atomic.Uint64
+	events    atomic.Pointer[EventHandler] // of the application, see HandleEvents
+	memory    *Memory                      // nil: it has none
 
-	// Of a space with memory.
-	memory *Memory // nil: it has none
-	tape   *tape
-	err    error // why the memory could not be opened: the space refuses all
+	opening sync.Mutex
+	opened  atomic.Bool
+	// Written while it is opened.
+	err    error  // why the memory could not be opened: the space refuses all
+	line   Line   // nil: of a node that is alone
+	ears   *ears  // nil: likewise
+	tape   tape   // nil: without memory
+	keeper keeper // of a space with memory
 
 	order order
 	// Everything below is touched by the operations of order only.
@@ -62,34 +69,107 @@ type room struct {
 	seats []*Seat
 }
 
-// open gives the space its memory, if it is to have one.
+// newSpace returns a space that is not open yet.
+func (h *Hub) newSpace(namespace string) *Space {
+	sp := &Space{hub: h, namespace: namespace, rooms: make(map[string]*room)}
+	sp.sessions.byID = make(map[string]*session)
+	if h.cfg.Memory != nil {
+		if memory := h.cfg.Memory(namespace); memory != nil {
+			sp.memory, sp.err = memory.withDefaults()
+		}
+	}
+	sp.presence.space, sp.presence.cfg = sp, h.cfg.Presence.withDefaults(sp.memory)
+	return sp
+}
+
+// usable opens the space unless it is, and says why it cannot be used.
+func (sp *Space) usable() error {
+	if sp.opened.Load() {
+		return sp.err
+	}
+	sp.opening.Lock()
+	defer sp.opening.Unlock()
+	if sp.opened.Load() {
+		return sp.err
+	}
+	err := sp.err
+	if err == nil {
+		err = sp.open()
+	}
+	if errors.Is(err, ErrUnavailable) {
+		return err // the engine may be there the next time
+	}
+	sp.err = err
+	sp.opened.Store(true)
+	return err
+}
+
+// shut has the space refuse everything that has not been open, and says whether
+// it has.
+func (sp *Space) shut() (wasOpen bool) {
+	sp.opening.Lock()
+	defer sp.opening.Unlock()
+	if sp.opened.Load() {
+		return sp.err == nil
+	}
+	sp.err = ErrClosed
+	sp.opened.Store(true)
+	return false
+}
+
+// open gives the space what it is to have: a memory, a line to other nodes.
 func (sp *Space) open() error {
-	cfg := &sp.hub.cfg
-	if cfg.Memory == nil {
+	switch {
+	case sp.hub.node != nil && sp.memory != nil:
+		return sp.openShared()
+	case sp.hub.node != nil:
+		x := newEars(sp.hub.node, sp.namespace, false)
+		line, err := sp.hub.node.open(sp.namespace, nil, heardOnly{sp})
+		if err != nil {
+			return fmt.Errorf("open line of %s: %w", sp.namespace, err)
+		}
+		x.line = line
+		sp.line, sp.ears = line, x
 		return nil
+	case sp.memory != nil:
+		return sp.openOwn()
 	}
-	memory := cfg.Memory(sp.namespace)
-	if memory == nil {
-		return nil
-	}
-	var err error
-	if sp.memory, err = memory.withDefaults(); err != nil {
-		return err
-	}
-	log, err := cfg.Store.Open(sp.namespace)
+	return nil
+}
+
+// openOwn opens a memory that is kept by the store.
+func (sp *Space) openOwn() error {
+	log, err := sp.hub.cfg.Store.Open(sp.namespace)
 	if err != nil {
 		return fmt.Errorf("open memory of %s: %w", sp.namespace, err)
 	}
-	if sp.tape, err = openTape(sp.namespace, log, sp.memory, sp.follow, cfg.Trace); err != nil {
+	t, err := openTape(sp.namespace, log, sp.memory, sp.follow, sp.hub.cfg.Trace)
+	if err != nil {
 		return fmt.Errorf("open memory of %s: %w", sp.namespace, err)
 	}
-	sp.head = sp.tape.last
-	return sp.loadSessions()
+	sp.tape, sp.keeper, sp.head = t, &ownSessions{sp}, t.given
+	return sp.loadSessions(log)
+}
+
+// openShared opens a memory that is kept by the engine.
+func (sp *Space) openShared() error {
+	x := newEars(sp.hub.node, sp.namespace, true)
+	t, err := sp.openSharedTape(x)
+	if err != nil {
+		return fmt.Errorf("open memory of %s: %w", sp.namespace, err)
+	}
+	keeper := &sharedSessions{space: sp, tape: t}
+	sp.line, sp.ears, sp.tape, sp.keeper = t.line, x, t, keeper
+	sp.order.do(func() { sp.head = max(sp.head, t.line.State().Last) })
+	// Started with the space, ended and waited for by Hub.Close.
+	sp.hub.pumps.Go(keeper.tend)
+	return nil
 }
 
 // Err returns why the space's memory could not be opened, nil if it was or has
-// none. Such a space refuses everything.
-func (sp *Space) Err() error { return sp.err }
+// none. Such a space refuses everything. With an engine that is away, it is
+// tried again.
+func (sp *Space) Err() error { return sp.usable() }
 
 // Remembers says whether the space has a memory.
 func (sp *Space) Remembers() bool { return sp.memory != nil }
@@ -97,11 +177,11 @@ func (sp *Space) Remembers() bool { return sp.memory != nil }
 // Head returns the offset of the last message that was handed out: where one
 // continues who has seen all. It is "" in a space without memory.
 func (sp *Space) Head() Offset {
-	if sp.tape == nil {
+	if sp.usable() != nil || sp.tape == nil {
 		return ""
 	}
 	var o Offset
-	sp.order.do(func() { o = newOffset(sp.tape.epoch, sp.head) })
+	sp.order.do(func() { o = newOffset(sp.tape.life(), sp.head) })
 	return o
 }
 
@@ -115,33 +195,51 @@ func (sp *Space) NextCall() uint64 { return sp.calls.Add(1) - 1 }
 // Publish gives m its place in the order of the space and returns when every
 // member it is for has been handed it, or will read it from the tape. In a
 // space with memory it is by then as durable as its rooms demand, and an error
-// is [ErrFailed], or [ErrUnknown] if the context ended too early; volatile
-// messages and calls go to whoever is there and have no place of their own. In
-// a space without memory the only error is that of a context which ended before
-// m's turn came, and m is then not published.
+// is [ErrFailed], or [ErrUnknown] if the context ended too early, or with an
+// engine [ErrUnavailable] or, again, [ErrUnknown]; volatile messages, calls and
+// what is for this node only go to whoever is there and have no place of their
+// own. In a space without memory the only error is that of a context which ended
+// before m's turn came, and m is then not published. Members of other nodes
+// receive m when their node does.
 func (sp *Space) Publish(ctx context.Context, m *Message, to Address) (Receipt, error) {
-	if sp.err != nil {
-		return Receipt{}, sp.err
+	if err := sp.usable(); err != nil {
+		return Receipt{}, err
 	}
 	m.Namespace, m.Rooms, m.Except = sp.namespace, to.Rooms, to.Except
 	if m.Call != nil {
 		m.Call.ID = sp.NextCall()
 	}
-	if sp.tape == nil || m.Volatile || m.Call != nil {
-		return sp.forward(ctx, m)
+	if sp.tape == nil || m.Volatile || m.Call != nil || to.Local && sp.line != nil {
+		return sp.forward(ctx, m, to)
 	}
 	position, repeated, err := sp.tape.append(ctx, m)
 	switch {
 	case err != nil:
 		return Receipt{}, err
 	case repeated:
-		return Receipt{Offset: newOffset(sp.tape.epoch, position), Repeated: true}, nil
+		return Receipt{Offset: newOffset(sp.tape.life(), position), Repeated: true}, nil
 	}
 	return Receipt{Offset: m.Offset(), Members: m.members}, nil
 }
 
-// forward hands on a message that is not kept.
-func (sp *Space) forward(ctx context.Context, m *Message) (Receipt, error) {
+// forward hands on a message that is not kept: here, and by other nodes.
+func (sp *Space) forward(ctx context.Context, m *Message, to Address) (Receipt, error) {
+	if err := sp.handNow(ctx, m); err != nil {
+		return Receipt{}, err
+	}
+	r := Receipt{Offset: m.Offset(), Members: m.members}
+	switch {
+	case sp.line == nil || to.Local:
+		return r, nil
+	case m.Call != nil:
+		return r, sp.callElsewhere(m, to)
+	}
+	sp.cast(m)
+	return r, nil
+}
+
+// handNow gives a message that is not kept to the members that are here.
+func (sp *Space) handNow(ctx context.Context, m *Message) error {
 	var err error
 	sp.order.do(func() {
 		if err = ctx.Err(); err != nil {
@@ -151,24 +249,23 @@ func (sp *Space) forward(ctx context.Context, m *Message) (Receipt, error) {
 			sp.head++
 			m.epoch, m.position = sp.hub.epoch, sp.head
 		} else {
-			m.remembered, m.epoch, m.since = true, sp.tape.epoch, sp.head
+			m.remembered, m.epoch, m.since = true, sp.tape.life(), sp.head
 		}
 		sp.hand(m)
 	})
-	if err != nil {
-		return Receipt{}, err
-	}
-	return Receipt{Offset: m.Offset(), Members: m.members}, nil
+	return err
 }
 
-// follow hands out what the tape has written.
-func (sp *Space) follow(batch []*Message) {
+// follow hands out what the tape has written. With it, everything was handed out
+// up to a position.
+func (sp *Space) follow(batch []*Message, upTo Position) {
 	sp.order.do(func() {
 		for _, m := range batch {
 			m.since = sp.head
 			sp.hand(m)
-			sp.head = m.position
+			sp.head = max(sp.head, m.position)
 		}
+		sp.head = max(sp.head, upTo)
 	})
 }
 
@@ -235,40 +332,75 @@ func (sp *Space) Join(to Address, rooms ...string) error {
 	if err := sp.hub.checkRooms(rooms); err != nil {
 		return err
 	}
-	return sp.move(func() []*Seat { return sp.collect(to) }, func(s *Seat) error { return s.join(rooms) })
+	err := sp.joinHere(func() []*Seat { return sp.collect(to) }, rooms)
+	if sp.hub.node != nil && !to.Local {
+		err = errors.Join(err, sp.moveElsewhere(askJoin, to, rooms))
+	}
+	return err
+}
+
+func (sp *Space) joinHere(who func() []*Seat, rooms []string) error {
+	if err := sp.usable(); err != nil {
+		return err
+	}
+	ctx, cancel := sp.hub.node.patient()
+	defer cancel()
+	if err := sp.ears.hold(ctx, rooms); err != nil {
+		return err
+	}
+	defer sp.ears.release(rooms)
+	fresh := make(map[*Seat][]string)
+	refused, err := sp.move(who, func(s *Seat) error {
+		missing := s.missing(rooms)
+		err := s.join(rooms)
+		if err == nil && len(missing) > 0 {
+			fresh[s] = missing
+		}
+		return err
+	})
+	if err != nil { // it is not known to be written: so it is not so
+		sp.order.do(func() {
+			for s, rooms := range fresh {
+				s.leave(rooms)
+			}
+		})
+	}
+	return errors.Join(refused, err)
 }
 
 // Leave lets every member of an address leave rooms.
 func (sp *Space) Leave(to Address, rooms ...string) {
-	// An error is the tape's, which tells everybody.
-	_ = sp.move(func() []*Seat { return sp.collect(to) }, func(s *Seat) error { s.leave(rooms); return nil })
+	// An error is the tape's, which tells everybody, or of a node that is gone.
+	_, _ = sp.move(func() []*Seat { return sp.collect(to) }, func(s *Seat) error { s.leave(rooms); return nil })
+	if sp.hub.node != nil && !to.Local {
+		_ = sp.moveElsewhere(askLeave, to, rooms)
+	}
 }
 
 // move changes the rooms of seats. It returns when those that come back do so to
 // the rooms they are in now, also after a loss of power: in a room less, a client
-// would take silence for peace.
-func (sp *Space) move(who func() []*Seat, change func(*Seat) error) error {
-	var (
-		saved *group
-		err   error
-	)
+// would take silence for peace. It returns why some could not be moved, and why
+// the move of the others was not written.
+func (sp *Space) move(who func() []*Seat, change func(*Seat) error) (refused, err error) {
+	var saved *pending
 	sp.order.do(func() {
 		var moved []*Seat
 		for _, s := range who() {
 			before := len(s.places)
 			if e := change(s); e != nil {
-				err = e
+				refused = e
 			}
 			if s.session != nil && len(s.places) != before {
+				sp.keeper.renew(s.session)
 				moved = append(moved, s)
 			}
 		}
 		saved = sp.save(true, moved...)
 	})
 	if saved == nil {
-		return err
+		return refused, nil
 	}
-	return errors.Join(err, saved.wait(context.Background()))
+	return refused, saved.wait(context.Background())
 }
 
 // collect copies the seats of an address, for operations that change the rooms

@@ -4,46 +4,61 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
+	"math"
 	"time"
 )
 
 // A tape puts the messages of a space with memory into their total order and
-// writes them down. Whoever appends while a batch is being written joins the
-// next one, so that many publishers share one fsync; a batch is handed out to
-// the members when it is written, in order, and then its publishers return.
-type tape struct {
+// keeps them, and what else of the space must last. It hands each message out,
+// in that order, by the space's follow. There are two: an [ownTape] of a node
+// that is alone, and a [sharedTape] of nodes that share an engine.
+type tape interface {
+	// append puts a message on the tape and returns when it is as durable as its
+	// rooms demand and was handed to the members. If a message with the same ID
+	// was appended by the same publisher within the window, it returns that
+	// one's position and true.
+	append(ctx context.Context, m *Message) (Position, bool, error)
+	// enqueue is that of [writer].
+	enqueue(sync bool, sessions []*SharedSession, erase ...Erasure) *pending
+	// life names the life of the tape.
+	life() string
+	// last returns the last position that a member can have received, as far as
+	// is known here; after a barrier it is.
+	last() Position
+	barrier(ctx context.Context) error
+	// covers says whether everything after a position is kept.
+	covers(p Position) bool
+	// after returns messages after a position that are written, oldest first, at
+	// least those of some rooms and for everyone; and up to where that is all.
+	// It returns [ErrTrimmed] if some of them are not kept any more.
+	after(ctx context.Context, rooms []string, p Position, limit int) ([]*Message, Position, error)
+	// history is that of [Log].
+	history(ctx context.Context, room string, q HistoryQuery) ([]Stored, error)
+	// close lets what waits be written and returns when it is.
+	close()
+}
+
+// An ownTape is the tape of a node that is alone. Whoever appends while a batch
+// is being written joins the next one, so that many publishers share one fsync;
+// a batch is handed out to the members when it is written, in order, and then
+// its publishers return.
+type ownTape struct {
+	writer
 	namespace string
 	log       Log
 	epoch     string
 	memory    *Memory
-	follow    func(batch []*Message) // called by the writer, outside locks
+	follow    func(batch []*Message, upTo Position) // called by the writer, outside locks
 	trace     *Trace
 
-	mu     sync.Mutex
-	last   Position // the last that was given out
-	next   *group   // collects what will be written; nil: nothing waits
-	active bool     // a writer is running
-	closed bool
-	failed error
+	// Guarded by the writer's lock.
+	given  Position // the last that was given out
 	recent recent
 	told   int64 // bytes of recent that the trace knows of
 	ids    ids
-
-	writer sync.WaitGroup
 }
 
-// A group is what is written and synced at a time.
-type group struct {
-	messages []*Message
-	bodies   [][]byte // the messages' records
-	sessions []StoredSession
-	erase    []Erasure
-	sync     bool          // it must survive the machine, whatever the messages demand
-	written  chan struct{} // closed when err is set
-	err      error
-}
+var _ tape = (*ownTape)(nil)
 
 var (
 	// ErrClosed means that the hub was closed, and the message is not published.
@@ -54,11 +69,12 @@ var (
 )
 
 // openTape continues where the log was left.
-func openTape(namespace string, log Log, memory *Memory, follow func([]*Message), trace *Trace) (*tape, error) {
+func openTape(namespace string, log Log, memory *Memory, follow func([]*Message, Position), trace *Trace) (*ownTape, error) {
 	state := log.State()
-	t := &tape{namespace: namespace, log: log, epoch: state.Epoch, memory: memory, follow: follow, trace: trace}
+	t := &ownTape{namespace: namespace, log: log, epoch: state.Epoch, memory: memory, follow: follow, trace: trace}
+	t.write = t.writeGroup
 	// Not 0, also on an empty log: an offset must not read as the absence of one.
-	t.last = max(state.Last, 1)
+	t.given = max(state.Last, 1)
 	t.recent.floor = state.Floor
 	for after := state.Floor; ; {
 		stored, err := log.Tape(after, 1024)
@@ -82,21 +98,20 @@ func openTape(namespace string, log Log, memory *Memory, follow func([]*Message)
 }
 
 // message makes the message of what was stored.
-func (t *tape) message(s Stored) (*Message, error) {
+func (t *ownTape) message(s Stored) (*Message, error) { return readMessage(t.namespace, t.epoch, s) }
+
+func readMessage(namespace, epoch string, s Stored) (*Message, error) {
 	m, err := readRecord(s.Body)
 	if err != nil {
 		return nil, err
 	}
-	m.remembered, m.epoch, m.position, m.Time, m.size = true, t.epoch, s.Position, s.Time, len(s.Body)
-	m.Namespace = t.namespace
+	m.remembered, m.epoch, m.position, m.Time, m.size = true, epoch, s.Position, s.Time, len(s.Body)
+	m.Namespace = namespace
 	return m, nil
 }
 
-// append puts a message on the tape and returns when it is as durable as its
-// rooms demand and was handed to the members. If a message with the same ID
-// was appended by the same publisher within the window, it returns that one's
-// position and true.
-func (t *tape) append(ctx context.Context, m *Message) (Position, bool, error) {
+// append gives the message its position before it is written.
+func (t *ownTape) append(ctx context.Context, m *Message) (Position, bool, error) {
 	// Here, not by the writer: a message that cannot be written is its
 	// publisher's mistake, and no reason to stop the tape for all.
 	body, err := appendRecord(nil, m)
@@ -113,8 +128,8 @@ func (t *tape) append(ctx context.Context, m *Message) (Position, bool, error) {
 		err := first.wait(ctx)
 		return first.position, true, err
 	}
-	t.last++
-	m.remembered, m.epoch, m.position, m.Time = true, t.epoch, t.last, time.Now()
+	t.given++
+	m.remembered, m.epoch, m.position, m.Time = true, t.epoch, t.given, time.Now()
 	m.size = len(body)
 	g := t.groupLocked()
 	g.messages, g.bodies = append(g.messages, m), append(g.bodies, body)
@@ -123,105 +138,48 @@ func (t *tape) append(ctx context.Context, m *Message) (Position, bool, error) {
 	return m.position, false, g.wait(ctx)
 }
 
-// enqueue has session records and erasures written, after what was appended or
-// enqueued before. They survive the death of the process when the group that it
-// returns is written; that of the machine then, too, if sync asks for it, else as
-// soon as something written later does. It does not wait.
-func (t *tape) enqueue(sync bool, sessions []StoredSession, erase ...Erasure) *group {
+func (t *ownTape) life() string { return t.epoch }
+
+func (t *ownTape) last() Position {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.refusalLocked(); err != nil {
-		g := &group{written: make(chan struct{}), err: err}
-		close(g.written)
-		return g
-	}
-	g := t.groupLocked()
-	g.sessions = append(g.sessions, sessions...)
-	g.erase = append(g.erase, erase...)
-	g.sync = g.sync || sync
-	return g
+	return t.given
 }
 
-// lastWritten returns the last position that a member can have received.
-func (t *tape) lastWritten() Position {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.last
-}
+func (t *ownTape) barrier(context.Context) error { return nil }
 
-// covers says whether everything after a position is kept.
-func (t *tape) covers(p Position) bool {
+func (t *ownTape) covers(p Position) bool {
 	t.mu.Lock()
 	floor := t.recent.floor
 	t.mu.Unlock()
 	return p >= floor || p >= t.log.State().Floor
 }
 
-func (t *tape) refusalLocked() error {
-	if t.failed != nil {
-		return t.failed
-	}
-	if t.closed {
-		return ErrClosed
-	}
-	return nil
-}
+// writeGroup writes a group and hands it out.
+func (t *ownTape) writeGroup(g *group) {
+	t.mu.Lock()
+	failed := t.failed
+	trim := t.recent.expired(time.Now().Add(-t.memory.Window))
+	t.mu.Unlock()
 
-// groupLocked returns the group that will be written next and sees to it that
-// somebody does.
-func (t *tape) groupLocked() *group {
-	if t.next == nil {
-		t.next = &group{written: make(chan struct{})}
+	c, began := Commit{Messages: len(g.messages), Err: failed}, time.Now()
+	if failed == nil {
+		b := t.batch(g, trim)
+		c.Sync, c.Err = b.Sync, t.log.Commit(b)
 	}
-	if !t.active {
-		t.active = true
-		// Started by who finds the tape idle, ended when nothing waits, waited
-		// for by close.
-		t.writer.Go(t.write)
-	}
-	return t.next
-}
-
-func (g *group) wait(ctx context.Context) error {
-	select {
-	case <-g.written:
-		return g.err
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
-	}
-}
-
-// write writes group after group until none waits.
-func (t *tape) write() {
-	for {
-		t.mu.Lock()
-		g := t.next
-		t.next = nil
-		if g == nil {
-			t.active = false
-			t.mu.Unlock()
-			return
-		}
-		failed := t.failed
-		trim := t.recent.expired(time.Now().Add(-t.memory.Window))
-		t.mu.Unlock()
-
-		c, began := Commit{Messages: len(g.messages), Err: failed}, time.Now()
-		if failed == nil {
-			b := t.batch(g, trim)
-			c.Sync, c.Err = b.Sync, t.log.Commit(b)
-		}
-		c.Took = time.Since(began)
-		c.TapeBytes = t.settle(g, c.Err)
-		if t.trace.Committed != nil {
-			t.trace.Committed(t.namespace, c)
-		}
+	c.Took = time.Since(began)
+	c.TapeBytes = t.settle(g, c.Err)
+	if t.trace.Committed != nil {
+		t.trace.Committed(t.namespace, c)
 	}
 }
 
 // batch makes what is written of a group.
-func (t *tape) batch(g *group, trim Position) *Batch {
-	b := &Batch{Sync: g.sync, Sessions: g.sessions, Erase: g.erase, Trim: trim, Messages: make([]NewMessage, len(g.messages))}
+func (t *ownTape) batch(g *group, trim Position) *Batch {
+	b := &Batch{Sync: g.sync, Erase: g.erase, Trim: trim, Messages: make([]NewMessage, len(g.messages))}
+	for _, s := range g.sessions {
+		b.Sessions = append(b.Sessions, StoredSession{ID: s.ID, Body: s.Body})
+	}
 	for i, m := range g.messages {
 		b.Messages[i] = NewMessage{Position: m.position, Time: m.Time, Body: g.bodies[i]}
 		for _, room := range m.Rooms {
@@ -238,7 +196,7 @@ func (t *tape) batch(g *group, trim Position) *Batch {
 
 // settle hands a written group out and lets its publishers return. It returns
 // by how much the tape in memory has grown since the last time.
-func (t *tape) settle(g *group, failed error) (grown int64) {
+func (t *ownTape) settle(g *group, failed error) (grown int64) {
 	t.mu.Lock()
 	if failed != nil {
 		t.failed = failed
@@ -253,162 +211,44 @@ func (t *tape) settle(g *group, failed error) (grown int64) {
 	grown, t.told = t.recent.bytes-t.told, t.recent.bytes
 	t.mu.Unlock()
 	if failed == nil && len(g.messages) > 0 {
-		t.follow(g.messages)
+		t.follow(g.messages, 0)
 	}
 	g.messages, g.bodies, g.sessions, g.erase, g.err = nil, nil, nil, nil, failed
 	close(g.written)
 	return grown
 }
 
-// after returns messages after a position that are written, oldest first. It
-// returns [ErrTrimmed] if some of them are not kept any more.
-func (t *tape) after(p Position, limit int) ([]*Message, error) {
+func (t *ownTape) after(_ context.Context, _ []string, p Position, limit int) ([]*Message, Position, error) {
 	t.mu.Lock()
 	list, ok := t.recent.after(p, limit)
 	t.mu.Unlock()
-	if ok {
-		return list, nil
+	if !ok {
+		stored, err := t.log.Tape(p, limit)
+		if err != nil {
+			return nil, 0, err
+		}
+		if list, err = readMessages(t.namespace, t.epoch, stored); err != nil {
+			return nil, 0, err
+		}
 	}
-	stored, err := t.log.Tape(p, limit)
-	if err != nil {
-		return nil, err
+	if len(list) == 0 {
+		return nil, math.MaxUint64, nil
 	}
-	return t.messages(stored)
+	return list, list[len(list)-1].position, nil
 }
 
-func (t *tape) messages(stored []Stored) ([]*Message, error) {
+func (t *ownTape) history(_ context.Context, room string, q HistoryQuery) ([]Stored, error) {
+	return t.log.History(room, q)
+}
+
+func readMessages(namespace, epoch string, stored []Stored) ([]*Message, error) {
 	list := make([]*Message, len(stored))
 	for i, s := range stored {
-		m, err := t.message(s)
+		m, err := readMessage(namespace, epoch, s)
 		if err != nil {
 			return nil, fmt.Errorf("message at %d: %w", s.Position, err)
 		}
 		list[i] = m
 	}
 	return list, nil
-}
-
-// close lets what waits be written and returns when it is.
-func (t *tape) close() {
-	t.mu.Lock()
-	t.closed = true
-	t.mu.Unlock()
-	t.writer.Wait()
-}
-
-// recent is the end of a tape in memory: what returning members ask for most,
-// with its encodings.
-type recent struct {
-	list  []*Message // by position
-	bytes int64
-	floor Position // everything after it that was written is in list
-}
-
-func (r *recent) add(m *Message, limit int64) {
-	r.list = append(r.list, m)
-	r.bytes += int64(m.size)
-	n := 0
-	for r.bytes > limit && n < len(r.list)-1 {
-		r.bytes -= int64(r.list[n].size)
-		n++
-	}
-	r.drop(n)
-}
-
-// expired drops what is older than a time and returns the position up to which
-// the tape may be forgotten, 0 if nothing.
-func (r *recent) expired(before time.Time) Position {
-	n := 0
-	for n < len(r.list) && r.list[n].Time.Before(before) {
-		r.bytes -= int64(r.list[n].size)
-		n++
-	}
-	if n == 0 {
-		return 0
-	}
-	r.drop(n)
-	return r.floor
-}
-
-func (r *recent) drop(n int) {
-	if n == 0 {
-		return
-	}
-	r.floor = r.list[n-1].position
-	clear(r.list[:n])
-	r.list = r.list[n:]
-}
-
-// erase drops what a log erases from its tape. The list is made anew: who reads
-// has a part of the old one.
-func (r *recent) erase(gone func(*Message) bool) {
-	if !slices.ContainsFunc(r.list, gone) {
-		return
-	}
-	list := make([]*Message, 0, len(r.list))
-	for _, m := range r.list {
-		if gone(m) {
-			r.bytes -= int64(m.size)
-		} else {
-			list = append(list, m)
-		}
-	}
-	r.list = list
-}
-
-func (r *recent) after(p Position, limit int) ([]*Message, bool) {
-	if p < r.floor {
-		return nil, false
-	}
-	i, _ := slices.BinarySearchFunc(r.list, p+1, func(m *Message, p Position) int {
-		return int(int64(m.position) - int64(p))
-	})
-	return slices.Clone(r.list[i:min(i+limit, len(r.list))]), true
-}
-
-// ids remembers which messages with an ID were appended, for one window at
-// least and two at most: the older half is dropped as a whole.
-type ids struct {
-	young, old map[idKey]appended
-	turned     time.Time
-}
-
-type idKey struct{ publisher, id string }
-
-// appended is where a message with an ID went, and in which group.
-type appended struct {
-	position Position
-	group    *group // nil: read back from the log
-}
-
-func (a appended) wait(ctx context.Context) error {
-	if a.group == nil {
-		return nil
-	}
-	return a.group.wait(ctx)
-}
-
-func (x *ids) find(m *Message) (appended, bool) {
-	if m.ID == "" {
-		return appended{}, false
-	}
-	k := idKey{m.Publisher, m.ID}
-	if a, ok := x.young[k]; ok {
-		return a, true
-	}
-	a, ok := x.old[k]
-	return a, ok
-}
-
-func (x *ids) add(m *Message, g *group, window time.Duration) {
-	if m.ID == "" {
-		return
-	}
-	if age := m.Time.Sub(x.turned); x.young == nil || age > window {
-		if age > 2*window {
-			x.young = nil
-		}
-		x.young, x.old, x.turned = make(map[idKey]appended), x.young, m.Time
-	}
-	x.young[idKey{m.Publisher, m.ID}] = appended{m.position, g}
 }

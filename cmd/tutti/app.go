@@ -30,6 +30,7 @@ type app struct {
 	private  http.Handler // for operators
 	control  http.Handler // for commands; nil if there is no data folder
 	store    dataStore    // nil if there is no data folder
+	engine   hub.Engine   // nil if the program is alone
 	relayed  *door.Door   // plain WebSockets; nil unless asked for
 	draining atomic.Bool
 	running  sync.WaitGroup // watch
@@ -40,7 +41,7 @@ type app struct {
 
 // newApp puts the parts together that the settings ask for.
 func newApp(s config.Settings, log *slog.Logger) (*app, error) {
-	if s.Data != "" {
+	if s.Data != "" || s.Engine != "" {
 		s.Durable = append(slices.Clip(s.Durable), demos[s.Demo].durable...)
 	}
 	m := metrics.New()
@@ -57,7 +58,14 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 		cfg.Hub.Store = a.store
 	}
 	var err error
+	if a.engine, err = openEngine(s, log); err != nil {
+		return nil, errors.Join(err, a.close(context.Background()))
+	}
+	cfg.Hub.Engine, cfg.Advertise = a.engine, s.Advertise
 	if a.server, err = tutti.New(cfg); err == nil {
+		err = a.join()
+	}
+	if err == nil {
 		err = a.build(s, log, m)
 	}
 	if err != nil {
@@ -135,6 +143,9 @@ func (a *app) close(ctx context.Context) error {
 	var errs []error
 	for _, end := range a.closers {
 		errs = append(errs, end(ctx))
+	}
+	if a.engine != nil {
+		errs = append(errs, a.engine.Close())
 	}
 	return errors.Join(append(errs, a.closeStore())...)
 }

@@ -84,7 +84,7 @@ func explainStore(dir string, err error) error {
 
 // remembering returns the namespaces with memory.
 func remembering(s config.Settings) []string {
-	if len(s.Memory) > 0 || s.Data == "" {
+	if len(s.Memory) > 0 || s.Data == "" && s.Engine == "" {
 		return s.Memory
 	}
 	return append([]string{"/"}, s.Namespaces...)

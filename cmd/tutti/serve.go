@@ -65,11 +65,18 @@ func printMistakes(w io.Writer, err error) {
 
 // listenAndServe serves until a signal, and then drains.
 func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Logger) error {
-	a, err := newApp(s, log)
+	listener, err := listen(s.Listen, "--listen")
 	if err != nil {
 		return err
 	}
-	servers, err := listenAll(a, s, log)
+	if s.Advertise, err = advertised(s, listener.Addr()); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	a, err := newApp(s, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	servers, err := listenAll(a, s, listener, log)
 	if err != nil {
 		return errors.Join(err, a.close(ctx))
 	}
@@ -95,13 +102,8 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	return errors.Join(problem, err)
 }
 
-// listenAll opens the listeners: the public one first, then the operators', and
-// that of commands.
-func listenAll(a *app, s config.Settings, log *slog.Logger) ([]*httpServer, error) {
-	listener, err := listen(s.Listen, "--listen")
-	if err != nil {
-		return nil, err
-	}
+// listenAll opens the other listeners: the operators', and that of commands.
+func listenAll(a *app, s config.Settings, listener net.Listener, log *slog.Logger) ([]*httpServer, error) {
 	servers := []*httpServer{newHTTPServer(listener, a.public, s, log)}
 	if s.Metrics != "" {
 		private, err := listen(s.Metrics, "--metrics")

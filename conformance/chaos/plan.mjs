@@ -9,28 +9,43 @@ export const kinds = {
   half: "half-open",
   hole: "hole",
   offline: "offline",
+  // Of several nodes and the engine that they share.
+  node: "kill -9 of a node",
+  drain: "SIGTERM of a node",
+  rolling: "rolling restart",
+  pause: "SIGSTOP of a node",
+  engine: "kill -9 of the engine",
+  partition: "node cut off",
+  deafnode: "node cut off, one way",
   mix: "mix",
 };
 
-const single = Object.keys(kinds).filter((kind) => kind !== "none" && kind !== "mix");
+const ofClients = ["cut", "half", "hole", "offline"];
+
+/** The kinds of fault that a mix has: of one server, and of a cluster. */
+export const mixes = {
+  one: ["kill", "term", ...ofClients],
+  cluster: ["node", "drain", "rolling", "pause", "engine", "partition", "deafnode", ...ofClients],
+};
 
 /**
  * plan lists the faults of a run, by time: {at, kind, …} in milliseconds since the faults began. Those of the network
  * name the clients that they hit.
  */
-export function plan({ random, kind, duration, every, clients }) {
+export function plan({ random, kind, duration, every, clients, mix = mixes.one }) {
   if (kind === "none") return [];
   const faults = [];
   let order = [];
   // The first comes early, so that the shortest run has one, and the last leaves it time to show.
   for (let at = random.between(500, 1500); at < duration; at += Math.round(every * (0.75 + random.next() / 2))) {
-    if (order.length === 0) order = kind === "mix" ? random.shuffle(single) : [kind];
+    if (order.length === 0) order = kind === "mix" ? random.shuffle(mix) : [kind];
     faults.push({ at, ...fault(random, order.pop(), clients) });
   }
   return faults;
 }
 
 function fault(random, kind, clients) {
+  if (mixes.cluster.includes(kind) && !ofClients.includes(kind)) return nodeFault(random, kind);
   if (kind === "kill" || kind === "term") {
     // Again: soon after the start, while clients come back and catch up.
     return { kind, down: random.between(0, 1000), again: random.chance(0.3) ? random.between(100, 900) : 0 };
@@ -46,11 +61,22 @@ function fault(random, kind, clients) {
   return { kind, hit, amid, lasts: random.between(500, 3000) };
 }
 
+/** Of nodes, which counts modulo how many there are. */
+function nodeFault(random, kind) {
+  const which = random.between(0, 1000);
+  if (kind === "rolling") return { kind, down: random.between(0, 300) };
+  if (kind === "engine") return { kind, down: random.between(0, 2000) };
+  if (kind === "node" || kind === "drain") return { kind, which, down: random.between(0, 1500) };
+  if (kind === "pause") return { kind, which, lasts: random.between(1000, 6000) };
+  return { kind, which, way: kind === "partition" ? "both" : random.pick(["up", "down"]), lasts: random.between(500, 5000) };
+}
+
 /** tell says a fault in one line. */
-export function tell({ at, kind, hit, told, down, lasts, again, amid }) {
+export function tell({ at, kind, hit, told, which, way, down, lasts, again, amid }) {
   const words = [`${(at / 1000).toFixed(1)} s`, kinds[kind]];
   if (hit) words.push(`for clients ${hit.join(" ")}`);
   if (told) words.push(`(of them told: ${told.join(" ") || "none"})`);
+  if (which !== undefined) words.push(`(node ${which}${way && way !== "both" ? `, ${way}` : ""})`);
   if (down !== undefined) words.push(`down ${down} ms`);
   if (lasts) words.push(`for ${lasts} ms`);
   if (again) words.push(`and again after ${again} ms`);

@@ -1,19 +1,19 @@
 // A network for one client: a TCP proxy whose connections can be cut, forgotten, held up and refused.
 import net from "node:net";
 
-/** Proxy listens on a port of its own and passes everything on to a server that may come and go. */
+/** Proxy listens on a port of its own and passes everything on to servers that may come and go. */
 export class Proxy {
   #target;
   #links = new Set();
   #server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
-  #held = false; // a black hole: nothing passes, in neither direction
+  #held = ""; // a black hole: nothing passes, "both" ways or only "up" or "down"
   #offline = false;
   #allowance = Infinity; // bytes that the client still receives before its connections are cut
   url = "";
 
-  /** target is the server's URL. */
+  /** target returns the URL of the server that the next connection goes to. */
   constructor(target) {
-    this.#target = new URL(target);
+    this.#target = target;
   }
 
   async listen() {
@@ -24,10 +24,12 @@ export class Proxy {
 
   #accept(down) {
     if (this.#offline) return void reset(down);
-    const link = new Link(down, net.connect({ host: this.#target.hostname, port: this.#target.port, allowHalfOpen: true }), (chunk) => this.#ration(link, chunk));
+    const { hostname: host, port } = new URL(this.#target());
+    const link = new Link(down, net.connect({ host, port, allowHalfOpen: true }), (chunk) => this.#ration(link, chunk));
     this.#links.add(link);
     link.ended.then(() => this.#links.delete(link));
-    if (!this.#held) link.release();
+    link.release();
+    if (this.#held) link.hold(this.#held);
   }
 
   /** cut resets every connection, on both sides. */
@@ -59,14 +61,14 @@ export class Proxy {
     for (const link of this.#links) link.forget(told);
   }
 
-  /** hold lets nothing pass, on old and new connections, until release: then all of it does. */
-  hold() {
-    this.#held = true;
-    for (const link of this.#links) link.hold();
+  /** hold lets nothing pass that way, on old and new connections, until release: then all of it does. */
+  hold(way = "both") {
+    this.#held = way;
+    for (const link of this.#links) link.hold(way);
   }
 
   release() {
-    this.#held = false;
+    this.#held = "";
     for (const link of this.#links) link.release();
   }
 
@@ -121,10 +123,10 @@ class Link {
     }
   }
 
-  hold() {
+  hold(way = "both") {
     this.#open = false;
-    this.#down.pause();
-    this.#up.pause();
+    if (way !== "down") this.#down.pause();
+    if (way !== "up") this.#up.pause();
   }
 
   release() {

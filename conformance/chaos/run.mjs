@@ -1,15 +1,16 @@
-// One run: a server, clients behind their proxies, faults by plan, then peace, end markers, and the count.
+// One run: a server or several, clients behind their proxies, faults by plan, then peace, end markers, and the count.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Program, within } from "../harness.mjs";
+import { within } from "../harness.mjs";
 import { check, failures } from "./checker.mjs";
 import { publisher, Subscriber } from "./clients.mjs";
 import { Ledger } from "./ledger.mjs";
 import { plan, tell } from "./plan.mjs";
 import { Proxy } from "./proxy.mjs";
 import { Random } from "./random.mjs";
+import { Cluster, One } from "./site.mjs";
 
 /** The heartbeat that servers under test are started with: short, so that half-open connections end within a run. */
 export const heartbeat = { interval: 1500, timeout: 1500 };
@@ -19,11 +20,13 @@ export const defaults = { publishers: 6, rate: 30, rooms: 3, subscribers: 12, ev
 
 /**
  * run does one and resolves with what check found, and with failed: the names of the bars not cleared, and "nothing"
- * if the run showed nothing. command makes the server's command line from its data directory.
+ * if the run showed nothing. command makes the server's command line from its data directory; with engine it makes that
+ * of each node of a cluster, from the engine's URL.
  */
-export async function run({ command, kind, seed, say = () => {}, ...sizes }) {
+export async function run({ command, engine, kind, seed, say = () => {}, ...sizes }) {
   const data = await mkdtemp(join(tmpdir(), "tutti-chaos-"));
-  const stage = new Stage({ ...defaults, ...sizes, kind, seed, say, server: new Program(command(data)) });
+  const site = engine ? new Cluster({ command, engine, data, say }) : new One({ command: command(data), say });
+  const stage = new Stage({ ...defaults, ...sizes, kind, seed, say, site });
   try {
     await stage.open();
     await stage.play();
@@ -53,12 +56,12 @@ class Stage {
     this.ledger = new Ledger(this.seed);
     this.faults = plan({
       random: random.fork("plan"), kind: this.kind, duration: this.duration, every: this.every,
-      clients: this.publishers + this.subscribers,
+      clients: this.publishers + this.subscribers, mix: this.site.mix,
     });
   }
 
   async open() {
-    await this.server.start();
+    await this.site.open();
     const rooms = Array.from({ length: this.rooms }, (_, i) => `chat:${i}`);
     for (let i = 0; i < this.subscribers; i++) {
       // Each in two thirds of the rooms.
@@ -74,7 +77,7 @@ class Stage {
   }
 
   async #client(name, index) {
-    const proxy = await new Proxy(this.server.url).listen();
+    const proxy = await new Proxy(() => this.site.target()).listen();
     this.#proxies.push(proxy);
     return { name, index, ledger: this.ledger, url: proxy.url };
   }
@@ -91,7 +94,7 @@ class Stage {
     for (const fault of this.faults) {
       await sleep(Math.max(0, fault.at - (Date.now() - this.#began)));
       this.say(tell(fault));
-      const over = fault.hit ? this.#network(fault) : this.#restart(fault);
+      const over = fault.hit ? this.#network(fault) : this.#break(fault);
       if (fault.hit) lasting.push(over);
       else await over;
       this.done++;
@@ -116,37 +119,14 @@ class Stage {
     for (const proxy of proxies) proxy[over]();
   }
 
-  async #restart({ kind, down, again }) {
-    const began = Date.now();
-    for (const pause of again ? [0, again] : [0]) {
-      await sleep(pause);
-      const times = [Date.now()];
-      await this.#stop(kind === "kill" ? "SIGKILL" : "SIGTERM");
-      times.push(Date.now());
-      await sleep(down);
-      times.push(Date.now());
-      await this.server.start();
-      times.push(Date.now());
-      this.say(`  ended in ${times[1] - times[0]} ms, listened again in ${times[3] - times[2]} ms`);
-    }
-    this.down = Math.max(this.down, Date.now() - began); // some clients do not make it back in between
-  }
-
-  /** #stop ends the server, and takes down whatever is wrong with its end. */
-  async #stop(signal) {
-    try {
-      const how = await this.server.stop(signal);
-      if (how !== (signal === "SIGKILL" ? signal : 0)) this.ledger.exits.push(`${signal}: it ended with ${how}`);
-    } catch (err) {
-      this.ledger.exits.push(`${signal}: ${err.message.slice(-1000)}`);
-      await this.server.stop("SIGKILL").catch(() => {}); // it has ended, then
-    }
+  async #break(fault) {
+    this.down = Math.max(this.down, await this.site.break(fault)); // some clients do not make it back in between
   }
 
   /** settle lets the clients come back and the server find the dead connections, while messages go on. */
   async settle() {
     await this.#until(() => this.#all().every((c) => c.socket.connected), 20_000);
-    const ghosts = this.faults.some((f) => f.kind === "half" || f.kind === "hole");
+    const ghosts = this.faults.some((f) => ["half", "hole", "pause"].includes(f.kind));
     await sleep(ghosts ? heartbeat.interval + heartbeat.timeout + 1500 : 1000);
     for (const p of this.ledger.publishers) p.stop();
     await this.#acknowledged();
@@ -186,10 +166,11 @@ class Stage {
     for (const p of this.ledger.publishers) p.stop();
     for (const client of this.#all()) client.socket.close();
     for (const proxy of this.#proxies) proxy.close();
-    await this.#stop("SIGTERM");
+    await this.site.close();
+    this.ledger.exits.push(...this.site.exits);
   }
 
   output() {
-    return this.server.output.split("\n").slice(-40).join("\n");
+    return this.site.output();
   }
 }

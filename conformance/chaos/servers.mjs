@@ -15,3 +15,11 @@ export const commands = {
   plain: () => [process.execPath, file("reference.mjs"), ...pings],
   model: (data, bug) => [process.execPath, file("model.mjs"), "--data", data, ...(bug ? ["--bug", bug] : []), ...pings],
 };
+
+/** By name: the command line of a node of a cluster, from its engine's URL. */
+export const clustered = {
+  tutti: (engine) => [
+    process.env.TUTTI_BIN || file("../../bin/tutti"),
+    "serve", "--engine", engine, "--durable", "chat:*", "--open", "chat:*", ...pings,
+  ],
+};

@@ -32,11 +32,16 @@ type Settings struct {
 	Metrics string `set:"metrics HOST:PORT: Serve /metrics for Prometheus, and /healthz, on an address of their own, such as 127.0.0.1:9090."`
 
 	Data    Folder        `set:"data FOLDER: Keep in a folder what must outlive the program: namespaces then have a memory, in which clients that come back find what they missed."`
-	Memory  []string      `set:"memory NAMESPACE: A namespace with memory. Repeatable. Default: with data / and each of namespace, else none. Without data a memory ends with the program."`
+	Memory  []string      `set:"memory NAMESPACE: A namespace with memory. Repeatable. Default: with data or engine / and each of namespace, else none. Without either a memory ends with the program."`
 	Window  time.Duration `set:"window DURATION: How long a client may be away and still get all that it missed, and how long a message that is published again under the same id is recognised."`
-	Durable []RoomRule    `set:"durable RULE: Rooms that keep a history: a pattern, such as chat:*, and perhaps count=1000, bytes=10MB, age=30d or durability=async with spaces between. Needs data. The first that fits a room holds. Count is 10000 unless it says otherwise. Repeatable."`
+	Durable []RoomRule    `set:"durable RULE: Rooms that keep a history: a pattern, such as chat:*, and perhaps count=1000, bytes=10MB, age=30d or durability=async with spaces between. Needs data or engine. The first that fits a room holds. Count is 10000 unless it says otherwise. Repeatable."`
 	Allow   []VerbRule    `set:"allow RULE: Who may use the standard verbs in the rooms of a pattern: the pattern, and of join, publish, history, presence and state which one =anyone, =members or =token, with spaces between. event=NAME, any number of times, limits what may be published. The first that fits a room holds. Repeatable."`
 	Open    []string      `set:"open PATTERN: Rooms in which anyone may use all standard verbs. Repeatable."`
+
+	Engine     string `set:"engine URL: Make the program one node of several that share an engine: redis://HOST:PORT or nats://HOST:PORT, with user:password@ before the host if it wants them. Better in a file or a variable than in a flag if it has a password."`
+	Cluster    string `set:"cluster NAME: The name by which the nodes of a cluster find each other on their engine."`
+	Advertise  string `set:"advertise URL: Where the other nodes reach this one, as http://HOST:PORT, to pass on what clients ask of sessions here. Default: where it listens."`
+	EngineLoss bool   `set:"engine-loss: Accept an engine whose configuration loses what was acknowledged, such as a Redis that writes nothing to disk."`
 
 	Presence Presence `set:"presence"`
 	Door     Door     `set:"door"`
@@ -137,6 +142,7 @@ func Default() Settings {
 		Path:      "/socket.io/",
 		Transport: []string{"polling", "websocket"},
 		Window:    2 * time.Minute,
+		Cluster:   "tutti",
 		Presence:  Presence{Grace: 10 * time.Second, Tick: 100 * time.Millisecond},
 		Ping:      Ping{Interval: 25 * time.Second, Timeout: 20 * time.Second},
 		Door: Door{

@@ -12,10 +12,14 @@ var verbs = []string{"join", "leave", "publish", "history", "presence", "state"}
 
 // checkMemory checks what is kept, and where.
 func (l *loader) checkMemory() {
-	if l.Data != "" {
+	switch {
+	case l.Data != "":
 		l.checkData()
-	} else if len(l.Durable) > 0 {
-		l.not("durable", "needs a folder to keep histories in: give data, such as --data .data")
+	case len(l.Durable) > 0 && l.Engine == "":
+		l.not("durable", "needs a folder to keep histories in: give data, such as --data .data, or an engine")
+	}
+	if l.Data != "" && l.Engine != "" {
+		l.conflict("data", "engine", "data and engine both keep what must outlive the program: choose one")
 	}
 	known := append([]string{"/"}, l.Namespaces...)
 	for i, name := range l.Memory {

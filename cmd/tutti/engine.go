@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/hub/redishub"
+	"github.com/tutti-rt/tutti/internal/config"
+)
+
+// engineKinds are the engines there are, by the schemes of their URLs.
+var engineKinds = map[string]func(context.Context, config.Settings, *slog.Logger) (hub.Engine, error){
+	"redis":  openRedis,
+	"rediss": openRedis,
+	"unix":   openRedis,
+}
+
+// engineStart is how long the engine may take to answer when the program
+// starts: longer, and something is wrong that a person should hear of.
+const engineStart = 15 * time.Second
+
+// openEngine reaches the engine that the settings name, or returns nil.
+func openEngine(s config.Settings, log *slog.Logger) (hub.Engine, error) {
+	if s.Engine == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(s.Engine)
+	if err != nil {
+		return nil, fmt.Errorf("engine: not a URL") // it may have a password in it
+	}
+	open := engineKinds[u.Scheme]
+	if open == nil {
+		return nil, fmt.Errorf("engine: there is none for %s://; choose redis:// or nats:// with --engine", u.Scheme)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), engineStart)
+	defer cancel()
+	e, err := open(ctx, s, log)
+	if err != nil {
+		return nil, fmt.Errorf("engine %s: %w", u.Redacted(), err)
+	}
+	return e, nil
+}
+
+func openRedis(ctx context.Context, s config.Settings, log *slog.Logger) (hub.Engine, error) {
+	return redishub.Open(ctx, redishub.Config{URL: s.Engine, Cluster: s.Cluster, AllowLoss: s.EngineLoss, Log: log})
+}
+
+// advertised returns where other nodes reach this one: what the settings say, or
+// else where it listens, by the address that the engine sees it under if it
+// listens everywhere.
+func advertised(s config.Settings, listening net.Addr) (string, error) {
+	if s.Advertise != "" || s.Engine == "" {
+		return s.Advertise, nil
+	}
+	addr, ok := listening.(*net.TCPAddr)
+	if !ok {
+		return "", fmt.Errorf("say where other nodes reach this one, with --advertise http://HOST:PORT")
+	}
+	if !addr.IP.IsUnspecified() {
+		return "http://" + addr.String(), nil
+	}
+	u, err := url.Parse(s.Engine)
+	if err != nil {
+		return "", fmt.Errorf("engine: not a URL")
+	}
+	port := u.Port()
+	if port == "" {
+		port = "1" // any will do: nothing is sent
+	}
+	conn, err := net.Dial("udp", net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return "", fmt.Errorf("say where other nodes reach this one, with --advertise http://HOST:PORT: %w", err)
+	}
+	defer conn.Close()
+	ip := conn.LocalAddr().(*net.UDPAddr).IP
+	return "http://" + net.JoinHostPort(ip.String(), fmt.Sprint(addr.Port)), nil
+}
+
+// join takes part in the cluster, if there is one.
+func (a *app) join() error {
+	ctx, cancel := context.WithTimeout(context.Background(), engineStart)
+	defer cancel()
+	return a.server.Join(ctx)
+}

@@ -1,0 +1,163 @@
+// What the clients are served by, and how it breaks: one server, or the nodes of a cluster with the engine they share.
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Program } from "../harness.mjs";
+import { engines } from "../cluster/engines.mjs";
+import { mixes } from "./plan.mjs";
+import { Proxy } from "./proxy.mjs";
+
+/** A site notes ends of its programs that it did not ask for, or that were not clean. */
+class Site {
+  exits = [];
+
+  constructor({ say }) {
+    this.say = say;
+  }
+
+  /** stop ends a program, and takes down whatever is wrong with its end. */
+  async stop(program, signal) {
+    try {
+      const how = await program.stop(signal);
+      if (how !== (signal === "SIGKILL" ? signal : 0)) this.exits.push(`${signal}: it ended with ${how}`);
+    } catch (err) {
+      this.exits.push(`${signal}: ${err.message.slice(-1000)}`);
+      await program.stop("SIGKILL").catch(() => {}); // it has ended, then
+    }
+  }
+}
+
+/** One is a server alone. */
+export class One extends Site {
+  mix = mixes.one;
+
+  constructor({ command, say }) {
+    super({ say });
+    this.server = new Program(command);
+  }
+
+  open() {
+    return this.server.start();
+  }
+
+  target() {
+    return this.server.url;
+  }
+
+  /** break does what a fault says and resolves with for how long the server was away. */
+  async break({ kind, down, again }) {
+    const began = Date.now();
+    for (const pause of again ? [0, again] : [0]) {
+      await sleep(pause);
+      const times = [Date.now()];
+      await this.stop(this.server, kind === "kill" ? "SIGKILL" : "SIGTERM");
+      times.push(Date.now());
+      await sleep(down);
+      times.push(Date.now());
+      await this.server.start();
+      times.push(Date.now());
+      this.say(`  ended in ${times[1] - times[0]} ms, listened again in ${times[3] - times[2]} ms`);
+    }
+    return Date.now() - began;
+  }
+
+  close() {
+    return this.stop(this.server, "SIGTERM");
+  }
+
+  output() {
+    return tail(this.server, 40);
+  }
+}
+
+/**
+ * Cluster is three nodes that share an engine, which each reaches through a proxy of its own. New connections go to the
+ * nodes in turn, so that the polls of one session land anywhere.
+ */
+export class Cluster extends Site {
+  mix = mixes.cluster;
+  #nodes = [];
+  #turn = 0;
+
+  constructor({ command, engine, data, say, nodes = 3 }) {
+    super({ say });
+    Object.assign(this, { command, data, size: nodes, engine: new engines[engine](join(data, "engine")) });
+  }
+
+  async open() {
+    await mkdir(join(this.data, "engine"), { recursive: true });
+    await this.engine.start();
+    for (let i = 0; i < this.size; i++) {
+      const link = await new Proxy(() => this.engine.address).listen();
+      const program = new Program(this.command(this.engine.url(link.url)));
+      await program.start();
+      this.#nodes.push({ name: `node ${i}`, program, link, up: true });
+    }
+  }
+
+  /** As a balancer does that has noticed which nodes are down. */
+  target() {
+    const up = this.#nodes.filter((n) => n.up);
+    const from = up.length > 0 ? up : this.#nodes;
+    return from[this.#turn++ % from.length].program.url;
+  }
+
+  async break({ kind, which, way, down, lasts }) {
+    const began = Date.now();
+    const node = this.#nodes[(which ?? 0) % this.#nodes.length];
+    switch (kind) {
+      case "node":
+      case "drain":
+        await this.#restart(node, kind === "node" ? "SIGKILL" : "SIGTERM", down);
+        break;
+      case "rolling":
+        for (const each of this.#nodes) await this.#restart(each, "SIGTERM", down);
+        break;
+      case "pause":
+        node.program.signal("SIGSTOP");
+        await sleep(lasts);
+        node.program.signal("SIGCONT");
+        break;
+      case "engine":
+        await this.stop(this.engine, "SIGKILL");
+        await sleep(down);
+        await this.engine.start();
+        break;
+      case "partition":
+      case "deafnode":
+        node.link.hold(way);
+        await sleep(lasts);
+        // What was under way is lost with its connections, as when a cable is pulled for long.
+        node.link.cut();
+        node.link.release();
+        break;
+      default:
+        throw new Error(`a cluster has no fault ${kind}`);
+    }
+    return Date.now() - began;
+  }
+
+  async #restart(node, signal, down) {
+    const began = Date.now();
+    node.up = signal === "SIGKILL"; // a balancer is told of a drain; of a death it learns by refused connections
+    await this.stop(node.program, signal);
+    const ended = Date.now();
+    node.up = false;
+    await sleep(down);
+    await node.program.start();
+    node.up = true;
+    this.say(`  ${node.name} ended in ${ended - began} ms`);
+  }
+
+  async close() {
+    for (const { program } of this.#nodes) await this.stop(program, "SIGTERM");
+    for (const { link } of this.#nodes) link.close();
+    await this.stop(this.engine, "SIGTERM");
+  }
+
+  output() {
+    return [...this.#nodes.map((n) => `${n.name}:\n${tail(n.program, 20)}`), `engine:\n${tail(this.engine, 10)}`].join("\n");
+  }
+}
+
+const tail = (program, lines) => program.output.split("\n").slice(-lines).join("\n");

@@ -1,0 +1,219 @@
+package hub
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// maxAnswers is how many bytes of answers to one question may wait for who asks:
+// tens of thousands of descriptions, and an end to what a cluster that answers
+// faster than anybody reads can take up.
+const maxAnswers = 16 << 20
+
+// errTooMuch ends a question whose answers are not read.
+var errTooMuch = errors.New("hub: more answers than anybody reads")
+
+// A PartialError means that not every node of the cluster has answered. What
+// came before it is what the others said.
+type PartialError struct {
+	Nodes []string // that have not, or not all they had to say
+	Err   error    // why: the context's, [ErrUnavailable], or that they are gone
+}
+
+func (e *PartialError) Error() string {
+	return fmt.Sprintf("hub: no answer from %s: %v", strings.Join(e.Nodes, ", "), e.Err)
+}
+
+// Unwrap returns why.
+func (e *PartialError) Unwrap() error { return e.Err }
+
+// errGone is why a node does not answer that has left the cluster.
+var errGone = errors.New("hub: node is gone")
+
+// questions are those that this node has put to the others.
+type questions struct {
+	engine Engine
+
+	mu   sync.Mutex
+	last uint64
+	open map[uint64]*question
+}
+
+// A question is put to all other nodes; each answers in parts, and says which
+// is its last.
+type question struct {
+	of *questions
+	id uint64
+
+	mu    sync.Mutex
+	owing map[string]bool // nodes that have more to say
+	gone  []string        // nodes that had, and left
+	parts []answer        // not taken by next
+	bytes int
+	err   error         // errTooMuch
+	news  chan struct{} // holds a token when there is something to look at
+}
+
+// An answer is a part of what a node has to say.
+type answer struct {
+	node string
+	body []byte
+}
+
+// put asks all other nodes. The question must be closed.
+func (x *questions) put(kind byte, body []byte) *question {
+	q := &question{of: x, owing: make(map[string]bool), news: make(chan struct{}, 1)}
+	for node := range x.engine.Nodes() {
+		q.owing[node] = true
+	}
+	nobody := len(q.owing) == 0
+	x.mu.Lock()
+	x.last++
+	q.id = x.last
+	if x.open == nil {
+		x.open = make(map[uint64]*question)
+	}
+	x.open[q.id] = q
+	x.mu.Unlock()
+
+	if nobody {
+		return q
+	}
+	text := binary.AppendUvarint([]byte{kind}, q.id)
+	if err := x.engine.Tell("", append(text, body...)); err != nil {
+		q.mu.Lock()
+		q.err = err
+		q.mu.Unlock()
+	}
+	return q
+}
+
+func (q *question) close() {
+	q.of.mu.Lock()
+	defer q.of.mu.Unlock()
+	delete(q.of.open, q.id)
+}
+
+func (x *questions) find(id uint64) *question {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.open[id]
+}
+
+// answered takes in a part of an answer. What nobody asked for is dropped.
+func (x *questions) answered(node string, r *recordReader) {
+	id, last := r.uvarint(), r.byte() == 1
+	if r.err != nil {
+		return
+	}
+	q := x.find(id)
+	if q == nil {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.owing[node] {
+		return
+	}
+	if last {
+		delete(q.owing, node)
+	}
+	if len(r.rest) > 0 {
+		q.bytes += len(r.rest)
+		if q.bytes > maxAnswers {
+			q.err = errTooMuch
+		} else {
+			q.parts = append(q.parts, answer{node, r.rest})
+		}
+	}
+	q.tell()
+}
+
+// left notes that a node will not answer any more.
+func (x *questions) left(node string) {
+	x.mu.Lock()
+	open := make([]*question, 0, len(x.open))
+	for _, q := range x.open {
+		open = append(open, q)
+	}
+	x.mu.Unlock()
+	for _, q := range open {
+		q.mu.Lock()
+		if q.owing[node] {
+			delete(q.owing, node)
+			q.gone = append(q.gone, node)
+			q.tell()
+		}
+		q.mu.Unlock()
+	}
+}
+
+func (q *question) tell() {
+	select {
+	case q.news <- struct{}{}:
+	default:
+	}
+}
+
+// next waits for a part of an answer. It returns false when every node has said
+// all, and then a [*PartialError] if some have not.
+func (q *question) next(ctx context.Context) (answer, bool, error) {
+	for {
+		q.mu.Lock()
+		if len(q.parts) > 0 {
+			a := q.parts[0]
+			q.parts = q.parts[1:]
+			q.bytes -= len(a.body)
+			q.mu.Unlock()
+			return a, true, nil
+		}
+		err, done := q.err, len(q.owing) == 0
+		q.mu.Unlock()
+		switch {
+		case err != nil:
+			return answer{}, false, q.partial(err)
+		case done:
+			return answer{}, false, q.partial(nil)
+		}
+		select {
+		case <-q.news:
+		case <-ctx.Done():
+			return answer{}, false, q.partial(ctx.Err())
+		}
+	}
+}
+
+// partial returns the error of a question that ends for a reason, nil if all
+// have answered.
+func (q *question) partial(why error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	nodes := slices.Clone(q.gone)
+	if why != nil {
+		for node := range q.owing {
+			nodes = append(nodes, node)
+		}
+	}
+	if len(nodes) == 0 {
+		return nil
+	}
+	if why == nil {
+		why = errGone
+	}
+	slices.Sort(nodes)
+	return &PartialError{Nodes: nodes, Err: why}
+}
+
+// appendAnswer begins a part of an answer to a question.
+func appendAnswer(kind byte, id uint64, last bool) []byte {
+	text := binary.AppendUvarint([]byte{kind}, id)
+	if last {
+		return append(text, 1)
+	}
+	return append(text, 0)
+}
