@@ -68,7 +68,8 @@ type Trace struct {
 	SocketDisconnected func(s *Socket, reason Reason)
 	SocketRefused      func(namespace string, err error) // a guard, or no such namespace
 	EventReceived      func(s *Socket, m *Message)
-	EventSent          func(s *Socket, m *hub.Message) // to one socket, a broadcast once for each
+	EventHandled       func(s *Socket, m *Message, took time.Duration) // its handler has returned
+	EventSent          func(s *Socket, m *hub.Message)                 // to one socket, a broadcast once for each
 	NamespaceCreated   func(ns *Namespace)
 	// LimitHit names the limit that a peer ran into: "namespaces", "auth",
 	// "inbox", "pending calls", "dynamic namespaces", "attachment timeout";

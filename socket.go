@@ -102,6 +102,9 @@ func (s *Socket) Handshake() Handshake {
 	return s.greeting.handshake(s.link.session.Request(), time.Unix(0, s.came))
 }
 
+// Since returns when the socket asked for its namespace.
+func (s *Socket) Since() time.Time { return time.Unix(0, s.came) }
+
 // Session returns the Engine.IO session that carries the socket.
 func (s *Socket) Session() *engineio.Session { return s.link.session }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
@@ -174,7 +175,15 @@ func (s *Socket) handle(m *Message) {
 	if trace := s.link.server.cfg.Trace.EventReceived; trace != nil {
 		trace(s, m)
 	}
+	handled := s.link.server.cfg.Trace.EventHandled
+	var began time.Time
+	if handled != nil {
+		began = time.Now()
+	}
 	err := s.protect("handler", func() error { return ns.rules.load().serve(s.ctx, 0, s, m) })
+	if handled != nil {
+		handled(s, m, time.Since(began))
+	}
 	switch {
 	case errors.Is(err, ErrNoHandler):
 		return

@@ -22,6 +22,7 @@ type Server struct {
 	loop      websocket.Loop
 	wheel     *wheel.Wheel
 	tasks     tasks
+	born      time.Time // what heartbeats are timed by
 
 	mu       sync.Mutex // only that of tasks is taken after it
 	sessions map[string]*Session
@@ -50,6 +51,7 @@ func New(cfg Config, a Acceptor) (*Server, error) {
 	srv := &Server{
 		cfg:      cfg,
 		acceptor: a,
+		born:     time.Now(),
 		trace:    cfg.Trace,
 		origins:  origins,
 		wsOptions: websocket.Options{

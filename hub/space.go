@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // A Member is whoever a room holds. Deliver is called for one message of a
@@ -120,6 +121,19 @@ func (sp *Space) NextCall() uint64 { return sp.calls.Add(1) - 1 }
 // a space without memory the only error is that of a context which ended before
 // m's turn came, and m is then not published.
 func (sp *Space) Publish(ctx context.Context, m *Message, to Address) (Receipt, error) {
+	took := sp.hub.cfg.Trace.Took
+	if took == nil {
+		return sp.publish(ctx, m, to)
+	}
+	began := time.Now()
+	r, err := sp.publish(ctx, m, to)
+	if err == nil {
+		took(m, time.Since(began))
+	}
+	return r, err
+}
+
+func (sp *Space) publish(ctx context.Context, m *Message, to Address) (Receipt, error) {
 	if sp.err != nil {
 		return Receipt{}, sp.err
 	}
@@ -226,6 +240,40 @@ func (sp *Space) Rooms() []string {
 		}
 	})
 	return names
+}
+
+// An Occupancy is a room and how many members it holds.
+type Occupancy struct {
+	Room    string
+	Members int
+	// Alone is the member of a room that holds one, else nil: so that the room of
+	// a member's own can be told from others.
+	Alone Member
+}
+
+// Census returns all rooms that hold a member, in no order. It takes one turn
+// that grows with the number of rooms, some 10 ms for 100,000: it is for people
+// who look, not for programs that ask all the time.
+func (sp *Space) Census() []Occupancy {
+	var rooms []Occupancy
+	sp.order.do(func() {
+		rooms = make([]Occupancy, 0, len(sp.rooms))
+		for name, r := range sp.rooms {
+			o := Occupancy{Room: name, Members: len(r.seats)}
+			if o.Members == 1 {
+				o.Alone = r.seats[0].member
+			}
+			rooms = append(rooms, o)
+		}
+	})
+	return rooms
+}
+
+// Size returns how many members the space has.
+func (sp *Space) Size() int {
+	var n int
+	sp.order.do(func() { n = len(sp.seats) })
+	return n
 }
 
 // Join lets every member of an address join rooms. Members that may not be in
