@@ -185,6 +185,17 @@ func (srv *Server) find(id string) *Session {
 	return s
 }
 
+// full reports whether there is no room for one more session.
+func (srv *Server) full() bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.fullLocked()
+}
+
+func (srv *Server) fullLocked() bool {
+	return srv.cfg.MaxSessions > 0 && len(srv.sessions) >= srv.cfg.MaxSessions
+}
+
 // remember makes room for s.
 func (srv *Server) remember(s *Session) error {
 	srv.mu.Lock()
@@ -194,7 +205,7 @@ func (srv *Server) remember(s *Session) error {
 		return ErrClosed
 	case s.id == "" || srv.sessions[s.id] != nil:
 		return errIDTaken
-	case srv.cfg.MaxSessions > 0 && len(srv.sessions) >= srv.cfg.MaxSessions:
+	case srv.fullLocked():
 		return errFull
 	}
 	srv.sessions[s.id] = s
@@ -208,6 +219,7 @@ func (srv *Server) forget(s *Session) {
 	defer srv.mu.Unlock()
 	if srv.sessions[s.id] == s {
 		delete(srv.sessions, s.id)
+		s.peer.Leave()
 		srv.tasks.leave()
 	}
 }
