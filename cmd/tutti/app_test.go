@@ -70,7 +70,7 @@ func TestEverySetting(t *testing.T) {
 	withData := configsOf(t, "--data=data")
 	standard := configsOf(t)
 	for line := range strings.Lines(config.Usage()) {
-		if !strings.HasPrefix(line, "  --") {
+		if !strings.HasPrefix(line, "    --") {
 			continue
 		}
 		flag := strings.Fields(line)[0]

@@ -15,21 +15,39 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti/internal/config"
-	"github.com/tutti-rt/tutti/packet"
 )
+
+func serveManual() *manual {
+	return &manual{
+		name: "serve", does: "run a server",
+		synopsis: []string{"[flags]", "--config FILE [flags]"},
+		about: `Runs a server until it is told to end. Each flag is also a setting in a file and an environment
+variable; see docs/configuration.md.
+
+On SIGHUP it reads its settings again. On SIGTERM or SIGINT it takes no new connections, tells its sessions, and ends
+when they are gone, after timeout.drain at the latest; on a second one it ends at once.`,
+		flags: config.Usage(),
+		examples: []example{
+			{"tutti serve --demo chat", "A chat to look at:"},
+			{"tutti serve --relay message --static public", "A page of one's own, without a server of its own:"},
+			{"tutti serve --config /etc/tutti/tutti.yaml", "A server for an application:"},
+		},
+		see: "tutti config, tutti reload, tutti drain, docs/configuration.md, docs/operating.md",
+	}
+}
 
 // serve runs a server until it is told to end. On SIGTERM or SIGINT it stops
 // listening, tells its sessions, and ends when they are gone; on a second one
 // it ends at once.
 func serve(ctx context.Context, c call) int {
-	loaded, err := config.Load(c.args, c.environ, config.Facts{Demos: demoNames(), Reserved: packet.Reserved})
+	loaded, err := config.Load(c.args, c.environ, facts())
 	if err != nil {
-		printMistakes(c.errors, err)
+		printMistakes(c.errors, "tutti serve", err)
 		return exitUsage
 	}
 	switch {
 	case loaded.Help:
-		fmt.Fprintf(c.output, "usage: tutti serve [flags]\n\nEach flag is also a setting in a file and an environment variable; see docs/configuration.md.\n\n%s", config.Usage())
+		serveManual().print(c.output)
 		return exitOK
 	case loaded.Print:
 		if _, err := loaded.WriteTo(c.output); err != nil {
@@ -50,13 +68,13 @@ func serve(ctx context.Context, c call) int {
 }
 
 // printMistakes shows all that is wrong with the settings.
-func printMistakes(w io.Writer, err error) {
+func printMistakes(w io.Writer, who string, err error) {
 	mistakes, _ := errors.AsType[config.Mistakes](err)
 	if len(mistakes) == 1 {
-		fmt.Fprintf(w, "tutti serve: %v\n", mistakes[0])
+		fmt.Fprintf(w, "%s: %v\n", who, mistakes[0])
 		return
 	}
-	fmt.Fprintf(w, "tutti serve: %d mistakes in the settings\n", len(mistakes))
+	fmt.Fprintf(w, "%s: %d mistakes in the settings\n", who, len(mistakes))
 	for _, m := range mistakes {
 		fmt.Fprintf(w, "  %v\n", m)
 	}

@@ -116,7 +116,7 @@ func TestHelp(t *testing.T) {
 }
 
 func TestServiceLinks(t *testing.T) {
-	l := load(t, nil, []string{"TUTTI_PORT=tcp://10.0.0.1:80", "TUTTI_PORT_80_TCP_ADDR=10.0.0.1", "TUTTI_SERVICE_HOST=10.0.0.1", "TUTTI_BIN=x", "TUTTI_WHATEVER=1"})
+	l := load(t, nil, []string{"TUTTI_PORT=tcp://10.0.0.1:80", "TUTTI_PORT_80_TCP_ADDR=10.0.0.1", "TUTTI_SERVICE_HOST=10.0.0.1", "TUTTI_BIN=x", "TUTTI_WHATEVER=1", "TUTTI_URL=x", "TUTTI_KEY=x", "TUTTI_ADMIN=x", "TUTTI_ADMIN_KEY=x"})
 	if want := []string{"TUTTI_BIN", "TUTTI_WHATEVER"}; !slices.Equal(l.Ignored, want) {
 		t.Errorf("ignored %q, want %q to be mentioned", l.Ignored, want)
 	}

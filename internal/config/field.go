@@ -77,9 +77,10 @@ func fieldsOf(t reflect.Type, prefix string, index []int) []field {
 	return all
 }
 
-// closest returns the known name that a mistyped one is likely to mean, "" if
-// none is near.
-func closest(name string, known []string) string {
+// Closest returns the known name that a mistyped one is likely to mean, "" if
+// none is near. Dashes, dots, underscores and the prefix of variables don't
+// count.
+func Closest(name string, known []string) string {
 	name = plainName(name)
 	best, distance := "", max(1, len(name)/3)+1
 	for _, k := range known {

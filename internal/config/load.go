@@ -197,7 +197,7 @@ func (l *loader) parseEnv(environ []string) []assignment {
 	var got []assignment
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, envPrefix) || isServiceLink(name) {
+		if !strings.HasPrefix(name, envPrefix) || isServiceLink(name) || slices.Contains(commandVariables, name) {
 			continue
 		}
 		at := Place{Name: name}
@@ -227,6 +227,10 @@ func (l *loader) parseEnv(environ []string) []assignment {
 	return got
 }
 
+// commandVariables tell the other commands where a server is, and are near the
+// names of settings.
+var commandVariables = []string{"TUTTI_URL", "TUTTI_KEY", "TUTTI_ADMIN", "TUTTI_ADMIN_KEY"}
+
 // isServiceLink says whether Kubernetes set the variable: for a service named
 // "tutti" every pod gets TUTTI_PORT, TUTTI_SERVICE_HOST and so on.
 func isServiceLink(name string) bool {
@@ -250,7 +254,7 @@ func (l *loader) suggest(name string, write func(field) string) string {
 	for _, f := range append([]field{configField, printField}, l.fields...) {
 		known = append(known, write(f))
 	}
-	if c := closest(name, known); c != "" {
+	if c := Closest(name, known); c != "" {
 		return fmt.Sprintf("; did you mean %s?", c)
 	}
 	return ""

@@ -63,6 +63,23 @@ func scalarText(text string, f field) string {
 	return strings.TrimSuffix(string(quoted), "\n")
 }
 
+// A Flag is one of the flags of `tutti serve`.
+type Flag struct {
+	Name        string // without dashes
+	Placeholder string // what follows, "" for a switch
+	Help        string
+	List        bool // whether it can be repeated
+}
+
+// Flags returns all flags.
+func Flags() []Flag {
+	var all []Flag
+	for _, f := range append([]field{configField, printField}, fields()...) {
+		all = append(all, Flag{strings.TrimPrefix(f.flag(), "--"), f.placeholder, f.help, f.index != nil && f.isList()})
+	}
+	return all
+}
+
 // Usage returns the help text's list of flags.
 func Usage() string {
 	defaults := Default()
@@ -77,7 +94,7 @@ func Usage() string {
 		if f.placeholder != "" {
 			head += " " + f.placeholder
 		}
-		fmt.Fprintf(&b, "  %s\n", head)
+		fmt.Fprintf(&b, "    %s\n", head)
 		help := f.help
 		if d := f.defaultText(&defaults); d != "" {
 			help += " Default: " + d + "."
