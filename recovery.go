@@ -15,11 +15,20 @@ const readWindow = 64 << 10
 
 // Identify says whose socket this is. A guard calls it: only the same owner may
 // come back to the socket's session, so that who learns a private id cannot
-// receive what is not his. Sockets that nobody identified have the owner "".
+// receive what is not his, and the limits of a user in the [quota.Quota] of the
+// engine's Config are those of all his sockets together. Sockets that nobody
+// identified have the owner "".
 func (s *Socket) Identify(owner string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owner = owner
+}
+
+// user is the owner, for the limits of users.
+func (s *Socket) user() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owner
 }
 
 // Recovered says whether the socket came back to a session: it has the id and

@@ -16,6 +16,7 @@ import (
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/serial"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // leaveGrace is how long handlers of a socket that has left may go on before
@@ -207,6 +208,12 @@ func (s *Socket) enter() error {
 // sit takes the seat. The reply to CONNECT is sent when the socket's turn has
 // come: before it any broadcast, after it all.
 func (s *Socket) sit() error {
+	if err := s.link.session.Peer().Identify(s.user()); err != nil {
+		if e, ok := errors.AsType[*quota.Exceeded](err); ok {
+			return refusalFor(e)
+		}
+		return err
+	}
 	s.mu.Lock()
 	early := slices.Clone(s.earlyLocked())
 	s.mu.Unlock()

@@ -125,7 +125,7 @@ func (b verbBinding) refuse(s *Socket, m *Message, err error) error {
 func (s *Socket) caller() verb.Caller {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return verb.Caller{Space: s.ns.space, Seat: s.seat, Owner: s.owner}
+	return verb.Caller{Space: s.ns.space, Seat: s.seat, Owner: s.owner, Peer: s.link.session.Peer()}
 }
 
 // Introduce says who the socket's peer is to others. A guard calls it: in the

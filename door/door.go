@@ -10,6 +10,7 @@ import (
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/origin"
 	"github.com/tutti-rt/tutti/internal/websocket"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -18,6 +19,7 @@ type Door struct {
 	kind    string // "events", "websocket", "publish"; for the log
 	space   *hub.Space
 	desk    *verb.Desk // what its rules open is open besides; may be nil
+	quota   *quota.Quota
 	origins *origin.Policy
 	log     *slog.Logger
 	trace   *Trace
@@ -163,6 +165,35 @@ func (d *Door) end() {
 	if d.active == 0 && d.closed {
 		close(d.idle)
 	}
+}
+
+// knock lets a client come in that wants a stream, before anybody spends time on
+// it. Who is let in leaves the quota with its stream, or when there is none.
+func (d *Door) knock(r *http.Request, owner string) (*quota.Peer, error) {
+	if err := d.quota.Handshake(r.RemoteAddr); err != nil {
+		return nil, tooManyStreams(err)
+	}
+	peer, err := d.quota.Enter(r.RemoteAddr)
+	if err != nil {
+		return nil, tooManyStreams(err)
+	}
+	if err := peer.Identify(owner); err != nil {
+		peer.Leave()
+		return nil, tooManyStreams(err)
+	}
+	return peer, nil
+}
+
+// spend counts what a client does for rooms.
+func (d *Door) spend(p *quota.Peer, k quota.Kind, owner string, rooms []string) error {
+	err := p.Take(k, owner)
+	for i := 0; i < len(rooms) && err == nil; i++ {
+		err = p.TakeRoom(k, d.space.Namespace(), rooms[i])
+	}
+	if err != nil {
+		return verbRefusal(err)
+	}
+	return nil
 }
 
 // enter gives a new stream its seat, if there is room for one. Who gets a seat

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -43,6 +44,9 @@ type EventsConfig struct {
 	// WriteTimeout is how long a write may take. Default 10 s; negative: for
 	// ever.
 	WriteTimeout time.Duration
+	// Quota, if set, holds clients to limits that they share with those of
+	// other doors.
+	Quota *quota.Quota
 	// Log is where the door logs; nil means [slog.Default].
 	Log *slog.Logger
 	// Trace, if set, is told what happens.
@@ -96,7 +100,7 @@ func Events(space *hub.Space, cfg EventsConfig) (*Door, error) {
 	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, defaultWriteTimeout)
 
 	e := &events{Door: newDoor("events", space, policy, cfg.Log, cfg.Trace), cfg: cfg, access: newAccess(cfg.Listen)}
-	e.desk = cfg.Desk
+	e.desk, e.quota = cfg.Desk, cfg.Quota
 	e.most = cmp.Or(cfg.MaxStreams, defaultMaxStreams)
 	e.serve = e.stream
 	return e.Door, nil
@@ -107,10 +111,15 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
 		return methodNotAllowed(http.MethodGet)
 	}
-	rooms, everyone, err := e.admit(r)
+	rooms, everyone, owner, err := e.admit(r)
 	if err != nil {
 		return err
 	}
+	peer, err := e.knock(r, owner)
+	if err != nil {
+		return err
+	}
+	defer peer.Leave()
 	s := &eventStream{
 		door: e, out: http.NewResponseController(w), w: w,
 		inbox: inbox{
@@ -136,18 +145,18 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// admit returns the rooms that r asks for, if it may have them, and whether it
-// may hear what is for everyone.
-func (e *events) admit(r *http.Request) (rooms []string, everyone bool, err error) {
+// admit returns the rooms that r asks for, if it may have them, whether it may
+// hear what is for everyone, and whose the request is.
+func (e *events) admit(r *http.Request) (rooms []string, everyone bool, owner string, err error) {
 	if e.access.closed() && !e.serves(verb.Join) {
-		return nil, false, errClosed
+		return nil, false, "", errClosed
 	}
 	g, err := e.access.of(r)
 	if err != nil {
-		return nil, false, err
+		return nil, false, "", err
 	}
 	if rooms, err = roomsOf(r, e.cfg.MaxRooms); err != nil {
-		return nil, false, err
+		return nil, false, "", err
 	}
-	return rooms, g.allow(nil) == nil, e.allow(r.Context(), nil, g, verb.Join, rooms)
+	return rooms, g.allow(nil) == nil, g.owner(), e.allow(r.Context(), nil, g, verb.Join, rooms)
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/tutti-rt/tutti/internal/limit"
 	"github.com/tutti-rt/tutti/internal/origin"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -52,6 +52,9 @@ type PublishConfig struct {
 	// ReadTimeout is how long the body may take to arrive. Default 10 s;
 	// negative: for ever.
 	ReadTimeout time.Duration
+	// Quota, if set, holds clients to limits that they share with those of
+	// other doors.
+	Quota *quota.Quota
 	// Log is where the door logs; nil means [slog.Default].
 	Log *slog.Logger
 	// Trace, if set, is told what happens.
@@ -67,7 +70,7 @@ type publisher struct {
 	*Door
 	cfg    PublishConfig
 	access *access
-	quota  *quota
+	pace   *pace
 }
 
 // Publish returns a door that publishes the message in a request's body:
@@ -100,9 +103,9 @@ func Publish(space *hub.Space, cfg PublishConfig) (*Door, error) {
 
 	p := &publisher{
 		Door: newDoor("publish", space, policy, cfg.Log, cfg.Trace), cfg: cfg, access: newAccess(cfg.Publish),
-		quota: newQuota(rate, keyRate, len(cfg.Publish.Keys)),
+		pace: newPace(rate, keyRate, len(cfg.Publish.Keys)),
 	}
-	p.desk = cfg.Desk
+	p.desk, p.quota = cfg.Desk, cfg.Quota
 	p.serve = p.publish
 	return p.Door, nil
 }
@@ -135,6 +138,9 @@ func (p *publisher) publish(w http.ResponseWriter, r *http.Request) error {
 	}
 	m, err := message(msg.Event.value, msg.Data)
 	if err != nil {
+		return err
+	}
+	if err := p.spend(p.Door.quota.Visitor(r.RemoteAddr), quota.Publish, g.owner(), rooms); err != nil {
 		return err
 	}
 	id, err := idempotencyKey(r)
@@ -178,28 +184,10 @@ func idempotencyKey(r *http.Request) (string, error) {
 // admit says what the sender may do, unless it does it too often.
 func (p *publisher) admit(r *http.Request) (grant, error) {
 	g, err := p.access.of(r)
-	if e := p.quota.take(r, g); e != nil {
+	if e := p.pace.take(r, g); e != nil {
 		return grant{}, e
 	}
 	return g, err
-}
-
-// addressOf returns the network that counts as one sender: an address, or the
-// 64 bits of an IPv6 address that a single customer gets.
-func addressOf(r *http.Request) netip.Prefix {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Prefix{} // not a network's: all of these are one sender
-	}
-	addr, bits := at.Addr().Unmap().WithZone(""), 32
-	if addr.Is6() {
-		bits = 64
-	}
-	prefix, err := addr.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return prefix
 }
 
 // read returns the body, within the limits.

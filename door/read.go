@@ -15,6 +15,7 @@ import (
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/limit"
 	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -40,6 +41,9 @@ type ReadConfig struct {
 	// Default 1,000 and 2,000; a negative KeyRate: no limit.
 	KeyRate  float64
 	KeyBurst int
+	// Quota, if set, holds clients to limits that they share with those of
+	// other doors.
+	Quota *quota.Quota
 	// Log is where the door logs; nil means [slog.Default].
 	Log *slog.Logger
 	// Trace, if set, is told what happens.
@@ -50,7 +54,7 @@ type ReadConfig struct {
 type reading struct {
 	*Door
 	access *access
-	quota  *quota
+	pace   *pace
 	ask    func(ctx context.Context, c verb.Caller, q url.Values) (answer []byte, err error)
 }
 
@@ -100,11 +104,11 @@ func newReading(kind string, space *hub.Space, cfg ReadConfig, ask func(context.
 	}
 	d := &reading{
 		Door: newDoor(kind, space, policy, cfg.Log, cfg.Trace), access: newAccess(cfg.Read), ask: ask,
-		quota: newQuota(
+		pace: newPace(
 			limit.Rate{PerSecond: cmp.Or(cfg.Rate, 10), Burst: cmp.Or(cfg.Burst, 50)},
 			limit.Rate{PerSecond: cmp.Or(cfg.KeyRate, 1000), Burst: cmp.Or(cfg.KeyBurst, 2000)}, len(cfg.Read.Keys)),
 	}
-	d.desk = cfg.Desk
+	d.desk, d.quota = cfg.Desk, cfg.Quota
 	d.serve = d.read
 	return d.Door, nil
 }
@@ -118,7 +122,7 @@ func (d *reading) read(w http.ResponseWriter, r *http.Request) error {
 		return errClosed
 	}
 	g, err := d.access.of(r)
-	if err := d.quota.take(r, g); err != nil {
+	if err := d.pace.take(r, g); err != nil {
 		return err
 	}
 	if err != nil {
@@ -131,7 +135,7 @@ func (d *reading) read(w http.ResponseWriter, r *http.Request) error {
 	if len(q["room"]) > 1 {
 		return badRequest("bad_query", "one room at a time")
 	}
-	text, err := d.ask(r.Context(), d.caller(nil, g), q)
+	text, err := d.ask(r.Context(), d.caller(nil, g, d.quota.Visitor(r.RemoteAddr)), q)
 	var refused *refusal
 	if errors.As(err, &refused) && refused.status == http.StatusForbidden && g.locks && g.key == "" {
 		return errKeyWanted
@@ -155,23 +159,23 @@ func limitOf(q url.Values) (int, error) {
 	return n, nil
 }
 
-// A quota holds those who send requests to a rate: each address, and the
+// A pace holds those who send requests to a rate: each address, and the
 // bearers of each key together.
-type quota struct {
+type pace struct {
 	strangers *limit.Group[netip.Prefix]
 	bearers   *limit.Group[string]
 }
 
-func newQuota(stranger, bearer limit.Rate, keys int) *quota {
-	return &quota{limit.NewGroup[netip.Prefix](stranger, addresses), limit.NewGroup[string](bearer, keys)}
+func newPace(stranger, bearer limit.Rate, keys int) *pace {
+	return &pace{limit.NewGroup[netip.Prefix](stranger, addresses), limit.NewGroup[string](bearer, keys)}
 }
 
 // take counts a request, or refuses it. A wrong key costs its address a token:
 // who guesses is slowed down.
-func (q *quota) take(r *http.Request, g grant) error {
+func (q *pace) take(r *http.Request, g grant) error {
 	take := func() (time.Duration, bool) { return q.bearers.Take(g.key) }
 	if g.key == "" {
-		take = func() (time.Duration, bool) { return q.strangers.Take(addressOf(r)) }
+		take = func() (time.Duration, bool) { return q.strangers.Take(limit.Network(r.RemoteAddr)) }
 	}
 	wait, ok := take()
 	if !ok {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // A refusal is an error in words for the client: the only kind it gets to see.
@@ -66,6 +67,15 @@ func tooManyRooms(limit int) *refusal {
 func tooMany(wait time.Duration) *refusal {
 	return &refusal{status: http.StatusTooManyRequests, code: "too_many_requests", message: "too many messages",
 		limit: "rate", retry: max(wait, time.Millisecond)}
+}
+
+// tooManyStreams translates what the quota says to a new stream.
+func tooManyStreams(err error) error {
+	e := &refusal{status: http.StatusServiceUnavailable, code: quota.Code, message: err.Error(), retry: time.Second}
+	if x, ok := errors.AsType[*quota.Exceeded](err); ok && x.Wait > 0 {
+		e.retry = x.Wait
+	}
+	return e
 }
 
 // roomRefusal translates what the hub says about joining a room.

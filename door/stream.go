@@ -16,6 +16,7 @@ import (
 	"github.com/tutti-rt/tutti/internal/websocket"
 	"github.com/tutti-rt/tutti/internal/wheel"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -26,7 +27,8 @@ type stream struct {
 	everyone        bool // hears what is for everyone in the namespace
 	framing         string
 	bucket          *limit.Bucket
-	person          string // by which others know the client; "": nobody is seen
+	peer            *quota.Peer // nil without a quota
+	person          string      // by which others know the client; "": nobody is seen
 	seat            *hub.Seat
 
 	// Touched by who reads only.
@@ -62,8 +64,14 @@ type talk interface {
 // reaches it. What is delivered before the connection is there waits in early.
 func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 	t := s.talk(r)
+	peer, err := s.door.knock(r, s.publish.owner())
+	if err != nil {
+		return err
+	}
+	s.peer = peer
 	in, err := s.door.enter(t, hub.Offset(r.URL.Query().Get("after")), s.rooms)
 	if err != nil {
+		peer.Leave()
 		return err
 	}
 	s.seat = in.seat
@@ -78,6 +86,7 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		in.seat.End()
 		t.gone()
+		peer.Leave()
 		s.door.closeStream(r.RemoteAddr, ReasonLeft, err)
 		if bad := (*websocket.HandshakeError)(nil); errors.As(err, &bad) {
 			return handshakeRefusal(bad)
@@ -142,6 +151,7 @@ func (o *opened) Gone() {
 	s := o.stream
 	o.stop()
 	o.cut()
+	s.peer.Leave()
 	s.door.closeStream(o.remote, s.reason(o.err), o.err)
 	s.door.end()
 }
@@ -316,6 +326,9 @@ func (s *stream) say(m *hub.Message, rooms []string) (hub.Receipt, error) {
 	if err := s.door.allow(s.door.open, s.seat, s.publish, verb.Publish, rooms); err != nil {
 		return hub.Receipt{}, err
 	}
+	if err := s.door.spend(s.peer, quota.Publish, s.publish.owner(), rooms); err != nil {
+		return hub.Receipt{}, err
+	}
 	return s.door.hand(s.door.open, m, rooms)
 }
 
@@ -370,6 +383,9 @@ func (t textTalk) receive(data []byte, binary bool) error {
 	if _, ok := t.bucket.Take(); !ok {
 		t.door.limitHit("rate")
 		return t.misuse(websocket.CodePolicy, "too many messages")
+	}
+	if err := t.peer.Take(quota.Event, t.publish.owner()); err != nil {
+		return t.misuse(websocket.CodePolicy, err.Error())
 	}
 	args, err := packet.Marshal(string(data))
 	if err != nil {

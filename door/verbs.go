@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -19,7 +20,7 @@ func (d *Door) allow(ctx context.Context, seat *hub.Seat, g grant, v verb.Verb, 
 		return refused
 	}
 	for _, room := range rooms {
-		if !g.rooms.match(room) && d.desk.Allow(ctx, d.caller(seat, g), v, room) != nil {
+		if !g.rooms.match(room) && d.desk.Allow(ctx, d.caller(seat, g, nil), v, room) != nil {
 			return refused
 		}
 	}
@@ -31,8 +32,9 @@ func (d *Door) serves(v verb.Verb) bool { return d.desk != nil && d.desk.Serves(
 
 // caller is somebody as a desk sees him: where a rule wants a token, what the
 // door opens to him is open.
-func (d *Door) caller(seat *hub.Seat, g grant) verb.Caller {
+func (d *Door) caller(seat *hub.Seat, g grant, p *quota.Peer) verb.Caller {
 	return verb.Caller{
+		Peer:  p,
 		Space: d.space, Seat: seat, Owner: g.owner(),
 		Opens: func(_ verb.Verb, room string) bool { return g.rooms.match(room) },
 	}

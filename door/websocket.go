@@ -13,6 +13,7 @@ import (
 	"github.com/tutti-rt/tutti/internal/origin"
 	"github.com/tutti-rt/tutti/internal/websocket"
 	"github.com/tutti-rt/tutti/internal/wheel"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -57,6 +58,9 @@ type WebSocketConfig struct {
 	// on a quick screen stays below, and 400; a negative Rate: no limit.
 	Rate  float64
 	Burst int
+	// Quota, if set, holds clients to limits that they share with those of
+	// other doors.
+	Quota *quota.Quota
 	// Log is where the door logs; nil means [slog.Default].
 	Log *slog.Logger
 	// Trace, if set, is told what happens.
@@ -123,7 +127,7 @@ func WebSocket(space *hub.Space, cfg WebSocketConfig) (*Door, error) {
 		rate:  limit.Rate{PerSecond: cmp.Or(cfg.Rate, 200), Burst: cmp.Or(cfg.Burst, 400)},
 		beats: wheel.New(100 * time.Millisecond), ping: websocket.PreparePing(),
 	}
-	d.desk = cfg.Desk
+	d.desk, d.quota = cfg.Desk, cfg.Quota
 	d.most = cmp.Or(cfg.MaxStreams, defaultMaxStreams)
 	d.serve = d.accept
 	return d.Door, nil

@@ -22,6 +22,8 @@ type Rates struct {
 	Publishes Rate
 	// Joins are rooms joined or left by a verb or a door.
 	Joins Rate
+	// Reads are pages of histories and of who is present, by a verb or a door.
+	Reads Rate
 }
 
 // Config says what a [Quota] allows. The zero Config allows everything;
@@ -35,7 +37,7 @@ type Config struct {
 	// an IPv4 address, or a /64 of IPv6.
 	Address Rates
 	// Room are the rates of one room of a namespace, whoever publishes or joins.
-	// Its Events mean nothing.
+	// Its Events and Reads mean nothing.
 	Room Rates
 
 	// Handshakes is how often sessions and streams may begin, and
@@ -81,9 +83,9 @@ type Trace struct {
 // limit, see [MemoryLimit].
 func Default() Config {
 	return Config{
-		Connection: Rates{Events: Rate{500, 2000}, Publishes: Rate{200, 400}, Joins: Rate{100, 1000}},
-		User:       Rates{Events: Rate{1000, 4000}, Publishes: Rate{500, 1000}, Joins: Rate{200, 2000}},
-		Address:    Rates{Events: Rate{5000, 20_000}, Publishes: Rate{2000, 4000}, Joins: Rate{1000, 10_000}},
+		Connection: Rates{Events: Rate{500, 2000}, Publishes: Rate{200, 400}, Joins: Rate{100, 1000}, Reads: Rate{50, 200}},
+		User:       Rates{Events: Rate{1000, 4000}, Publishes: Rate{500, 1000}, Joins: Rate{200, 2000}, Reads: Rate{200, 500}},
+		Address:    Rates{Events: Rate{5000, 20_000}, Publishes: Rate{2000, 4000}, Joins: Rate{1000, 10_000}, Reads: Rate{500, 2000}},
 		Room:       Rates{Publishes: Rate{1000, 2000}, Joins: Rate{5000, 50_000}},
 
 		Handshakes:        Rate{2000, 10_000},
@@ -112,7 +114,7 @@ func Limits() []string {
 	names := []string{LimitHandshakes, LimitAddressHandshakes, LimitAddressSessions, LimitUserSessions, LimitWaiting}
 	for _, of := range []string{ofConnection, ofUser, ofAddress, ofRoom} {
 		for k := Event; k < kinds; k++ {
-			if of != ofRoom || k != Event {
+			if of != ofRoom || k == Publish || k == Join {
 				names = append(names, of+" "+k.String())
 			}
 		}

@@ -18,12 +18,13 @@ const (
 	Event   Kind = iota // sends something
 	Publish             // that is for others
 	Join                // joins or leaves a room
+	Read                // reads a page
 
 	kinds
 )
 
 // String returns the kind's name in the plural, as in [Rates].
-func (k Kind) String() string { return [...]string{"events", "publishes", "joins"}[k] }
+func (k Kind) String() string { return [...]string{"events", "publishes", "joins", "reads"}[k] }
 
 // A Quota holds peers to their limits. It is safe for concurrent use.
 type Quota struct {
@@ -74,7 +75,7 @@ func New(cfg Config) *Quota {
 func newRooms(r limit.Rate, most int) *limit.Group[room] { return limit.NewGroup[room](r, most) }
 
 func (r Rates) each() [kinds]limit.Rate {
-	return [kinds]limit.Rate{Event: limit.Rate(r.Events), Publish: limit.Rate(r.Publishes), Join: limit.Rate(r.Joins)}
+	return [kinds]limit.Rate{Event: limit.Rate(r.Events), Publish: limit.Rate(r.Publishes), Join: limit.Rate(r.Joins), Read: limit.Rate(r.Reads)}
 }
 
 func (q *Quota) shed(bytes int) {
@@ -132,11 +133,11 @@ func (q *Quota) Handshake(remote string) error {
 
 // counted returns the network of an address, and whether its limits apply.
 func (q *Quota) counted(remote string) (netip.Prefix, bool) {
-	a := limit.Network(remote)
+	a := limit.Address(remote)
 	if !a.IsValid() {
-		return a, false // not a network's: a socket in the file system
+		return netip.Prefix{}, false // not a network's: a socket in the file system
 	}
-	return a, !slices.ContainsFunc(q.cfg.Exempt, func(p netip.Prefix) bool { return p.Contains(a.Addr()) })
+	return limit.NetworkOf(a), !slices.ContainsFunc(q.cfg.Exempt, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // sessionsWait is what a peer is told to wait whose address or user has as many
@@ -262,8 +263,7 @@ func (p *Peer) TakeRoom(k Kind, namespace, name string) error {
 }
 
 func (q *Quota) tooMany(of string, k Kind, wait time.Duration) *Exceeded {
-	what := map[Kind]string{Event: "events", Publish: "messages", Join: "rooms joined or left"}[k]
-	text := "too many " + what
+	text := "too many " + [kinds]string{"events", "messages published", "rooms joined or left", "pages read"}[k]
 	if of != ofConnection {
 		text += " of this " + of
 	}

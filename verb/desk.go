@@ -8,6 +8,7 @@ import (
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // Config sets up a [Desk]. Zero values mean the defaults.
@@ -86,6 +87,21 @@ type Caller struct {
 	// Opens says what the caller's token, which was checked before, lets it do
 	// where a rule wants a token. Nil: nothing.
 	Opens func(v Verb, room string) bool
+	// Peer is the connection over which it asks, or what its request counts as;
+	// nil: without limits.
+	Peer *quota.Peer
+}
+
+// spend counts what the caller does in a room.
+func (c Caller) spend(k quota.Kind, room string) error {
+	err := c.Peer.Take(k, c.Owner)
+	if err == nil && k != quota.Read {
+		err = c.Peer.TakeRoom(k, c.Space.Namespace(), room)
+	}
+	if err != nil {
+		return RefusalOf(err)
+	}
+	return nil
 }
 
 // Allow says whether the caller may use a verb in a room, for bindings that do
@@ -167,6 +183,9 @@ func (d *Desk) Join(ctx context.Context, c Caller, q JoinRequest) (Receipt, erro
 	if c.Seat == nil {
 		return Receipt{}, refuse(BadRequest, "join over a connection that lasts")
 	}
+	if err := c.spend(quota.Join, q.Room); err != nil {
+		return Receipt{}, err
+	}
 	if err := c.Seat.Join(q.Room); err != nil {
 		return Receipt{}, RefusalOf(err)
 	}
@@ -176,6 +195,9 @@ func (d *Desk) Join(ctx context.Context, c Caller, q JoinRequest) (Receipt, erro
 // Leave takes the caller out of a room. A room it is not in is no error.
 func (d *Desk) Leave(ctx context.Context, c Caller, q JoinRequest) (struct{}, error) {
 	if _, err := d.allow(ctx, c, Leave, q.Room); err != nil {
+		return struct{}{}, err
+	}
+	if err := c.spend(quota.Join, q.Room); err != nil {
 		return struct{}{}, err
 	}
 	if c.Seat != nil {
@@ -199,6 +221,9 @@ func (d *Desk) Publish(ctx context.Context, c Caller, p Publication) (Receipt, e
 	rule, err := d.allow(ctx, c, Publish, p.Room)
 	if err == nil {
 		err = d.check(rule, &p)
+	}
+	if err == nil {
+		err = c.spend(quota.Publish, p.Room)
 	}
 	if err != nil {
 		return Receipt{}, err
@@ -253,6 +278,9 @@ func (d *Desk) History(ctx context.Context, c Caller, q PageRequest) (Page, erro
 		return Page{}, refuse(BadRequest, `"limit" is negative`)
 	case q.Limit == 0:
 		q.Limit = hub.DefaultPage
+	}
+	if err := c.spend(quota.Read, q.Room); err != nil {
+		return Page{}, err
 	}
 	limit := min(q.Limit, d.cfg.MaxPage)
 	page, err := c.Space.History(q.Room, hub.PageQuery{Before: q.Before, After: q.After, Limit: limit})

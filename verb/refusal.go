@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // A Code says in one word what was wrong, for programs.
@@ -72,6 +73,9 @@ func RefusalOf(err error) *Refusal {
 	}
 	if r, ok := errors.AsType[*Refusal](err); ok {
 		return r
+	}
+	if e, ok := errors.AsType[*quota.Exceeded](err); ok { // whose limits it has told its own trace
+		return &Refusal{Code: TooManyRequests, Message: e.Text, Retry: e.Wait}
 	}
 	r := &Refusal{Code: Internal, Message: "internal error", Err: err}
 	for _, known := range refusals {
