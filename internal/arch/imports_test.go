@@ -15,6 +15,7 @@ var mayImport = []struct {
 }{
 	{"packet", nil},
 	{"auth", nil},
+	{"auth/...", []string{"auth"}},
 	{"internal/...", []string{"internal/..."}},
 	{"quota", []string{"internal/limit"}},
 	{"engineio", []string{"quota", "internal/..."}},
