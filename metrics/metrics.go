@@ -2,10 +2,13 @@ package metrics
 
 import (
 	"net/http"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // Metrics counts what one server does. A trace may be given to several, whose
@@ -17,6 +20,8 @@ type Metrics struct {
 	memory   memory
 	doors    map[string]*doorway
 	limits   map[string]family // by stage
+	shed     prometheus.Counter
+	waiting  atomic.Pointer[quota.Quota]
 
 	all []prometheus.Collector
 }
@@ -32,6 +37,7 @@ func New() *Metrics {
 		doors:    newDoors(&mk),
 		limits:   newLimits(&mk),
 	}
+	m.newWaiting(&mk)
 	m.all = mk.all
 	return m
 }
