@@ -27,6 +27,7 @@ var mayImport = []struct {
 	{".", []string{"packet", "engineio", "hub", "verb", "quota", "internal/..."}},
 	{"door", []string{"hub", "packet", "verb", "auth", "quota", "internal/..."}},
 	{"door/...", []string{"door", "hub", "packet", "auth", "internal/..."}},
+	{"schema", []string{"packet", "hub", "verb", "."}},
 	{"bridge", []string{"hub", "packet", "internal/..."}},
 	{"bridge/...", []string{"bridge", "hub", "packet", "internal/..."}},
 	{"yjs", []string{"hub", "packet", "auth"}},

@@ -20,6 +20,8 @@ const (
 	// The hub has the contract of its stores besides, which whoever calls
 	// declares, and not a package of its own.
 	maxExportedHub = 120
+	// The verbs have the codes of their refusals besides.
+	maxExportedVerb = 80
 	// A third of auth are the words of codes, permissions and methods.
 	maxExportedAuth = 80
 )
@@ -135,6 +137,9 @@ func ruleBudgets(t *tree) []finding {
 		}
 		if p.dir == "hub" {
 			limit = maxExportedHub
+		}
+		if p.dir == "verb" {
+			limit = maxExportedVerb
 		}
 		if p.dir == "auth" {
 			limit = maxExportedAuth
