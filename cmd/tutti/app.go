@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/admin"
 	"github.com/tutti-rt/tutti/door"
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
@@ -34,6 +35,12 @@ type app struct {
 	running  sync.WaitGroup // watch
 	ended    chan struct{}  // what watch waits for
 
+	admin      *admin.Admin
+	watching   sync.WaitGroup // its Run
+	closeAudit func() error
+	stop       chan struct{} // closed when an operator wants the process to end
+	stopping   sync.Once
+
 	closers []func(context.Context) error // in this order
 }
 
@@ -49,14 +56,19 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 		return nil, err
 	}
 	a := &app{}
+	if err := a.openAdmin(s, &cfg, log, m); err != nil {
+		return nil, err
+	}
 	if s.Data != "" {
 		if err := a.openStore(string(s.Data), m, log); err != nil {
-			return nil, err
+			return nil, errors.Join(err, a.close(context.Background()))
 		}
 		cfg.Hub.Store = a.store
+		a.control = a.controlled()
 	}
 	var err error
 	if a.server, err = tutti.New(cfg); err == nil {
+		a.admin.Attach(a.server)
 		err = a.build(s, log, m)
 	}
 	if err != nil {
@@ -135,7 +147,7 @@ func (a *app) close(ctx context.Context) error {
 	for _, end := range a.closers {
 		errs = append(errs, end(ctx))
 	}
-	return errors.Join(append(errs, a.closeStore())...)
+	return errors.Join(append(errs, a.closeStore(), a.closeAudit())...)
 }
 
 // health answers load balancers and supervisors: 200 while the server wants

@@ -64,6 +64,7 @@ func TestEverySetting(t *testing.T) {
 		"--listen", "--path", "--demo", "--static", "--namespace", "--relay", "--relay-text", "--metrics", "--timeout-drain",
 		"--timeout-header", "--timeout-idle", "--limit-header",
 		"--log-format", "--log-level", "--config", "--print-config",
+		"--admin", "--admin-keys", "--admin-payloads", "--admin-audit", "--admin-ui", "--admin-ui-user", "--admin-ui-password", "--admin-ui-readonly",
 	}
 	// These need another, without which there is nothing that they are about.
 	with := map[string]string{"--window": "7s", "--durable": "a", "--limit-tape": "7MB"}

@@ -54,13 +54,13 @@ func serveBench(ctx context.Context, c call, address, debug string) error {
 	if err != nil {
 		return err
 	}
-	servers := []*httpServer{{&http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, listener}}
+	servers := []*httpServer{{Server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, listener: listener}}
 	if debug != "" {
 		listener, err := listen(debug, "--debug")
 		if err != nil {
 			return errors.Join(err, servers[0].listener.Close())
 		}
-		servers = append(servers, &httpServer{&http.Server{Handler: debugHandler(), ReadHeaderTimeout: 10 * time.Second}, listener})
+		servers = append(servers, &httpServer{Server: &http.Server{Handler: debugHandler(), ReadHeaderTimeout: 10 * time.Second}, listener: listener})
 	}
 	// Each server has a goroutine, started here, ended by Close, waited for here.
 	var running sync.WaitGroup

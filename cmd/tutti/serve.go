@@ -98,12 +98,18 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	for _, server := range servers {
 		running.Go(func() { failed <- server.serve() })
 	}
-	fmt.Fprintf(c.output, "Tutti listening on %s\n", urlOf(servers[0].listener.Addr()))
+	for _, server := range servers {
+		if server.says != "" {
+			fmt.Fprintf(c.output, server.says, urlOf(server.listener.Addr()))
+		}
+	}
 
 	var problem error
 	select {
 	case signal := <-c.signals:
 		log.Info("stopping", "signal", signal.String(), "sessions", a.server.Engine().Sessions())
+	case <-a.stop:
+		log.Info("stopping", "signal", "drain", "sessions", a.server.Engine().Sessions())
 	case problem = <-failed:
 	case <-ctx.Done():
 	}
@@ -120,12 +126,28 @@ func listenAll(a *app, s config.Settings, log *slog.Logger) ([]*httpServer, erro
 		return nil, err
 	}
 	servers := []*httpServer{newHTTPServer(listener, a.public, s, log)}
-	if s.Metrics != "" {
-		private, err := listen(s.Metrics, "--metrics")
-		if err != nil {
-			return nil, errors.Join(err, listener.Close())
+	servers[0].says = "Tutti listening on %s\n"
+	for _, private := range []struct {
+		address, flag string
+		handler       http.Handler
+		says          string
+	}{
+		{s.Metrics, "--metrics", a.private, ""},
+		{s.Admin.Listen, "--admin", a.admin.Handler(), "Operators: %s\n"},
+	} {
+		if private.address == "" {
+			continue
 		}
-		servers = append(servers, newHTTPServer(private, a.private, s, log))
+		l, err := listen(private.address, private.flag)
+		if err != nil {
+			for _, opened := range servers {
+				err = errors.Join(err, opened.listener.Close())
+			}
+			return nil, err
+		}
+		server := newHTTPServer(l, private.handler, s, log)
+		server.says = private.says
+		servers = append(servers, server)
 	}
 	if a.control != nil {
 		control, err := listenControl(string(s.Data))
@@ -183,6 +205,7 @@ func drain(ctx context.Context, c call, patience time.Duration, a *app, servers 
 type httpServer struct {
 	*http.Server
 	listener net.Listener
+	says     string // with its URL, once it listens
 }
 
 // newHTTPServer limits what a peer may take up before it is anybody. There is

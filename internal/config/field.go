@@ -19,7 +19,12 @@ type field struct {
 	typ         reflect.Type
 }
 
-func (f field) flag() string { return "--" + strings.ReplaceAll(f.name, ".", "-") }
+func (f field) flag() string {
+	if f.name == "admin.listen" {
+		return "--admin" // as commands call it
+	}
+	return "--" + strings.ReplaceAll(f.name, ".", "-")
+}
 
 func (f field) env() string {
 	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(f.name))

@@ -31,6 +31,8 @@ type Settings struct {
 
 	Metrics string `set:"metrics HOST:PORT: Serve /metrics for Prometheus, and /healthz, on an address of their own, such as 127.0.0.1:9090."`
 
+	Admin Admin `set:"admin"`
+
 	Data    Folder        `set:"data FOLDER: Keep in a folder what must outlive the program: namespaces then have a memory, in which clients that come back find what they missed."`
 	Memory  []string      `set:"memory NAMESPACE: A namespace with memory. Repeatable. Default: with data / and each of namespace, else none. Without data a memory ends with the program."`
 	Window  time.Duration `set:"window DURATION: How long a client may be away and still get all that it missed, and how long a message that is published again under the same id is recognised."`
@@ -45,6 +47,18 @@ type Settings struct {
 	Limit    Limit    `set:"limit"`
 	Compress Compress `set:"compress"`
 	Log      Log      `set:"log"`
+}
+
+// Admin is how operators look at a running server and act on it.
+type Admin struct {
+	Listen     string     `set:"listen HOST:PORT: Serve the page, API, metrics, health and profiles for operators, on an address of their own, such as 127.0.0.1:9091. The flag is --admin. Without admin.keys it must be one of this machine's loopback."`
+	Keys       []AdminKey `set:"keys KEY: Who may come in there: a name, view or operate, and the hash of the key, sha256:… as 'tutti token key' prints it, with spaces between. Repeatable."`
+	Payloads   bool       `set:"payloads: Let operators see what is sent in rooms, not only how much."`
+	Audit      Folder     `set:"audit FILE: Append what operators do to a file, as lines of JSON. Default: to the log."`
+	UI         string     `set:"ui MODE: Let the official Socket.IO admin UI connect to the namespace /admin, in the mode production or development, or off. Development tells it every event."`
+	UIUser     string     `set:"ui-user NAME: The user's name for it."`
+	UIPassword string     `set:"ui-password HASH: The bcrypt hash of the password for it, as 'htpasswd -nbB' prints it behind the colon."`
+	UIReadonly bool       `set:"ui-readonly: Let it look, and not act."`
 }
 
 // Presence is how rooms tell who is in them.
@@ -137,6 +151,7 @@ func Default() Settings {
 		Path:      "/socket.io/",
 		Transport: []string{"polling", "websocket"},
 		Window:    2 * time.Minute,
+		Admin:     Admin{UI: "off"},
 		Presence:  Presence{Grace: 10 * time.Second, Tick: 100 * time.Millisecond},
 		Ping:      Ping{Interval: 25 * time.Second, Timeout: 20 * time.Second},
 		Door: Door{

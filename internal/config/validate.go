@@ -22,6 +22,7 @@ func (l *loader) validate(facts Facts) {
 	l.checkDoors()
 	l.checkMemory()
 	l.checkVerbs(facts)
+	l.checkAdmin()
 	l.checkTransports()
 	l.checkTimes()
 	l.checkLimits()
