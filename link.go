@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tutti-rt/tutti/engineio"
@@ -21,6 +22,9 @@ type link struct {
 	// Used by Receive, which is never called twice at a time, and Closed.
 	decoder *packet.Decoder
 	overdue *time.Timer // runs while attachments are due
+	parts   int         // bytes of attachments that the budget counts
+
+	debt atomic.Pointer[debt] // nil until there is one
 
 	mu      sync.Mutex
 	sockets []*Socket // mostly one
@@ -44,7 +48,7 @@ func (srv *Server) Accept(s *engineio.Session) engineio.Receiver {
 // Receive implements [engineio.Receiver].
 func (l *link) Receive(m engineio.Message) {
 	p, err := l.decoder.Add(packet.Frame(m))
-	l.awaitAttachments()
+	l.awaitAttachments(len(m.Data))
 	if err != nil {
 		l.violation("decode packet", err)
 		return
@@ -118,8 +122,14 @@ func refusalFor(e *quota.Exceeded) *Refusal {
 // awaitAttachments gives a packet whose attachments are still to come a time to
 // be complete: a peer that announces some and never sends them would keep what
 // has arrived in memory as long as it likes.
-func (l *link) awaitAttachments() {
-	switch pending := l.decoder.Pending(); {
+func (l *link) awaitAttachments(size int) {
+	pending := l.decoder.Pending()
+	if pending {
+		l.arrive(size)
+	} else {
+		l.arrive(-l.parts)
+	}
+	switch {
 	case pending && l.overdue == nil:
 		l.overdue = time.AfterFunc(l.server.cfg.AttachmentTimeout, func() {
 			l.server.cfg.Trace.limitHit("attachment timeout")
@@ -142,6 +152,7 @@ func (l *link) Closed(reason engineio.Reason, err error) {
 	if l.overdue != nil {
 		l.overdue.Stop()
 	}
+	l.arrive(-l.parts)
 	l.mu.Lock()
 	l.closed = reason
 	sockets := slices.Clone(l.sockets)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/limit"
 	"github.com/tutti-rt/tutti/internal/origin"
 )
 
@@ -21,6 +22,7 @@ type Server struct {
 	cfg    Config
 	log    *slog.Logger
 	engine *engineio.Server
+	budget *limit.Budget // of the engine's quota
 	hub    *hub.Hub
 	files  *clientFiles
 
@@ -60,6 +62,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	srv := &Server{
 		cfg:        cfg,
+		budget:     cfg.Engine.Quota.Budget(),
 		log:        cfg.Log,
 		hub:        hub.New(cfg.Hub),
 		namespaces: make(map[string]*Namespace),

@@ -141,7 +141,15 @@ func sendError(err error) error {
 // up is ended: its peer would otherwise decide how much memory it costs.
 func (s *Socket) receive(p *packet.Packet) {
 	m := &Message{Event: p.Event, Args: p.Args, socket: s, id: p.ID, asks: p.HasID}
-	err := s.mailbox.Put(packetSize(p), func() { s.handle(m) })
+	size := packetSize(p)
+	s.link.owe(size)
+	err := s.mailbox.Put(size, func() {
+		defer s.link.owe(-size)
+		s.handle(m)
+	})
+	if err != nil {
+		s.link.owe(-size)
+	}
 	if err != nil && !s.hasLeft() {
 		s.link.server.cfg.Trace.limitHit("inbox")
 		s.link.server.log.Warn("handlers too slow: inbox full", keySocket, s, keyEvent, m.Event)

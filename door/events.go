@@ -124,6 +124,7 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 		door: e, out: http.NewResponseController(w), w: w,
 		inbox: inbox{
 			limit: e.cfg.MaxQueue, window: window(e.cfg.MaxQueue), everyone: everyone, news: make(chan struct{}, 1),
+			budget: e.quota.Budget(),
 		},
 	}
 	// First the seat, then the headers: what is published after a client has
@@ -136,6 +137,7 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 	why := ReasonFault // unless run returns
 	defer func() {
 		in.seat.End()
+		s.inbox.over()
 		e.closeStream(r.RemoteAddr, why, err)
 	}()
 	why, err = s.run(r.Context(), in)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/limit"
 )
 
 // An eventStream is one client of [Events].
@@ -162,11 +163,14 @@ type inbox struct {
 	news     chan struct{}
 	seat     *hub.Seat // used by the stream's goroutine only
 
-	mu      sync.Mutex
-	chunks  [][]byte // shared with other streams
-	size    int      // of what waits or is being written
-	evicted error    // for good
-	starved bool     // it was not ready when it was asked
+	budget *limit.Budget
+
+	mu      sync.Mutex // the budget's is taken after it
+	counted int        // of size, by the budget
+	chunks  [][]byte   // shared with other streams
+	size    int        // of what waits or is being written
+	evicted error      // for good
+	starved bool       // it was not ready when it was asked
 }
 
 var _ hub.Reader = (*inbox)(nil)
@@ -184,8 +188,52 @@ func (b *inbox) Ready() bool {
 func (b *inbox) Evicted(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.evictLocked(err)
+}
+
+func (b *inbox) evictLocked(err error) {
 	b.evicted, b.chunks = err, nil
 	b.ring()
+}
+
+// debtor is an inbox as the budget sees it.
+type debtor inbox
+
+var _ limit.Debtor = (*debtor)(nil)
+
+// Owes implements [limit.Debtor].
+func (d *debtor) Owes() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.size
+}
+
+// CutOff implements [limit.Debtor].
+func (d *debtor) CutOff() { (*inbox)(d).Evicted(errSlow) }
+
+// countLocked has the budget count what waits, if that is much.
+func (b *inbox) countLocked() {
+	now := b.size
+	if now < limit.Heavy {
+		now = 0
+	}
+	switch {
+	case b.counted == 0 && now > 0:
+		b.budget.Enter((*debtor)(b))
+	case b.counted > 0 && now == 0:
+		b.budget.Leave((*debtor)(b))
+	}
+	b.budget.Add(now - b.counted)
+	b.counted = now
+}
+
+// over gives back what the budget counts, when nothing is sent any more.
+func (b *inbox) over() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.size = 0
+	b.evictLocked(errSlow) // nothing is delivered any more
+	b.countLocked()
 }
 
 // ring wakes the stream's goroutine.
@@ -212,6 +260,7 @@ func (b *inbox) Deliver(m *hub.Message) {
 	default:
 		b.chunks = append(b.chunks, chunk)
 		b.size += len(chunk)
+		b.countLocked()
 	}
 	b.ring()
 }
@@ -231,6 +280,7 @@ func (b *inbox) sent(chunks [][]byte) {
 	for _, c := range chunks {
 		b.size -= len(c)
 	}
+	b.countLocked()
 	resume := b.starved && b.size < b.window
 	b.starved = b.starved && !resume
 	b.mu.Unlock()

@@ -81,6 +81,7 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 		MaxMessage:   s.door.cfg.MaxMessage,
 		MaxQueue:     s.door.cfg.MaxQueue,
 		WriteTimeout: s.door.cfg.WriteTimeout,
+		Budget:       s.door.Door.quota.Budget(),
 		Loop:         &s.door.loop,
 	})
 	if err != nil {

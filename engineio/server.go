@@ -58,6 +58,7 @@ func New(cfg Config, a Acceptor) (*Server, error) {
 			MaxMessage:   cfg.MaxPayload,
 			MaxQueue:     cfg.MaxQueue,
 			WriteTimeout: cfg.WriteTimeout,
+			Budget:       cfg.Quota.Budget(),
 		},
 		wheel:    wheel.New(tickFor(min(cfg.PingInterval, cfg.PingTimeout))),
 		sessions: make(map[string]*Session),
