@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/packet"
@@ -24,6 +25,12 @@ type Config struct {
 	Packets packet.Limits
 	// Hub limits rooms.
 	Hub hub.Config
+	// Auth, if set, says who a peer is before the guards of any namespace are
+	// asked, and refuses who it does not let in. The socket's owner and person
+	// are then the identity's subject, unless a guard says otherwise; handlers
+	// find the identity by [Socket.Identity] and [auth.FromContext]. Nil: who
+	// comes in is the guards' business alone.
+	Auth *auth.Authority
 
 	// MaxNamespaces is how many namespaces one session may be in, and how many
 	// more it may have left while handlers still run there. Default 100.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
 )
@@ -22,6 +23,18 @@ func (s *Socket) Identify(owner string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owner = owner
+	s.barred = s.registerLocked() != nil
+}
+
+// turnedAway says whether the user whom a guard found may not come in.
+func (s *Socket) turnedAway() error {
+	s.mu.Lock()
+	barred := s.barred
+	s.mu.Unlock()
+	if barred {
+		return s.authRefusal(auth.Refuse(auth.Revoked, "the token has been revoked"))
+	}
+	return nil
 }
 
 // user is the owner, for the limits of users.
@@ -59,7 +72,13 @@ func (s *Socket) sitAgain(early []string) (*hub.Seat, error) {
 		return s.ns.space.EnterSession(s.ctx, s, arrival)
 	}
 	s.recovered = true
+	var removed []string
+	arrival.Removed = func(rooms []string) { removed = rooms }
+	s.stillAllowed(c.PID, &arrival)
 	seat, err := s.ns.space.ResumeSession(s.ctx, s, c.PID, c.Offset, arrival)
+	if err == nil {
+		s.sayRemoved(removed)
+	}
 	if err == nil || !isUnrecoverable(err) {
 		return seat, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/limit"
@@ -30,6 +31,8 @@ type Server struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup // sockets whose last function has not run
 
+	users     *auth.Register
+	origins   *origin.Policy
 	departing sync.Map // by id: *Socket whose disconnect handlers have not run
 
 	mu         sync.RWMutex
@@ -67,16 +70,20 @@ func New(cfg Config) (*Server, error) {
 		hub:        hub.New(cfg.Hub),
 		namespaces: make(map[string]*Namespace),
 	}
+	if cfg.Auth != nil {
+		srv.users = cfg.Auth.Register()
+	} else {
+		srv.users = auth.NewRegister(0)
+	}
 	if srv.engine, err = engineio.New(cfg.Engine, srv); err != nil {
 		return nil, err
 	}
+	// The engine has found no mistake in these.
+	if srv.origins, err = origin.New(cfg.Engine.Origins, cfg.Engine.Credentials); err != nil {
+		return nil, err
+	}
 	if cfg.ClientFiles != nil {
-		// The engine has found no mistake in these.
-		origins, err := origin.New(cfg.Engine.Origins, cfg.Engine.Credentials)
-		if err != nil {
-			return nil, err
-		}
-		srv.files = &clientFiles{source: cfg.ClientFiles, version: cfg.ClientVersion, origins: origins}
+		srv.files = &clientFiles{source: cfg.ClientFiles, version: cfg.ClientVersion, origins: srv.origins}
 	}
 	srv.ctx, srv.cancel = context.WithCancel(context.Background())
 	srv.Namespace("/")

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/serial"
@@ -45,16 +46,19 @@ type Socket struct {
 	greeted bool // the connect handlers ran, so the disconnect handlers will
 
 	mu       sync.Mutex
-	over     bool       // ctx has ended
-	awaited  *awaited   // of ctx, nil until somebody waits
-	id       string     // changes once at most: when it turns out that the peer came back
-	owner    string     // see Identify
-	person   string     // who it is to others, "" its id
-	ns       *Namespace // nil until it is found
-	seat     *hub.Seat  // nil until it is connected
-	early    *[]string  // rooms joined before; nil if none, and later
-	welcomed bool       // it may come back, and its id is settled
-	left     Reason     // why it left; "" while it has not
+	over     bool           // ctx has ended
+	barred   bool           // a guard identified somebody who is not let in
+	awaited  *awaited       // of ctx, nil until somebody waits
+	id       string         // changes once at most: when it turns out that the peer came back
+	owner    string         // see Identify
+	person   string         // who it is to others, "" its id
+	identity *auth.Identity // by Config.Auth; nil without
+	entry    *auth.Entry    // in the register of users; nil if nobody's
+	ns       *Namespace     // nil until it is found
+	seat     *hub.Seat      // nil until it is connected
+	early    *[]string      // rooms joined before; nil if none, and later
+	welcomed bool           // it may come back, and its id is settled
+	left     Reason         // why it left; "" while it has not
 	calls    map[uint64]*hub.Call
 }
 
@@ -190,6 +194,9 @@ func (s *Socket) enter() error {
 	}
 	s.ns = ns
 	s.mu.Unlock()
+	if err := s.authenticate(ns.rules.load().anonymous); err != nil {
+		return err
+	}
 	for _, guard := range ns.rules.load().guards {
 		err := s.protect("guard", func() error {
 			ctx, err := guard(s.ctx, s)
@@ -208,6 +215,9 @@ func (s *Socket) enter() error {
 // sit takes the seat. The reply to CONNECT is sent when the socket's turn has
 // come: before it any broadcast, after it all.
 func (s *Socket) sit() error {
+	if err := s.turnedAway(); err != nil {
+		return err
+	}
 	if err := s.link.session.Peer().Identify(s.user()); err != nil {
 		if e, ok := errors.AsType[*quota.Exceeded](err); ok {
 			return refusalFor(e)
@@ -301,6 +311,9 @@ func (s *Socket) leave(reason Reason) {
 	s.left = reason
 	calls, seat := s.calls, s.seat
 	s.calls = nil
+	if s.entry != nil {
+		s.entry.Leave()
+	}
 	if seat != nil {
 		s.departLocked()
 	}

@@ -188,7 +188,7 @@ func (s *Socket) handle(m *Message) {
 	if handled != nil {
 		began = time.Now()
 	}
-	err := s.protect("handler", func() error { return ns.rules.load().serve(s.ctx, 0, s, m) })
+	err := s.protect("handler", func() error { return s.serve(ns, m) })
 	if handled != nil {
 		handled(s, m, time.Since(began))
 	}
@@ -210,6 +210,19 @@ func (s *Socket) handle(m *Message) {
 	if m.Reply(answer) != nil {
 		m.Reply(map[string]string{"error": refusal.Message})
 	}
+}
+
+// serve has an event handled, if its sender is still who it was.
+func (s *Socket) serve(ns *Namespace, m *Message) error {
+	if s.link.server.cfg.Auth != nil {
+		if m.Event == string(AuthEvent) {
+			return s.showToken(s.ctx, m)
+		}
+		if s.Identity().Expired(time.Now()) {
+			return m.Reply(lapsed)
+		}
+	}
+	return ns.rules.load().serve(s.ctx, 0, s, m)
 }
 
 // connectError refuses a CONNECT. A Socket.IO 2 client gets the message bare,

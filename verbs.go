@@ -23,6 +23,7 @@ const maxAckAttachments = 10
 // them, as [Namespace.Handle] does. Middleware wraps verbs like other events.
 func (ns *Namespace) ServeVerbs(d *verb.Desk) {
 	b := verbBinding{desk: d}
+	ns.rules.change(func(t *table) { t.desk = d })
 	for v, h := range map[verb.Verb]Handler{
 		verb.Join:     serveVerb(b, d.Join),
 		verb.Leave:    serveVerb(b, d.Leave),
@@ -125,7 +126,11 @@ func (b verbBinding) refuse(s *Socket, m *Message, err error) error {
 func (s *Socket) caller() verb.Caller {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return verb.Caller{Space: s.ns.space, Seat: s.seat, Owner: s.owner, Peer: s.link.session.Peer()}
+	c := verb.Caller{Space: s.ns.space, Seat: s.seat, Owner: s.owner, Peer: s.link.session.Peer()}
+	if s.identity != nil {
+		c.Bearer = s.identity
+	}
+	return c
 }
 
 // Introduce says who the socket's peer is to others. A guard calls it: in the

@@ -163,6 +163,7 @@ type sessionRecord struct {
 type standing struct {
 	Room  string
 	Since Position
+	Asked bool // the member asked for it itself
 }
 
 func (s *sessionRecord) append(dst []byte) []byte {
@@ -180,6 +181,12 @@ func (s *sessionRecord) append(dst []byte) []byte {
 	for _, st := range s.Rooms {
 		dst = appendString(dst, st.Room)
 		dst = binary.AppendUvarint(dst, uint64(st.Since))
+	}
+	// Behind the rest, so that a record without such rooms is as it always was.
+	for i, st := range s.Rooms {
+		if st.Asked {
+			dst = binary.AppendUvarint(dst, uint64(i))
+		}
 	}
 	return dst
 }
@@ -200,6 +207,13 @@ func readSession(body []byte) (*sessionRecord, error) {
 	}
 	for i, n := uint64(0), r.uvarint(); i < n && r.err == nil; i++ {
 		s.Rooms = append(s.Rooms, standing{Room: string(r.bytes()), Since: Position(r.uvarint())})
+	}
+	for r.err == nil && len(r.rest) > 0 {
+		if i := r.uvarint(); i < uint64(len(s.Rooms)) {
+			s.Rooms[i].Asked = true
+		} else {
+			r.err = errRecord
+		}
 	}
 	if r.err != nil || len(r.rest) > 0 {
 		return nil, errRecord

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -47,6 +48,14 @@ type Arrival struct {
 	Owner string
 	// Rooms are the rooms it is in from the beginning.
 	Rooms []string
+	// Checked says that a member which comes back may be in those rooms only of
+	// the ones it had asked for itself that are in Allowed. It is taken out of
+	// the others, and is owed nothing of them.
+	Checked bool
+	Allowed []string
+	// Removed, if set, is told which these were, before Welcome. It must not
+	// wait.
+	Removed func(rooms []string)
 	// Welcome is called before anything is delivered. It must not wait.
 	Welcome func(Ticket)
 }
@@ -156,10 +165,11 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 	}
 	s := &Seat{space: sp, member: r, reader: r, behind: true, pumping: true}
 	var (
-		saved  *group
-		ticket Ticket
-		fenced *Seat
-		err    error
+		saved   *group
+		ticket  Ticket
+		fenced  *Seat
+		removed []string
+		err     error
 	)
 	sp.order.do(func() {
 		sp.expireSessions()
@@ -182,9 +192,7 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 		old.seat = s
 		s.session = old
 		s.sit()
-		for _, st := range standings {
-			s.addSince(st.Room, st.Since)
-		}
+		removed = s.reenter(standings, a)
 		s.join(a.Rooms) // at most fails for too many rooms, which is no reason to lose the session
 		saved = sp.save(false, s)
 		ticket = old.ticket()
@@ -198,11 +206,44 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 	if fenced != nil {
 		sp.evicted(fenced, ErrFenced)
 	}
+	if a.Removed != nil {
+		a.Removed(removed)
+	}
 	if err = sp.greet(ctx, s, saved, func() { a.welcome(ticket) }); err != nil {
 		s.Close() // cut off again: it may come back yet
 		return nil, err
 	}
 	return s, nil
+}
+
+// reenter puts a returning member into the rooms it was in, and returns those in
+// which it may not be any more.
+func (s *Seat) reenter(standings []standing, a Arrival) (removed []string) {
+	for _, st := range standings {
+		if a.Checked && st.Asked && !slices.Contains(a.Allowed, st.Room) {
+			removed = append(removed, st.Room)
+			continue
+		}
+		s.addSince(st.Room, st.Since)
+		s.places[len(s.places)-1].asked = st.Asked
+	}
+	return removed
+}
+
+// SessionAsked returns the rooms of a session that its member asked for itself,
+// for who is to say in which it still may be. It fails with [ErrNoSession] or
+// [ErrNotOwner].
+func (sp *Space) SessionAsked(id, owner string) (rooms []string, err error) {
+	if sp.tape == nil {
+		return nil, ErrNoSession
+	}
+	sp.order.do(func() {
+		var old *session
+		if old, err = sp.sessions.find(id, owner); err == nil {
+			rooms = asked(old.standings())
+		}
+	})
+	return rooms, err
 }
 
 // greet waits until the session is written, welcomes the member, and lets the

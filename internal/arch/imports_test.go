@@ -24,7 +24,7 @@ var mayImport = []struct {
 	{"hub/hubtest", []string{"hub", "packet"}},
 	{"hub/...", []string{"hub", "packet", "internal/..."}},
 	{"verb", []string{"hub", "packet", "quota"}},
-	{".", []string{"packet", "engineio", "hub", "verb", "quota", "internal/..."}},
+	{".", []string{"packet", "engineio", "hub", "verb", "quota", "auth", "internal/..."}},
 	{"door", []string{"hub", "packet", "verb", "auth", "quota", "internal/..."}},
 	{"door/...", []string{"door", "hub", "packet", "auth", "internal/..."}},
 	{"schema", []string{"packet", "hub", "verb", "."}},
