@@ -20,6 +20,7 @@ import (
 	"github.com/tutti-rt/tutti/internal/config"
 	"github.com/tutti-rt/tutti/metrics"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -30,7 +31,9 @@ type app struct {
 	private  http.Handler // for operators
 	control  http.Handler // for commands; nil if there is no data folder
 	store    dataStore    // nil if there is no data folder
-	relayed  *door.Door   // plain WebSockets; nil unless asked for
+	quota    *quota.Quota // what peers may do together
+	blocked  func(limit string)
+	relayed  *door.Door // plain WebSockets; nil unless asked for
 	draining atomic.Bool
 	running  sync.WaitGroup // watch
 	ended    chan struct{}  // what watch waits for
@@ -55,7 +58,11 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 	if err := addClientFiles(&cfg, s, log); err != nil {
 		return nil, err
 	}
-	a := &app{}
+	allowed := quotaConfig(s)
+	allowed.Trace = m.Quota()
+	a := &app{quota: quota.New(allowed), blocked: m.Listener()}
+	m.WatchQuota(a.quota)
+	cfg.Engine.Quota = a.quota
 	if err := a.openAdmin(s, &cfg, log, m); err != nil {
 		return nil, err
 	}
@@ -92,7 +99,7 @@ func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) err
 	if err = errors.Join(err, a.checkMemory(s), a.mount(s, mux)); err != nil {
 		return err
 	}
-	a.public = a.orRelay(mux)
+	a.public = protect(a.orRelay(mux), s)
 
 	operators := http.NewServeMux()
 	operators.Handle("GET /metrics", m.Handler())
@@ -215,7 +222,7 @@ func engineConfig(s config.Settings) engineio.Config {
 		MaxPayload:      int64(s.Limit.Payload),
 		MaxPackets:      int(s.Limit.Batch),
 		MaxQueue:        int(s.Limit.Queue),
-		MaxSessions:     int(s.Limit.Sessions),
+		MaxSessions:     sessions(s),
 		Transports:      s.Transport,
 		AllowEIO3:       s.AllowEIO3,
 		Origins:         s.Origin,

@@ -41,17 +41,17 @@ func (a *app) mountDoors(s config.Settings, desk *verb.Desk, mux *http.ServeMux,
 			a.closers = append(a.closers, d.Shutdown)
 		}
 		events := eventsConfig(s, log)
-		events.Desk, events.Trace = desk, m.Door("events")
+		events.Desk, events.Quota, events.Trace = desk, a.quota, m.Door("events")
 		d, err := door.Events(space, events)
 		mount("/events", d, err)
 
 		publish := publishConfig(s, log)
-		publish.Desk, publish.Trace = desk, m.Door("publish")
+		publish.Desk, publish.Quota, publish.Trace = desk, a.quota, m.Door("publish")
 		d, err = door.Publish(space, publish)
 		mount("/api/publish", d, err)
 
 		read := readConfig(s, log)
-		read.Desk, read.Trace = desk, m.Door("history")
+		read.Desk, read.Quota, read.Trace = desk, a.quota, m.Door("history")
 		d, err = door.History(space, read)
 		mount("/api/history", d, err)
 		read.Trace = m.Door("presence")
@@ -67,7 +67,7 @@ func (a *app) mountDoors(s config.Settings, desk *verb.Desk, mux *http.ServeMux,
 // webSockets makes the door of plain WebSockets, which in "/" may be a relay.
 func (a *app) webSockets(s config.Settings, space *hub.Space, desk *verb.Desk, log *slog.Logger, m *metrics.Metrics) (*door.Door, error) {
 	cfg := webSocketConfig(s, log)
-	cfg.Trace = m.Door("websocket")
+	cfg.Quota, cfg.Trace = a.quota, m.Door("websocket")
 	if !s.RelayText || space.Namespace() != "/" {
 		cfg.Desk = desk
 		return door.WebSocket(space, cfg)

@@ -325,7 +325,7 @@ func TestAbort(t *testing.T) {
 	}
 	defer conn.Close()
 	// The server answers 100 when the handler reads the body that never comes.
-	fmt.Fprintf(conn, "POST /api/publish HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
+	fmt.Fprintf(conn, "POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
 	if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.Contains(line, "100") {
 		t.Fatalf("got %q, %v, want 100 Continue", line, err)
 	}

@@ -125,7 +125,10 @@ func listenAll(a *app, s config.Settings, log *slog.Logger) ([]*httpServer, erro
 	if err != nil {
 		return nil, err
 	}
-	servers := []*httpServer{newHTTPServer(listener, a.public, s, log)}
+	gate := newGate(listener, s, a.blocked, log)
+	public := newHTTPServer(gate, a.public, s, log)
+	public.ConnState = gate.state
+	servers := []*httpServer{public}
 	servers[0].says = "Tutti listening on %s\n"
 	for _, private := range []struct {
 		address, flag string

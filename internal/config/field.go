@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding"
 	"fmt"
 	"reflect"
 	"strings"
@@ -70,7 +71,7 @@ func fieldsOf(t reflect.Type, prefix string, index []int) []field {
 		head, help, _ := strings.Cut(sf.Tag.Get("set"), ": ")
 		name, placeholder, _ := strings.Cut(head, " ")
 		at := append(index[:len(index):len(index)], i)
-		if sf.Type.Kind() == reflect.Struct {
+		if sf.Type.Kind() == reflect.Struct && !reflect.PointerTo(sf.Type).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 			all = append(all, fieldsOf(sf.Type, prefix+name+".", at)...)
 			continue
 		}

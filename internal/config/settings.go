@@ -23,11 +23,13 @@ type Settings struct {
 	Relay      []string `set:"relay EVENT: Pass events of this name, sent by any client, on to everyone in its namespace, the sender included. Repeatable."`
 	RelayText  bool     `set:"relay-text: Pass every text that a plain WebSocket sends to / or /ws on to all that are connected there, the sender included."`
 
-	Origin      []string `set:"origin ORIGIN: An origin, such as https://app.example.com, whose pages may connect, besides the server's own. Repeatable. '*' lets every page of the web connect."`
-	Credentials bool     `set:"credentials: Let pages of other origins send cookies with polling requests."`
-	AllowEIO3   bool     `set:"allow-eio3: Serve the clients of Socket.IO 1 and 2 too."`
-	Transport   []string `set:"transport NAME: A transport to serve: polling or websocket. Repeatable."`
-	Cookie      string   `set:"cookie NAME: Set a cookie of this name to the session's id, for load balancers that need one."`
+	Origin      []string  `set:"origin ORIGIN: An origin, such as https://app.example.com, whose pages may connect, besides the server's own. Repeatable. '*' lets every page of the web connect."`
+	Hosts       []string  `set:"hosts HOST: A name by which this server is asked for, such as app.example.com or app.example.com:8443; requests for others are refused. Repeatable. '*' lets every name pass. Default: when listen is a loopback address, localhost, names ending in .localhost, and the names of origin, so that no page of the web can reach the server by a name of its own (DNS rebinding); else every name. Addresses always pass but where names are given here."`
+	Proxies     []Network `set:"trusted-proxies CIDR: Addresses of proxies whose X-Forwarded-For is believed: the client is then the right-most address there that is none of them. Repeatable."`
+	Credentials bool      `set:"credentials: Let pages of other origins send cookies with polling requests."`
+	AllowEIO3   bool      `set:"allow-eio3: Serve the clients of Socket.IO 1 and 2 too."`
+	Transport   []string  `set:"transport NAME: A transport to serve: polling or websocket. Repeatable."`
+	Cookie      string    `set:"cookie NAME: Set a cookie of this name to the session's id, for load balancers that need one."`
 
 	Metrics string `set:"metrics HOST:PORT: Serve /metrics for Prometheus, and /healthz, on an address of their own, such as 127.0.0.1:9090."`
 
@@ -45,6 +47,7 @@ type Settings struct {
 	Ping     Ping     `set:"ping"`
 	Timeout  Timeout  `set:"timeout"`
 	Limit    Limit    `set:"limit"`
+	Rate     Rates    `set:"rate"`
 	Compress Compress `set:"compress"`
 	Log      Log      `set:"log"`
 }
@@ -106,29 +109,60 @@ type Timeout struct {
 // Limit is how much one client, or all of them, may take up. Each may be
 // "none".
 type Limit struct {
-	Payload       Bytes `set:"payload SIZE: The largest message a client may send."`
-	Packet        Bytes `set:"packet SIZE: The largest event in memory, with its binary values, each of which is a message."`
-	Queue         Bytes `set:"queue SIZE: How much may wait for one client. A client that reads too slowly for it is closed."`
-	Inbox         Bytes `set:"inbox SIZE: How much one socket may have waiting for its handlers. A socket that sends too fast for it is disconnected."`
-	Tape          Bytes `set:"tape SIZE: How much of the end of a memory is held in RAM, for each namespace, to be replayed from there. Older messages are read from data."`
-	Auth          Bytes `set:"auth SIZE: How much a client may say about itself when it connects to a namespace: its option 'auth'."`
-	Header        Bytes `set:"header SIZE: The largest header of a request, which can't be none."`
-	Sessions      Count `set:"sessions NUMBER: How many sessions there may be. More are answered 503."`
-	Namespaces    Count `set:"namespaces NUMBER: How many namespaces one session may be in."`
-	Dynamic       Count `set:"dynamic NUMBER: How many namespaces whose names clients chose there may be, where a demo lets them choose."`
-	Rooms         Count `set:"rooms NUMBER: How many rooms one socket may be in."`
-	Calls         Count `set:"calls NUMBER: How many answers one socket may owe."`
-	Batch         Count `set:"batch NUMBER: How many Engine.IO packets one POST may carry."`
-	Attachments   Count `set:"attachments NUMBER: How many binary values one packet may carry."`
-	Binaries      Count `set:"binaries NUMBER: How many binary values one packet of the MessagePack parser may carry."`
-	Depth         Count `set:"depth NUMBER: How deep arrays and objects may lie within one another. None means 10000."`
-	NamespaceName Bytes `set:"namespace-name SIZE: The longest name of a namespace."`
-	RoomName      Bytes `set:"room-name SIZE: The longest name of a room."`
-	EventName     Bytes `set:"event-name SIZE: The longest name of an event."`
-	Data          Bytes `set:"data SIZE: The largest data that the verb publish takes."`
-	State         Bytes `set:"state SIZE: The largest state that the verb state takes."`
-	Page          Count `set:"page NUMBER: How many messages or people one page of a verb's answer may have, at most 1000."`
-	PageBytes     Bytes `set:"page-bytes SIZE: How large one page may be. It has one message at least."`
+	Payload       Bytes     `set:"payload SIZE: The largest message a client may send."`
+	Packet        Bytes     `set:"packet SIZE: The largest event in memory, with its binary values, each of which is a message."`
+	Queue         Bytes     `set:"queue SIZE: How much may wait for one client. A client that reads too slowly for it is closed."`
+	Inbox         Bytes     `set:"inbox SIZE: How much one socket may have waiting for its handlers. A socket that sends too fast for it is disconnected."`
+	Tape          Bytes     `set:"tape SIZE: How much of the end of a memory is held in RAM, for each namespace, to be replayed from there. Older messages are read from data."`
+	Auth          Bytes     `set:"auth SIZE: How much a client may say about itself when it connects to a namespace: its option 'auth'."`
+	Header        Bytes     `set:"header SIZE: The largest header of a request, which can't be none."`
+	Sessions      Count     `set:"sessions NUMBER: How many sessions there may be; more are answered 503. 0 is three quarters of the files that the process may have open, and one for each 16 KiB of memory at most."`
+	Address       Count     `set:"address NUMBER: How many sessions and streams one network address may have. More are answered 503."`
+	User          Count     `set:"user NUMBER: How many sessions and streams one user may have. More are refused with connect_error, or 503."`
+	Requests      Count     `set:"requests NUMBER: How many connections one network address may have that are not WebSockets, those without a request included; never more than half of the files that may be open. More are closed at once."`
+	Reserve       Count     `set:"reserve NUMBER: How many of the files that the process may have open are kept from connections. When there are fewer left, new connections are answered 503 and closed."`
+	Busy          Count     `set:"busy NUMBER: How many addresses, how many users and how many rooms are held to their rates apart from each other. When more are busy at a time, new ones are refused."`
+	Waiting       Bytes     `set:"waiting SIZE: How much may wait for all clients together, or have half arrived from them. Beyond it those for whom most waits are closed. 0 is a quarter of the memory that the process may use."`
+	Exempt        []Network `set:"exempt CIDR: Addresses to which no limit of addresses applies, because many come from them: a proxy that is not in trusted-proxies. Repeatable."`
+	Namespaces    Count     `set:"namespaces NUMBER: How many namespaces one session may be in."`
+	Dynamic       Count     `set:"dynamic NUMBER: How many namespaces whose names clients chose there may be, where a demo lets them choose."`
+	Rooms         Count     `set:"rooms NUMBER: How many rooms one socket may be in."`
+	Calls         Count     `set:"calls NUMBER: How many answers one socket may owe."`
+	Batch         Count     `set:"batch NUMBER: How many Engine.IO packets one POST may carry."`
+	Attachments   Count     `set:"attachments NUMBER: How many binary values one packet may carry."`
+	Binaries      Count     `set:"binaries NUMBER: How many binary values one packet of the MessagePack parser may carry."`
+	Depth         Count     `set:"depth NUMBER: How deep arrays and objects may lie within one another. None means 10000."`
+	NamespaceName Bytes     `set:"namespace-name SIZE: The longest name of a namespace."`
+	RoomName      Bytes     `set:"room-name SIZE: The longest name of a room."`
+	EventName     Bytes     `set:"event-name SIZE: The longest name of an event."`
+	Data          Bytes     `set:"data SIZE: The largest data that the verb publish takes."`
+	State         Bytes     `set:"state SIZE: The largest state that the verb state takes."`
+	Page          Count     `set:"page NUMBER: How many messages or people one page of a verb's answer may have, at most 1000."`
+	PageBytes     Bytes     `set:"page-bytes SIZE: How large one page may be. It has one message at least."`
+}
+
+// Rates are how often things may happen, written 500/s burst=2000: so many per
+// second in the long run and so many at once. Messages are all that comes in by
+// sockets and WebSockets; publishing, joining and reading are done by the verbs
+// and the doors.
+type Rates struct {
+	Handshakes        Rate `set:"handshakes RATE: Sessions and streams that begin. More are answered 503."`
+	AddressHandshakes Rate `set:"address-handshakes RATE: The same from one network address."`
+
+	ConnectionEvents    Rate `set:"connection-events RATE: Messages from one connection. Those beyond it are refused in their acknowledgement; without one the connection is closed."`
+	ConnectionPublishes Rate `set:"connection-publishes RATE: Messages published from one connection."`
+	ConnectionJoins     Rate `set:"connection-joins RATE: Rooms joined and left by one connection."`
+	ConnectionReads     Rate `set:"connection-reads RATE: Pages of histories and presence read by one connection."`
+	UserEvents          Rate `set:"user-events RATE: Messages from all connections of one user."`
+	UserPublishes       Rate `set:"user-publishes RATE: Messages published by one user."`
+	UserJoins           Rate `set:"user-joins RATE: Rooms joined and left by one user."`
+	UserReads           Rate `set:"user-reads RATE: Pages read by one user."`
+	AddressEvents       Rate `set:"address-events RATE: Messages from all connections of one network address."`
+	AddressPublishes    Rate `set:"address-publishes RATE: Messages published from one network address."`
+	AddressJoins        Rate `set:"address-joins RATE: Rooms joined and left from one network address."`
+	AddressReads        Rate `set:"address-reads RATE: Pages read from one network address."`
+	RoomPublishes       Rate `set:"room-publishes RATE: Messages published to one room, by whomever."`
+	RoomJoins           Rate `set:"room-joins RATE: Joins of one room, by whomever."`
 }
 
 // Compress is what is compressed. It is off for WebSocket because each message
@@ -182,7 +216,14 @@ func Default() Settings {
 			Tape:          64 << 20,
 			Auth:          64 << 10,
 			Header:        32 << 10,
-			Sessions:      None,
+			Sessions:      0,
+			Address:       2000,
+			User:          200,
+			Requests:      4000,
+			Reserve:       200,
+			Busy:          100_000,
+			Waiting:       0,
+			Exempt:        []Network{mustNetwork("127.0.0.0/8"), mustNetwork("::1/128")},
 			Namespaces:    100,
 			Dynamic:       10_000,
 			Rooms:         1000,
@@ -198,6 +239,24 @@ func Default() Settings {
 			State:         1 << 10,
 			Page:          200,
 			PageBytes:     128 << 10,
+		},
+		Rate: Rates{
+			Handshakes:          Rate{2000, 10_000},
+			AddressHandshakes:   Rate{50, 500},
+			ConnectionEvents:    Rate{500, 2000},
+			ConnectionPublishes: Rate{200, 400},
+			ConnectionJoins:     Rate{100, 1000},
+			ConnectionReads:     Rate{50, 200},
+			UserEvents:          Rate{1000, 4000},
+			UserPublishes:       Rate{500, 1000},
+			UserJoins:           Rate{200, 2000},
+			UserReads:           Rate{200, 500},
+			AddressEvents:       Rate{5000, 20_000},
+			AddressPublishes:    Rate{2000, 4000},
+			AddressJoins:        Rate{1000, 10_000},
+			AddressReads:        Rate{500, 2000},
+			RoomPublishes:       Rate{1000, 2000},
+			RoomJoins:           Rate{5000, 50_000},
 		},
 		Compress: Compress{HTTP: 1024, WebSocket: None},
 		Log:      Log{Format: "text"},

@@ -19,6 +19,7 @@ func (l *loader) validate(facts Facts) {
 	l.checkContent(facts)
 	l.checkEvents(facts)
 	l.checkOrigins()
+	l.checkHosts()
 	l.checkDoors()
 	l.checkMemory()
 	l.checkVerbs(facts)
@@ -158,6 +159,16 @@ func (l *loader) checkOrigins() {
 	}
 }
 
+// checkHosts checks the names, which are compared as they are.
+func (l *loader) checkHosts() {
+	for i, host := range l.Hosts {
+		if host != "*" && (host == "" || strings.ContainsAny(host, "*/@ ,")) {
+			l.wrong(l.placeOf("hosts", i), "hosts is %q: want a name such as app.example.com, perhaps with a port, or *", host)
+		}
+		l.Hosts[i] = strings.ToLower(host)
+	}
+}
+
 func (l *loader) checkDoors() {
 	for _, other := range []struct {
 		name string
@@ -251,6 +262,12 @@ func (l *loader) checkLimits() {
 			l.conflict(b.name, "limit.payload", "%s is %s, less than the %s that one message may have: want at least that", b.name, mustText(b.value), mustText(l.Limit.Payload))
 		}
 	}
+	if b := l.Limit.Busy; b < 1000 || b > 10_000_000 {
+		l.not("limit.busy", "is %d: want 1000 to 10000000", b)
+	}
+	if r := l.Limit.Reserve; r < 0 {
+		l.not("limit.reserve", "is none: want 0 or more")
+	}
 	if p := l.Limit.Page; p < 1 || p > 1000 {
 		l.not("limit.page", "is %d: want 1 to 1000", p)
 	}
@@ -262,7 +279,9 @@ func (l *loader) checkLimits() {
 		name  string
 		value Count
 	}{
-		{"limit.sessions", l.Limit.Sessions},
+		{"limit.address", l.Limit.Address},
+		{"limit.user", l.Limit.User},
+		{"limit.requests", l.Limit.Requests},
 		{"limit.namespaces", l.Limit.Namespaces},
 		{"limit.dynamic", l.Limit.Dynamic},
 		{"limit.rooms", l.Limit.Rooms},
