@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/packet"
@@ -29,6 +30,10 @@ type Config struct {
 	// Admit is asked before everything else, and refuses who comes too often:
 	// with a [*Refusal] of the code [TooManyRequests], mostly. Nil: admits.
 	Admit func(c Caller, v Verb) error
+
+	// Check, if set, is asked about the data of what is to be published, when the
+	// rules allow it. It refuses with a [*Refusal] of the code [BadData], mostly.
+	Check func(namespace, event string, rooms []string, args packet.Args) error
 
 	// MaxData is how many bytes the data of a message may have, binary included.
 	// Default 64 KiB; negative: no limit.
@@ -54,11 +59,21 @@ const (
 // A Desk serves the verbs. It is safe for concurrent use and serves any number
 // of spaces.
 type Desk struct {
-	cfg Config
+	current atomic.Pointer[Config] // never written to
 }
+
+func (d *Desk) cfg() *Config { return d.current.Load() }
 
 // New returns a desk. Its error lists all that is wrong with cfg.
 func New(cfg Config) (*Desk, error) {
+	d := new(Desk)
+	return d, d.Reload(cfg)
+}
+
+// Reload puts cfg in the place of what the desk was set up with: for what is
+// asked from now on, also by who is in rooms already. Its error lists all that is
+// wrong with cfg, and nothing has changed then.
+func (d *Desk) Reload(cfg Config) error {
 	var errs []error
 	cfg.Rules = slices.Clone(cfg.Rules)
 	for i := range cfg.Rules {
@@ -76,7 +91,11 @@ func New(cfg Config) (*Desk, error) {
 	if cfg.MaxPage < 0 || cfg.MaxPage > hub.MaxPage {
 		errs = append(errs, fmt.Errorf("verb: MaxPage %d: want 1 to %d", cfg.MaxPage, hub.MaxPage))
 	}
-	return &Desk{cfg: cfg}, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	d.current.Store(&cfg)
+	return nil
 }
 
 // A Caller is who asks.
@@ -133,8 +152,8 @@ func (d *Desk) Permits(ctx context.Context, c Caller, v Verb, room string) bool 
 
 // allow says whether the caller may use a verb in a room.
 func (d *Desk) allow(ctx context.Context, c Caller, v Verb, room string) (*Rule, error) {
-	if d.cfg.Admit != nil {
-		if err := d.cfg.Admit(c, v); err != nil {
+	if admit := d.cfg().Admit; admit != nil {
+		if err := admit(c, v); err != nil {
 			return nil, err
 		}
 	}
@@ -167,8 +186,8 @@ func (d *Desk) permit(ctx context.Context, c Caller, v Verb, room string) (*Rule
 		if c.Opens != nil && c.Opens(v, room) {
 			return rule, nil
 		}
-		if d.cfg.Permit != nil {
-			return rule, permitted(d.cfg.Permit(ctx, c, v, room), v)
+		if permit := d.cfg().Permit; permit != nil {
+			return rule, permitted(permit(ctx, c, v, room), v)
 		}
 	}
 	return nil, forbidden(v)
@@ -255,6 +274,9 @@ func (d *Desk) Publish(ctx context.Context, c Caller, p Publication) (Receipt, e
 	if err == nil {
 		err = c.spend(quota.Publish, p.Room)
 	}
+	if check := d.cfg().Check; err == nil && check != nil {
+		err = check(c.Space.Namespace(), p.Event, []string{p.Room}, p.Args)
+	}
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -270,6 +292,7 @@ func (d *Desk) Publish(ctx context.Context, c Caller, p Publication) (Receipt, e
 }
 
 func (d *Desk) check(rule *Rule, p *Publication) error {
+	most := d.cfg().MaxData
 	switch {
 	case p.Event == "":
 		return refuse(BadRequest, `"event" is missing`)
@@ -279,8 +302,8 @@ func (d *Desk) check(rule *Rule, p *Publication) error {
 		return refuse(BadEvent, "the event name %q is reserved", p.Event)
 	case len(rule.Events) > 0 && !slices.Contains(rule.Events, p.Event):
 		return refuse(BadEvent, "the event %q may not be published in this room", p.Event)
-	case d.cfg.MaxData >= 0 && p.Args.Size() > d.cfg.MaxData:
-		return tooLarge("data", d.cfg.MaxData)
+	case most >= 0 && p.Args.Size() > most:
+		return tooLarge("data", most)
 	case len(p.ID) > maxID:
 		return tooLarge("id", maxID)
 	}
@@ -312,10 +335,10 @@ func (d *Desk) History(ctx context.Context, c Caller, q PageRequest) (Page, erro
 	if err := c.spend(quota.Read, q.Room); err != nil {
 		return Page{}, err
 	}
-	limit := min(q.Limit, d.cfg.MaxPage)
+	limit := min(q.Limit, d.cfg().MaxPage)
 	page, err := c.Space.History(q.Room, hub.PageQuery{Before: q.Before, After: q.After, Limit: limit})
 	if err != nil {
 		return Page{}, RefusalOf(err)
 	}
-	return newPage(page, q.After != "", d.cfg.MaxPageBytes), nil
+	return newPage(page, q.After != "", d.cfg().MaxPageBytes), nil
 }

@@ -39,9 +39,10 @@ func (d *Desk) Presence(ctx context.Context, c Caller, q PresenceRequest) (Prese
 	if err := c.spend(quota.Read, q.Room); err != nil {
 		return PresenceAnswer{}, err
 	}
-	limit := min(q.Limit, d.cfg.MaxPage)
+	most := d.cfg().MaxPage
+	limit := min(q.Limit, most)
 	if limit == 0 {
-		limit = min(hub.DefaultPage, d.cfg.MaxPage)
+		limit = min(hub.DefaultPage, most)
 	}
 	var (
 		answer PresenceAnswer
