@@ -73,7 +73,7 @@ func (s *Socket) credentials() auth.Credentials {
 		// Socket.IO 2 has no other place for it in a browser.
 		c.Token = h.Query.Get("token")
 	}
-	c.Ambient = s.link.server.origins.Trusted(&http.Request{Header: h.Header, Host: request.Host, TLS: request.TLS})
+	c.Ambient = s.link.server.origins.Load().Trusted(&http.Request{Header: h.Header, Host: request.Host, TLS: request.TLS})
 	return c
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/engineio"
@@ -32,7 +33,7 @@ type Server struct {
 	running sync.WaitGroup // sockets whose last function has not run
 
 	users     *auth.Register
-	origins   *origin.Policy
+	origins   atomic.Pointer[origin.Policy]
 	departing sync.Map // by id: *Socket whose disconnect handlers have not run
 
 	mu         sync.RWMutex
@@ -79,11 +80,13 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	// The engine has found no mistake in these.
-	if srv.origins, err = origin.New(cfg.Engine.Origins, cfg.Engine.Credentials); err != nil {
+	origins, err := origin.New(cfg.Engine.Origins, cfg.Engine.Credentials)
+	if err != nil {
 		return nil, err
 	}
+	srv.origins.Store(origins)
 	if cfg.ClientFiles != nil {
-		srv.files = &clientFiles{source: cfg.ClientFiles, version: cfg.ClientVersion, origins: srv.origins}
+		srv.files = &clientFiles{source: cfg.ClientFiles, version: cfg.ClientVersion, origins: &srv.origins}
 	}
 	srv.ctx, srv.cancel = context.WithCancel(context.Background())
 	srv.Namespace("/")
@@ -95,6 +98,16 @@ func (srv *Server) Hub() *hub.Hub { return srv.hub }
 
 // Engine returns the Engine.IO server that carries the sessions.
 func (srv *Server) Engine() *engineio.Server { return srv.engine }
+
+// Reload changes who may come from now on: see [engineio.Server.Reload].
+func (srv *Server) Reload(cfg engineio.Live) error {
+	origins, err := origin.New(cfg.Origins, cfg.Credentials)
+	if err != nil {
+		return err
+	}
+	srv.origins.Store(origins)
+	return srv.engine.Reload(cfg)
+}
 
 // ServeHTTP serves the client files, if there are any, and everything else as
 // Engine.IO.

@@ -112,7 +112,7 @@ func (srv *Server) header(w http.ResponseWriter, r *http.Request, first bool) ht
 func (srv *Server) accept(w http.ResponseWriter, r *http.Request, first bool) (*websocket.Conn, error) {
 	o := srv.wsOptions
 	o.Header = http.Header{}
-	srv.origins.SetHeader(o.Header, r)
+	srv.origins.Load().SetHeader(o.Header, r)
 	if srv.cfg.Headers != nil {
 		srv.cfg.Headers(o.Header, r, first)
 	}

@@ -1,10 +1,12 @@
 package engineio
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tutti-rt/tutti/internal/origin"
@@ -17,7 +19,7 @@ type Server struct {
 	cfg       Config
 	acceptor  Acceptor
 	trace     *Trace
-	origins   *origin.Policy
+	origins   atomic.Pointer[origin.Policy]
 	wsOptions websocket.Options
 	loop      websocket.Loop
 	wheel     *wheel.Wheel
@@ -28,6 +30,7 @@ type Server struct {
 	sessions map[string]*Session
 	conns    map[*websocket.Conn]struct{} // WebSockets that are not gone
 	closing  bool
+	most     int // of sessions; negative: no limit
 }
 
 var (
@@ -53,7 +56,6 @@ func New(cfg Config, a Acceptor) (*Server, error) {
 		acceptor: a,
 		born:     time.Now(),
 		trace:    cfg.Trace,
-		origins:  origins,
 		wsOptions: websocket.Options{
 			MaxMessage:   cfg.MaxPayload,
 			MaxQueue:     cfg.MaxQueue,
@@ -64,11 +66,34 @@ func New(cfg Config, a Acceptor) (*Server, error) {
 		sessions: make(map[string]*Session),
 		conns:    make(map[*websocket.Conn]struct{}),
 	}
+	srv.origins.Store(origins)
+	srv.most = cfg.MaxSessions
 	srv.wsOptions.Loop = &srv.loop
 	if cfg.Deflate != nil {
 		srv.wsOptions.Deflate = &websocket.Deflate{Threshold: cfg.Deflate.Threshold}
 	}
 	return srv, nil
+}
+
+// Live is what of a server's [Config] can change while it has sessions. The fields mean what they mean there.
+type Live struct {
+	Origins     []string
+	Credentials bool
+	MaxSessions int
+}
+
+// Reload changes who may come from now on, and how many: sessions that are there stay. The error lists every mistake,
+// and nothing has changed then.
+func (srv *Server) Reload(cfg Live) error {
+	origins, err := origin.New(cfg.Origins, cfg.Credentials)
+	if err != nil {
+		return err
+	}
+	srv.origins.Store(origins)
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.most = cmp.Or(cfg.MaxSessions, DefaultSessions())
+	return nil
 }
 
 // tickFor returns how coarse timers may be: a hundredth of the shortest heartbeat, and never so coarse that the noops of
@@ -81,13 +106,14 @@ func tickFor(shortest time.Duration) time.Duration {
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	srv.tasks.enter()
 	defer srv.tasks.leave()
-	if srv.origins.Preflight(w, r) {
+	origins := srv.origins.Load()
+	if origins.Preflight(w, r) {
 		return
 	}
 	q := parseQuery(r.URL.RawQuery)
 	upgrade := websocket.IsUpgrade(r)
 	if !upgrade {
-		srv.origins.SetHeader(w.Header(), r)
+		origins.SetHeader(w.Header(), r)
 	}
 	s, refused := srv.verify(r, &q, upgrade)
 	switch {
@@ -194,7 +220,7 @@ func (srv *Server) full() bool {
 }
 
 func (srv *Server) fullLocked() bool {
-	return srv.cfg.MaxSessions > 0 && len(srv.sessions) >= srv.cfg.MaxSessions
+	return srv.most > 0 && len(srv.sessions) >= srv.most
 }
 
 // remember makes room for s.
