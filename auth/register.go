@@ -100,7 +100,11 @@ func (e *Entry) Renew(id *Identity) error {
 }
 
 // Leave takes the connection out. It may be called more than once.
+// A nil Entry is nobody's.
 func (e *Entry) Leave() {
+	if e == nil {
+		return
+	}
 	e.register.mu.Lock()
 	defer e.register.mu.Unlock()
 	if !e.gone {
