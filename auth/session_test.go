@@ -100,12 +100,18 @@ func TestSessionsFail(t *testing.T) {
 	h := newWebhook(t)
 	redirected := newWebhook(t)
 	for name, answer := range map[string]func(http.ResponseWriter, *http.Request){
-		"500":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
-		"redirection": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, redirected.URL, http.StatusTemporaryRedirect) },
-		"no JSON":     func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") },
-		"too much":    func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"user":"`+strings.Repeat("x", 70_000)+`"}`) },
-		"bad rooms":   func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"user":"ann","grants":{"rooms":{"a":["fly"]}}}`) },
-		"cut off":     func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"500": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"redirection": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, redirected.URL, http.StatusTemporaryRedirect)
+		},
+		"no JSON": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") },
+		"too much": func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, `{"user":"`+strings.Repeat("x", 70_000)+`"}`)
+		},
+		"bad rooms": func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, `{"user":"ann","grants":{"rooms":{"a":["fly"]}}}`)
+		},
+		"cut off": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		h.answers(answer)
 		cfg := auth.SessionConfig{URL: h.URL}
