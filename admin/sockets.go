@@ -155,7 +155,7 @@ func (a *Admin) socketPage(r *http.Request) (any, error) {
 
 // shownHeaders are those of a handshake that help and hold no secrets.
 var shownHeaders = []string{
-	"Accept-Language", "Host", "Origin", "Referer", "Sec-Websocket-Extensions", "Sec-Websocket-Version", "User-Agent", "Via",
+	"Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Connection", "Pragma", "Upgrade", "Host", "Origin", "Referer", "Sec-Websocket-Extensions", "Sec-Websocket-Version", "User-Agent", "Via",
 	"X-Forwarded-For", "X-Forwarded-Proto", "Forwarded",
 }
 
@@ -166,7 +166,7 @@ const hidden = "(hidden)"
 func withoutSecrets(h http.Header) map[string][]string {
 	out := make(map[string][]string, len(h))
 	for name, values := range h {
-		if !slices.Contains(shownHeaders, name) {
+		if !slices.Contains(shownHeaders, name) && !strings.HasPrefix(name, "Sec-Fetch-") && !strings.HasPrefix(name, "Sec-Ch-") {
 			values = []string{hidden}
 		}
 		if name == "Referer" {
