@@ -114,7 +114,8 @@ func (t *jsonTalk) receive(data []byte, binary bool) error {
 		answer, err = json.Marshal(struct {
 			Error string `json:"error"`
 			Code  string `json:"code"`
-		}{refused.message, refused.code})
+			At    string `json:"at,omitempty"`
+		}{refused.message, refused.code, refused.at})
 		t.reply(answer, c.Ack)
 	case err == nil && c.Ack.is:
 		t.reply(answer, c.Ack)
@@ -154,7 +155,7 @@ func (t *jsonTalk) do(c command) (jsontext.Value, error) {
 
 // ask carries out a command that is the desk's.
 func (t *jsonTalk) ask(c command) (jsontext.Value, error) {
-	ctx, desk, caller := t.door.open, t.door.desk, t.door.caller(t.seat, t.listen, t.peer)
+	ctx, desk, caller := t.door.open, t.door.desk, t.door.caller(t.seat, t.door.now().listen.renew(t.listen), t.peer)
 	switch {
 	case c.History.is:
 		return answer(desk.History(ctx, caller, verb.PageRequest{
@@ -216,7 +217,7 @@ func (t *jsonTalk) join(room string) error {
 	case most >= 0 && len(t.rooms) >= most:
 		return tooManyRooms(most)
 	}
-	if err := t.door.allow(t.door.open, t.seat, t.listen, verb.Join, []string{room}); err != nil {
+	if err := t.door.allow(t.door.open, t.seat, t.door.now().listen.renew(t.listen), verb.Join, []string{room}); err != nil {
 		return err
 	}
 	if err := t.door.spend(t.peer, quota.Join, t.listen.owner(), []string{room}); err != nil {

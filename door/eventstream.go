@@ -10,8 +10,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/limit"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // An eventStream is one client of [Events].
@@ -79,6 +83,9 @@ func (s *eventStream) loop(ctx context.Context) (Reason, error) {
 		case <-beat:
 			err = s.write(heartbeatLine)
 		case <-s.inbox.news:
+			if why := s.inbox.expelled(); why != nil {
+				return ReasonExpelled, s.farewell(why)
+			}
 			chunks, evicted := s.inbox.take()
 			if evicted != nil {
 				s.door.limitHit("queue")
@@ -165,12 +172,13 @@ type inbox struct {
 
 	budget *limit.Budget
 
-	mu      sync.Mutex // the budget's is taken after it
-	counted int        // of size, by the budget
-	chunks  [][]byte   // shared with other streams
-	size    int        // of what waits or is being written
-	evicted error      // for good
-	starved bool       // it was not ready when it was asked
+	mu      sync.Mutex    // the budget's is taken after it
+	counted int           // of size, by the budget
+	chunks  [][]byte      // shared with other streams
+	size    int           // of what waits or is being written
+	evicted error         // for good
+	expel   *auth.Refusal // why it has to end; nil if it has not
+	starved bool          // it was not ready when it was asked
 }
 
 var _ hub.Reader = (*inbox)(nil)
@@ -234,6 +242,41 @@ func (b *inbox) over() {
 	b.size = 0
 	b.evictLocked(errSlow) // nothing is delivered any more
 	b.countLocked()
+}
+
+// Lapsed implements [auth.Connection]. A stream has no way to show another token.
+func (b *inbox) Lapsed(time.Duration) {
+	b.Expel(auth.Refuse(auth.Expired, "the token has expired"))
+}
+
+// Expel implements [auth.Connection].
+func (b *inbox) Expel(why *auth.Refusal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.expel == nil {
+		b.expel = why
+	}
+	b.ring()
+}
+
+func (b *inbox) expelled() *auth.Refusal {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.expel
+}
+
+var _ auth.Connection = (*inbox)(nil)
+
+// farewell tells the client why its stream ends.
+func (s *eventStream) farewell(why *auth.Refusal) error {
+	text, err := json.Marshal(notice{why.Code, why.Message})
+	if err == nil {
+		err = s.write(fmt.Appendf(nil, "event: %s\ndata: %s\n\n", verb.AuthEvent, text))
+	}
+	if err != nil {
+		return err
+	}
+	return why
 }
 
 // ring wakes the stream's goroutine.

@@ -20,6 +20,7 @@ type refusal struct {
 	status  int // HTTP
 	code    string
 	message string
+	at      string        // where in the data, as a JSON pointer
 	limit   string        // the limit that was hit, if any
 	allow   string        // of 405: the method that works
 	retry   time.Duration // of 429 and 503: when to come back
@@ -108,10 +109,11 @@ func (e *refusal) answer(w http.ResponseWriter) {
 	type body struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
+		At      string `json:"at,omitempty"`
 	}
 	writeJSON(w, e.status, struct {
 		Error body `json:"error"`
-	}{body{e.code, e.message}})
+	}{body{e.code, e.message, e.at}})
 }
 
 // writeJSON answers with v. An error of writing has nobody to go to: the client
