@@ -168,19 +168,35 @@ func (a *Admin) disconnect(r *http.Request) (any, error) {
 	if q.Session != "" && len(q.Session) < sessionShown {
 		return nil, badRequest("session: want what is shown of its id")
 	}
-	list, err := a.meant(&q)
+	n, err := a.end(&q)
+	if err == nil {
+		a.note(r, "disconnect", q.target(), map[string]any{"sockets": n, "reason": q.Reason, "namespace": q.Namespace}, nil)
+	}
+	return moved{n}, err
+}
+
+// end disconnects who is meant, and returns how many that were.
+func (a *Admin) end(q *disconnectRequest) (int, error) {
+	list, err := a.meant(q)
 	if err != nil {
-		return nil, err
+		return 0, err
+	}
+	n := 0
+	if q.User != "" && q.Namespace == "" {
+		n = a.server.DisconnectUser(q.User, q.Reason) // streams too, and they are told why
 	}
 	for _, s := range list {
-		if q.Namespace != "" {
+		switch {
+		case !s.Connected():
+			continue
+		case q.Namespace != "":
 			s.Disconnect()
-		} else {
+		default:
 			s.DisconnectSession()
 		}
+		n++
 	}
-	a.note(r, "disconnect", q.target(), map[string]any{"sockets": len(list), "reason": q.Reason, "namespace": q.Namespace}, nil)
-	return moved{len(list)}, nil
+	return n, nil
 }
 
 func (q *disconnectRequest) target() string {

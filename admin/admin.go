@@ -33,8 +33,8 @@ type Config struct {
 	// Log is where the handler logs; nil means [slog.Default].
 	Log *slog.Logger
 
-	// User names whose a socket is. Default: [tutti.Socket.Person], if it is
-	// another than the socket's id.
+	// User names whose a socket is. Default: the subject of its identity, or
+	// else [tutti.Socket.Person], if that is another than the socket's id.
 	User func(*tutti.Socket) string
 	// Unready says why the server should get no clients now; nothing if it
 	// should. Default: it always should. It is asked often and must not wait.
@@ -121,8 +121,11 @@ func New(cfg Config) (*Admin, error) {
 	return a, nil
 }
 
-// personOf is who the socket's peer is to others, if anybody said so.
+// personOf is who the socket's peer is, or is to others, if anybody said so.
 func personOf(s *tutti.Socket) string {
+	if u := s.Identity().User(); u != "" {
+		return u
+	}
 	if p := s.Person(); p != s.ID() {
 		return p
 	}
