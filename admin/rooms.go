@@ -38,7 +38,7 @@ func (a *Admin) roomsPage(r *http.Request) (any, error) {
 			continue
 		}
 		for _, o := range a.roster.rooms(sp) {
-			if !own && isOwn(o) || search != "" && !strings.Contains(strings.ToLower(o.Room), search) {
+			if !own && isOwn(o) || search != "" && !containsFold(o.Room, search) {
 				continue
 			}
 			at := place{int64(o.Members), o.Room + "\x00" + sp.Namespace()}

@@ -44,9 +44,33 @@ func shown(session string) string { return session[:min(len(session), sessionSho
 // matches says whether a socket is what somebody looks for: a part of its id,
 // user or address, or the beginning of its session's id.
 func (e *entry) matches(q string) bool {
-	return q == "" || strings.Contains(strings.ToLower(e.id), q) || strings.Contains(strings.ToLower(e.user), q) ||
-		strings.Contains(hostOf(e.socket.Session().Request().RemoteAddr), q) ||
-		strings.HasPrefix(strings.ToLower(shown(e.socket.Session().ID())), q)
+	if q == "" || containsFold(e.id, q) || containsFold(e.user, q) {
+		return true
+	}
+	session := e.socket.Session()
+	return containsFold(hostOf(session.Request().RemoteAddr), q) || containsFold(shown(session.ID()), q)
+}
+
+// containsFold says whether s contains part, which is in lower case, in any case
+// of ASCII letters. It allocates nothing: it runs for every socket there is.
+func containsFold(s, part string) bool {
+	for i := 0; i+len(part) <= len(s); i++ {
+		j := 0
+		for j < len(part) && lower(s[i+j]) == part[j] {
+			j++
+		}
+		if j == len(part) {
+			return true
+		}
+	}
+	return false
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
 }
 
 // socketsPage answers GET /api/sockets: the newest first, or with sort=queued
@@ -89,11 +113,11 @@ func choose(list []entry, q url.Values) (socketList, error) {
 	}
 	namespace, user, search := q.Get("namespace"), q.Get("user"), strings.ToLower(q.Get("q"))
 	for i := range list {
-		e := &list[i]
+		e := &list[len(list)-1-i] // mostly the newest first, so that few have to make room
 		if namespace != "" && e.namespace != namespace || user != "" && e.user != user || !e.matches(search) {
 			continue
 		}
-		c.offer(place{rank(e), e.namespace + e.id}, e)
+		c.offer(place{rank(e), e.id}, e)
 	}
 	page := socketList{Sockets: []socketInfo{}, Total: c.total, Next: c.next()}
 	for _, e := range c.items {
@@ -210,7 +234,7 @@ func (a *Admin) usersPage(r *http.Request) (any, error) {
 		Next  string      `json:"next,omitempty"`
 	}{Users: []userEntry{}}
 	for _, u := range a.roster.all().people() {
-		if search != "" && !strings.Contains(strings.ToLower(u.ID), search) {
+		if search != "" && !containsFold(u.ID, search) {
 			continue
 		}
 		page.Total++
