@@ -45,7 +45,7 @@ vuln: ## known vulnerabilities; needs the Go vulnerability database online, so i
 	$(GOVULNCHECK) ./...
 
 # The conformance tests build the program themselves, with the client files.
-PEERS := chromium python3-socketio python3-aiohttp python3-requests python3-websocket
+PEERS := chromium prometheus python3-socketio python3-aiohttp python3-requests python3-websocket
 
 conformance: client ## stock clients, raw frames and a browser against the program
 	@scripts/debian.sh $(PEERS)
