@@ -47,6 +47,8 @@ func (s *Session) endWithin(why closing, limit time.Duration) {
 		s.endLocked(why)
 		s.heartbeat.timer.Reset(limit)
 		s.transport.end(endFlush)
+	} else if s.state == flushing && limit < closeTimeout {
+		s.heartbeat.timer.Reset(limit) // it has been closed before, and has less time now
 	}
 	s.mu.Unlock()
 	s.tell()

@@ -39,6 +39,15 @@ func (m *Metrics) WatchQuota(q *quota.Quota) { m.waiting.Store(q) }
 // "files" and "requests".
 func (m *Metrics) Listener() func(limit string) { return m.hit("listener") }
 
+// SchemaChecked counts an event that was held to a schema, for schema.Trace.
+func (m *Metrics) SchemaChecked(_ string, right bool) {
+	result := "wrong"
+	if right {
+		result = "right"
+	}
+	m.checks.of(result).Inc()
+}
+
 // newWaiting makes the metrics of what waits.
 func (m *Metrics) newWaiting(mk *maker) {
 	m.shed = mk.counter("shed_bytes_total", "Bytes that waited for peers that were cut off because too much waited for all.")

@@ -20,6 +20,7 @@ type Metrics struct {
 	memory   memory
 	doors    map[string]*doorway
 	limits   map[string]family // by stage
+	checks   family            // of schemas
 	shed     prometheus.Counter
 	waiting  atomic.Pointer[quota.Quota]
 
@@ -37,6 +38,7 @@ func New() *Metrics {
 		doors:    newDoors(&mk),
 		limits:   newLimits(&mk),
 	}
+	m.checks = mk.family("schema_checks_total", "Events and messages that were held to a JSON Schema.", "result", "right", "wrong")
 	m.newWaiting(&mk)
 	m.all = mk.all
 	return m

@@ -154,7 +154,7 @@ func explain(err error) error {
 
 // check holds a value to the schema.
 func (c *compiled) check(text []byte) *verb.Refusal {
-	tooMuch := &verb.Refusal{Code: verb.TooLarge, Limit: "schema", Message: "the data is too large or too deep to be checked"}
+	tooMuch := &verb.Refusal{Code: verb.TooLarge, Message: "the data is too large or too deep to be checked"}
 	values := count(text)
 	if c.steps > 0 && values > c.steps {
 		return tooMuch

@@ -24,6 +24,7 @@ func (a *app) openAdmin(s config.Settings, cfg *tutti.Config, log *slog.Logger, 
 		Log:      log,
 		Unready:  a.unready,
 		Drain:    a.askToStop,
+		Reload:   func(ctx context.Context) (admin.Reloaded, error) { return a.reloader.Load().reload(ctx) },
 	}
 	closeAudit := func() error { return nil }
 	if s.Admin.Audit != "" {

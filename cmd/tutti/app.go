@@ -21,19 +21,30 @@ import (
 	"github.com/tutti-rt/tutti/metrics"
 	"github.com/tutti-rt/tutti/packet"
 	"github.com/tutti-rt/tutti/quota"
+	"github.com/tutti-rt/tutti/schema"
 	"github.com/tutti-rt/tutti/verb"
 )
 
 // An app is everything that is served, without the listeners.
 type app struct {
-	server   *tutti.Server
-	public   http.Handler
-	private  http.Handler // for operators
-	control  http.Handler // for commands; nil if there is no data folder
-	store    dataStore    // nil if there is no data folder
-	quota    *quota.Quota // what peers may do together
-	blocked  func(limit string)
-	relayed  *door.Door // plain WebSockets; nil unless asked for
+	server  *tutti.Server
+	public  http.Handler
+	private http.Handler // for operators
+	control http.Handler // for commands; nil if there is no data folder
+	store   dataStore    // nil if there is no data folder
+	quota   *quota.Quota // what peers may do together
+	blocked func(limit string)
+	relayed *door.Door // plain WebSockets; nil unless asked for
+	doors   []mounted
+	serving bool // the verbs, to sockets
+	desk    *verb.Desk
+	schemas *schema.Checker
+	keys    atomic.Pointer[[]config.Key] // those in use
+	level   *slog.LevelVar               // of the log
+
+	encryption *encryption // nil without TLS
+	reloader   atomic.Pointer[reloader]
+
 	draining atomic.Bool
 	running  sync.WaitGroup // watch
 	ended    chan struct{}  // what watch waits for
@@ -47,8 +58,8 @@ type app struct {
 	closers []func(context.Context) error // in this order
 }
 
-// newApp puts the parts together that the settings ask for.
-func newApp(s config.Settings, log *slog.Logger) (*app, error) {
+// newApp puts the parts together that the settings ask for. level is that of log.
+func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, error) {
 	if s.Data != "" {
 		s.Durable = append(slices.Clip(s.Durable), demos[s.Demo].durable...)
 	}
@@ -60,7 +71,8 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 	}
 	allowed := quotaConfig(s)
 	allowed.Trace = m.Quota()
-	a := &app{quota: quota.New(allowed), blocked: m.Listener()}
+	a := &app{quota: quota.New(allowed), blocked: m.Listener(), level: level, closeAudit: func() error { return nil }}
+	a.keys.Store(&s.Door.Key)
 	m.WatchQuota(a.quota)
 	cfg.Engine.Quota = a.quota
 	if err := a.openAdmin(s, &cfg, log, m); err != nil {
@@ -74,7 +86,10 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 		a.control = a.controlled()
 	}
 	var err error
-	if a.server, err = tutti.New(cfg); err == nil {
+	if a.encryption, err = newEncryption(s, log); err == nil {
+		a.server, err = tutti.New(cfg)
+	}
+	if err == nil {
 		a.admin.Attach(a.server)
 		err = a.build(s, log, m)
 	}
@@ -86,20 +101,28 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 
 // build makes the handlers, for the public and for operators.
 func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) error {
-	desk, err := verb.New(verbConfig(s))
-	if err != nil {
+	checked := schemaConfig(s)
+	checked.Trace = &schema.Trace{Checked: m.SchemaChecked}
+	var err error
+	if a.schemas, err = schema.New(checked); err != nil {
+		return fmt.Errorf("schemas: %w", err)
+	}
+	if a.desk, err = verb.New(a.deskConfig(s)); err != nil {
 		return fmt.Errorf("verbs: %w", err)
+	}
+	for _, name := range append([]string{"/"}, s.Namespaces...) {
+		a.server.Namespace(name).Use(a.schemas.Middleware())
 	}
 	mux := http.NewServeMux()
 	mux.Handle(s.Path, a.server)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { a.health(w, false) })
-	err = a.mountDoors(s, desk, mux, log, m)
+	err = a.mountDoors(s, mux, log, m)
 	a.closers = append(a.closers, a.server.Shutdown)
-	a.serveVerbs(s, desk)
+	a.serveVerbs(s)
 	if err = errors.Join(err, a.checkMemory(s), a.mount(s, mux)); err != nil {
 		return err
 	}
-	a.public = protect(a.orRelay(mux), s)
+	a.public = protect(secure(a.orRelay(mux), s.Path, a.encryption), s)
 
 	operators := http.NewServeMux()
 	operators.Handle("GET /metrics", m.Handler())

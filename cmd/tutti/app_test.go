@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/config"
 	"github.com/tutti-rt/tutti/quota"
+	"github.com/tutti-rt/tutti/schema"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -23,6 +24,7 @@ type configs struct {
 	sockets door.WebSocketConfig
 	publish door.PublishConfig
 	read    door.ReadConfig
+	schemas schema.Config
 	quota   quota.Config
 }
 
@@ -44,7 +46,7 @@ func configsOf(t *testing.T, args ...string) configs {
 	together.Shared = nil
 	verbs := verbConfig(l.Settings)
 	verbs.Permit = nil
-	return configs{memory, verbs, cfg, eventsConfig(l.Settings, nil), webSocketConfig(l.Settings, nil), publishConfig(l.Settings, nil), readConfig(l.Settings, nil), together}
+	return configs{memory, verbs, cfg, eventsConfig(l.Settings, nil), webSocketConfig(l.Settings, nil), publishConfig(l.Settings, nil), readConfig(l.Settings, nil), schemaConfig(l.Settings), together}
 }
 
 // TestEverySetting: a setting that changes nothing has been forgotten.
@@ -61,6 +63,7 @@ func TestEverySetting(t *testing.T) {
 		"--door-publish-rate": "7", "--door-publish-burst": "7", "--door-key-rate": "7", "--door-key-burst": "7",
 		"--data": "data", "--memory": "/", "--allow": "a join=anyone", "--open": "a", "--presence-grace": "7s", "--presence-tick": "7s",
 		"--limit-data": "7", "--limit-state": "7", "--limit-page": "7", "--limit-page-bytes": "7",
+		"--schema": "a schema={}", "--limit-schema": "7",
 		"--compress-http": "7", "--compress-websocket": "7",
 		"--limit-address": "7", "--limit-user": "7", "--limit-busy": "7000", "--limit-waiting": "7MB", "--limit-exempt": "192.0.2.1",
 		"--rate-handshakes": "7/s", "--rate-address-handshakes": "7/s",
@@ -74,6 +77,7 @@ func TestEverySetting(t *testing.T) {
 		"--listen", "--path", "--demo", "--static", "--namespace", "--relay", "--relay-text", "--metrics", "--timeout-drain",
 		"--timeout-header", "--timeout-idle", "--limit-header", "--hosts", "--trusted-proxies", "--limit-requests", "--limit-reserve",
 		"--log-format", "--log-level", "--config", "--print-config",
+		"--tls-cert", "--tls-key", "--tls-domain", "--tls-email", "--tls-directory", "--tls-roots", "--tls-redirect", "--tls-min", "--tls-hsts",
 		"--admin", "--admin-keys", "--admin-payloads", "--admin-audit", "--admin-ui", "--admin-ui-user", "--admin-ui-password", "--admin-ui-readonly",
 	}
 	// These need another, without which there is nothing that they are about.

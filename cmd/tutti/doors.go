@@ -21,11 +21,9 @@ const relaySpace = "relay:/ws"
 // /events, /ws, /api/publish, /api/history and /api/presence for "/", and with
 // the name of another behind. When the settings name no rooms, those of the
 // demo are open to anyone. What the desk opens is open besides.
-func (a *app) mountDoors(s config.Settings, desk *verb.Desk, mux *http.ServeMux, log *slog.Logger, m *metrics.Metrics) error {
-	open := demos[s.Demo].rooms
-	if len(s.Door.Listen) == 0 && len(s.Door.Publish) == 0 && len(s.Door.Key) == 0 {
-		s.Door.Listen, s.Door.Publish = open, open
-	}
+func (a *app) mountDoors(s config.Settings, mux *http.ServeMux, log *slog.Logger, m *metrics.Metrics) error {
+	desk := a.desk
+	s = withDemo(s)
 	var errs []error
 	for _, namespace := range append([]string{"/"}, s.Namespaces...) {
 		space, suffix := a.server.Namespace(namespace).Space(), namespace
@@ -38,6 +36,7 @@ func (a *app) mountDoors(s config.Settings, desk *verb.Desk, mux *http.ServeMux,
 				return
 			}
 			mux.Handle(path+suffix, d)
+			a.doors = append(a.doors, mounted{path, d})
 			a.closers = append(a.closers, d.Shutdown)
 		}
 		events := eventsConfig(s, log)
@@ -46,6 +45,7 @@ func (a *app) mountDoors(s config.Settings, desk *verb.Desk, mux *http.ServeMux,
 		mount("/events", d, err)
 
 		publish := publishConfig(s, log)
+		publish.Check = a.schemas.Check
 		publish.Desk, publish.Quota, publish.Trace = desk, a.quota, m.Door("publish")
 		d, err = door.Publish(space, publish)
 		mount("/api/publish", d, err)
@@ -64,10 +64,57 @@ func (a *app) mountDoors(s config.Settings, desk *verb.Desk, mux *http.ServeMux,
 	return errors.Join(errs...)
 }
 
+// withDemo opens the rooms of the demo, when the settings name none.
+func withDemo(s config.Settings) config.Settings {
+	if len(s.Door.Listen) == 0 && len(s.Door.Publish) == 0 && len(s.Door.Key) == 0 {
+		s.Door.Listen, s.Door.Publish = demos[s.Demo].rooms, demos[s.Demo].rooms
+	}
+	return s
+}
+
+// A mounted door is one at a path, the namespace's name apart.
+type mounted struct {
+	path string
+	*door.Door
+}
+
+// reloadDoors tells the doors who may come in now.
+func (a *app) reloadDoors(s config.Settings) error {
+	s = withDemo(s)
+	var errs []error
+	for _, d := range a.doors {
+		errs = append(errs, d.Reload(liveDoor(s, d.path)))
+	}
+	return errors.Join(errs...)
+}
+
+// liveDoor is what can change of a door, by its path.
+func liveDoor(s config.Settings, path string) door.Live {
+	events, sockets, publish, read := eventsConfig(s, nil), webSocketConfig(s, nil), publishConfig(s, nil), readConfig(s, nil)
+	switch path {
+	case "/events":
+		return door.Live{Listen: events.Listen, Origins: events.Origins, Credentials: events.Credentials, MaxStreams: events.MaxStreams}
+	case "/ws":
+		return door.Live{
+			Listen: sockets.Listen, Publish: sockets.Publish, Origins: sockets.Origins, Credentials: sockets.Credentials,
+			MaxStreams: sockets.MaxStreams, Rate: sockets.Rate, Burst: sockets.Burst,
+		}
+	case "/api/publish":
+		return door.Live{
+			Publish: publish.Publish, Origins: publish.Origins, Credentials: publish.Credentials,
+			Rate: publish.Rate, Burst: publish.Burst, KeyRate: publish.KeyRate, KeyBurst: publish.KeyBurst,
+		}
+	}
+	return door.Live{
+		Listen: read.Read, Origins: read.Origins, Credentials: read.Credentials,
+		Rate: read.Rate, Burst: read.Burst, KeyRate: read.KeyRate, KeyBurst: read.KeyBurst,
+	}
+}
+
 // webSockets makes the door of plain WebSockets, which in "/" may be a relay.
 func (a *app) webSockets(s config.Settings, space *hub.Space, desk *verb.Desk, log *slog.Logger, m *metrics.Metrics) (*door.Door, error) {
 	cfg := webSocketConfig(s, log)
-	cfg.Quota, cfg.Trace = a.quota, m.Door("websocket")
+	cfg.Quota, cfg.Trace, cfg.Check = a.quota, m.Door("websocket"), a.schemas.Check
 	if !s.RelayText || space.Namespace() != "/" {
 		cfg.Desk = desk
 		return door.WebSocket(space, cfg)

@@ -47,6 +47,7 @@ type call struct {
 	output, errors io.Writer
 	signals        <-chan os.Signal
 	input          io.Reader
+	hangups        <-chan os.Signal // each asks a server to read its settings again
 }
 
 // commands returns all commands. It is a function because help is one of them.
@@ -72,7 +73,13 @@ func commands() []command {
 func main() {
 	signals := make(chan os.Signal, 2) // the one that ends, and the one that aborts
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
-	os.Exit(run(call{os.Args[1:], os.Environ(), os.Stdout, os.Stderr, signals, os.Stdin}))
+	c := call{os.Args[1:], os.Environ(), os.Stdout, os.Stderr, signals, os.Stdin, nil}
+	if len(os.Args) > 1 && os.Args[1] == "serve" { // others end at it
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		c.hangups = hangups
+	}
+	os.Exit(run(c))
 }
 
 func run(c call) int {

@@ -56,11 +56,17 @@ func serve(ctx context.Context, c call) int {
 		}
 		return exitOK
 	}
-	log := newLog(c.errors, loaded.Log)
+	level := new(slog.LevelVar)
+	level.Set(slog.Level(loaded.Log.Level))
+	log := newLog(c.errors, loaded.Log.Format, level)
 	if len(loaded.Ignored) > 0 {
 		log.Warn("variables that are no settings", "names", loaded.Ignored)
 	}
-	if err := listenAndServe(ctx, c, loaded.Settings, log); err != nil {
+	if err := checkSettings(loaded); err != nil {
+		printMistakes(c.errors, "tutti serve", err)
+		return exitUsage
+	}
+	if err := listenAndServe(ctx, c, loaded.Settings, log, level); err != nil {
 		fmt.Fprintf(c.errors, "tutti serve: %v\n", err)
 		return exitFailed
 	}
@@ -81,11 +87,12 @@ func printMistakes(w io.Writer, who string, err error) {
 }
 
 // listenAndServe serves until a signal, and then drains.
-func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Logger) error {
-	a, err := newApp(s, log)
+func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Logger, level *slog.LevelVar) error {
+	a, err := newApp(s, log, level)
 	if err != nil {
 		return err
 	}
+	a.reloader.Store(&reloader{args: c.args, environ: c.environ, app: a, log: log, running: s})
 	servers, err := listenAll(a, s, log)
 	if err != nil {
 		return errors.Join(err, a.close(ctx))
@@ -100,22 +107,35 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	}
 	for _, server := range servers {
 		if server.says != "" {
-			fmt.Fprintf(c.output, server.says, urlOf(server.listener.Addr()))
+			fmt.Fprintf(c.output, server.says, server.url())
 		}
 	}
-
-	var problem error
-	select {
-	case signal := <-c.signals:
-		log.Info("stopping", "signal", signal.String(), "sessions", a.server.Engine().Sessions())
-	case <-a.stop:
-		log.Info("stopping", "signal", "drain", "sessions", a.server.Engine().Sessions())
-	case problem = <-failed:
-	case <-ctx.Done():
-	}
-	err = drain(ctx, c, s.Timeout.Drain, a, servers)
+	printOpen(c.output, s)
+	problem := a.wait(ctx, c, failed, log)
+	err = drain(ctx, c, a.reloader.Load().patience(), a, servers)
 	running.Wait()
 	return errors.Join(problem, err)
+}
+
+// wait returns when the program is to end, and why if that is an error. Until
+// then it reads the settings again whenever it is told to.
+func (a *app) wait(ctx context.Context, c call, failed <-chan error, log *slog.Logger) error {
+	for {
+		select {
+		case <-c.hangups:
+			// What was wrong has been logged.
+			_, _ = a.reloader.Load().reload(ctx)
+			continue
+		case signal := <-c.signals:
+			log.Info("stopping", "signal", signal.String(), "sessions", a.server.Engine().Sessions())
+		case <-a.stop:
+			log.Info("stopping", "signal", "drain", "sessions", a.server.Engine().Sessions())
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+		}
+		return nil
+	}
 }
 
 // listenAll opens the listeners: the public one first, then the operators', and
@@ -128,8 +148,9 @@ func listenAll(a *app, s config.Settings, log *slog.Logger) ([]*httpServer, erro
 	gate := newGate(listener, s, a.blocked, log)
 	public := newHTTPServer(gate, a.public, s, log)
 	public.ConnState = gate.state
+	public.says = "Tutti listening on %s\n"
+	public.encrypt(a.encryption)
 	servers := []*httpServer{public}
-	servers[0].says = "Tutti listening on %s\n"
 	for _, private := range []struct {
 		address, flag string
 		handler       http.Handler
@@ -137,6 +158,7 @@ func listenAll(a *app, s config.Settings, log *slog.Logger) ([]*httpServer, erro
 	}{
 		{s.Metrics, "--metrics", a.private, ""},
 		{s.Admin.Listen, "--admin", a.admin.Handler(), "Operators: %s\n"},
+		{s.TLS.Redirect, "--tls-redirect", a.encryption.redirector(listener.Addr()), ""},
 	} {
 		if private.address == "" {
 			continue
@@ -150,6 +172,9 @@ func listenAll(a *app, s config.Settings, log *slog.Logger) ([]*httpServer, erro
 		}
 		server := newHTTPServer(l, private.handler, s, log)
 		server.says = private.says
+		if private.address != s.TLS.Redirect && !isLoopback(private.address) {
+			server.encrypt(a.encryption) // keys of operators go over it
+		}
 		servers = append(servers, server)
 	}
 	if a.control != nil {
@@ -209,6 +234,9 @@ type httpServer struct {
 	*http.Server
 	listener net.Listener
 	says     string // with its URL, once it listens
+	// encrypted says that it speaks TLS. Its TLSConfig doesn't: net/http sets that
+	// anyway, on its own time.
+	encrypted bool
 }
 
 // newHTTPServer limits what a peer may take up before it is anybody. There is
@@ -247,7 +275,11 @@ func (c complaints) Write(p []byte) (int, error) {
 
 // serve returns when the server was shut down, nil, or can't accept any more.
 func (s *httpServer) serve() error {
-	if err := s.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	serve := s.Serve
+	if s.encrypted {
+		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
+	}
+	if err := serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", s.listener.Addr(), err)
 	}
 	return nil
@@ -267,6 +299,22 @@ func listen(address, flag string) (net.Listener, error) {
 	return l, nil
 }
 
+// encrypt has the server speak TLS, if there is an encryption.
+func (s *httpServer) encrypt(e *encryption) {
+	if e != nil {
+		s.TLSConfig, s.encrypted = e.server(), true
+	}
+}
+
+// url is where a person on this machine reaches the server.
+func (s *httpServer) url() string {
+	url := urlOf(s.listener.Addr())
+	if s.encrypted {
+		url = strings.Replace(url, "http", "https", 1)
+	}
+	return url
+}
+
 // urlOf is where a person on this machine reaches addr.
 func urlOf(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
@@ -276,9 +324,9 @@ func urlOf(addr net.Addr) string {
 	return "http://" + addr.String()
 }
 
-func newLog(w io.Writer, l config.Log) *slog.Logger {
-	options := &slog.HandlerOptions{Level: slog.Level(l.Level)}
-	if strings.EqualFold(l.Format, "json") {
+func newLog(w io.Writer, format string, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if strings.EqualFold(format, "json") {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))

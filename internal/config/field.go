@@ -18,6 +18,7 @@ type field struct {
 	help        string
 	index       []int
 	typ         reflect.Type
+	live        bool // a running server can put it to use
 }
 
 func (f field) flag() string {
@@ -78,7 +79,7 @@ func fieldsOf(t reflect.Type, prefix string, index []int) []field {
 		if name == "" || help == "" {
 			panic(fmt.Sprintf("config: field %s has no tag", sf.Name))
 		}
-		all = append(all, field{prefix + name, placeholder, help, at, sf.Type})
+		all = append(all, field{prefix + name, placeholder, help, at, sf.Type, sf.Tag.Get("live") == "yes"})
 	}
 	return all
 }

@@ -176,8 +176,13 @@ repeated; a variable takes commas. Sizes are written ` + "`64KiB`, `1MB` or `100
 All mistakes are reported at once, each with its place. ` + "`tutti serve --print-config`" + ` prints the settings that result, and
 where each came from. Variables that Kubernetes sets for a service named "tutti" (` + "`TUTTI_PORT…`, `TUTTI_SERVICE_…`" + `) are ignored.
 
-| In the file | Flag | Variable | Default | |
-| --- | --- | --- | --- | --- |
+A running server reads its settings again on SIGHUP and when asked by ` + "`tutti reload`" + `: from the same file, environment and flags. If
+anything is wrong it logs all of it, and goes on with the settings that it has. Else it puts to use what has changed among those
+marked ` + "`live`" + ` here, and the contents of certificates and schemas, and drops no connection for it; what else has changed it names,
+because that takes a new start.
+
+| In the file | Flag | Variable | Default | Live | |
+| --- | --- | --- | --- | --- | --- |
 `
 
 // Markdown returns the text of docs/configuration.md.
@@ -198,7 +203,11 @@ func Markdown() string {
 			value = "`" + value + "`"
 		}
 		help := strings.ReplaceAll(strings.ReplaceAll(f.help, "|", `\|`), "'*'", "`*`")
-		fmt.Fprintf(&b, "| `%s` | `%s` | `%s` | %s | %s |\n", f.name, flag, f.env(), value, help)
+		live := ""
+		if f.live {
+			live = "live"
+		}
+		fmt.Fprintf(&b, "| `%s` | `%s` | `%s` | %s | %s | %s |\n", f.name, flag, f.env(), value, live, help)
 	}
 	return b.String()
 }

@@ -23,10 +23,10 @@ type Settings struct {
 	Relay      []string `set:"relay EVENT: Pass events of this name, sent by any client, on to everyone in its namespace, the sender included. Repeatable."`
 	RelayText  bool     `set:"relay-text: Pass every text that a plain WebSocket sends to / or /ws on to all that are connected there, the sender included."`
 
-	Origin      []string  `set:"origin ORIGIN: An origin, such as https://app.example.com, whose pages may connect, besides the server's own. Repeatable. '*' lets every page of the web connect."`
+	Origin      []string  `set:"origin ORIGIN: An origin, such as https://app.example.com, whose pages may connect, besides the server's own. Repeatable. '*' lets every page of the web connect." live:"yes"`
 	Hosts       []string  `set:"hosts HOST: A name by which this server is asked for, such as app.example.com or app.example.com:8443; requests for others are refused. Repeatable. '*' lets every name pass. Default: when listen is a loopback address, localhost, names ending in .localhost, and the names of origin, so that no page of the web can reach the server by a name of its own (DNS rebinding); else every name. Addresses always pass but where names are given here."`
 	Proxies     []Network `set:"trusted-proxies CIDR: Addresses of proxies whose X-Forwarded-For is believed: the client is then the right-most address there that is none of them. Repeatable."`
-	Credentials bool      `set:"credentials: Let pages of other origins send cookies with polling requests."`
+	Credentials bool      `set:"credentials: Let pages of other origins send cookies with polling requests." live:"yes"`
 	AllowEIO3   bool      `set:"allow-eio3: Serve the clients of Socket.IO 1 and 2 too."`
 	Transport   []string  `set:"transport NAME: A transport to serve: polling or websocket. Repeatable."`
 	Cookie      string    `set:"cookie NAME: Set a cookie of this name to the session's id, for load balancers that need one."`
@@ -39,8 +39,12 @@ type Settings struct {
 	Memory  []string      `set:"memory NAMESPACE: A namespace with memory. Repeatable. Default: with data / and each of namespace, else none. Without data a memory ends with the program."`
 	Window  time.Duration `set:"window DURATION: How long a client may be away and still get all that it missed, and how long a message that is published again under the same id is recognised."`
 	Durable []RoomRule    `set:"durable RULE: Rooms that keep a history: a pattern, such as chat:*, and perhaps count=1000, bytes=10MB, age=30d or durability=async with spaces between. Needs data. The first that fits a room holds. Count is 10000 unless it says otherwise. Repeatable."`
-	Allow   []VerbRule    `set:"allow RULE: Who may use the standard verbs in the rooms of a pattern: the pattern, and of join, publish, history, presence and state which one =anyone, =members or =token, with spaces between. event=NAME, any number of times, limits what may be published. The first that fits a room holds. Repeatable."`
-	Open    []string      `set:"open PATTERN: Rooms in which anyone may use all standard verbs. Repeatable."`
+	Allow   []VerbRule    `set:"allow RULE: Who may use the standard verbs in the rooms of a pattern: the pattern, and of join, publish, history, presence and state which one =anyone, =members or =token, with spaces between. event=NAME, any number of times, limits what may be published. The first that fits a room holds. Repeatable." live:"yes"`
+	Open    []string      `set:"open PATTERN: Rooms in which anyone may use all standard verbs. Repeatable." live:"yes"`
+
+	Schemas []SchemaRule `set:"schema RULE: Hold what clients send to a JSON Schema: the name of an event, and file=FILE with spaces between, perhaps with room=PATTERN, namespace=NAME, or args=true for a schema of all arguments. Every rule that fits holds. Repeatable." live:"yes"`
+
+	TLS TLS `set:"tls"`
 
 	Presence Presence `set:"presence"`
 	Door     Door     `set:"door"`
@@ -55,7 +59,7 @@ type Settings struct {
 // Admin is how operators look at a running server and act on it.
 type Admin struct {
 	Listen     string     `set:"listen HOST:PORT: Serve the page, API, metrics, health and profiles for operators, on an address of their own, such as 127.0.0.1:9091. The flag is --admin. Without admin.keys it must be one of this machine's loopback."`
-	Keys       []AdminKey `set:"keys KEY: Who may come in there: a name, view or operate, and the hash of the key, sha256:… as 'tutti token key' prints it, with spaces between. Repeatable."`
+	Keys       []AdminKey `set:"keys KEY: Who may come in there: a name, view or operate, and the hash of the key, sha256:… as 'tutti token key' prints it, with spaces between. Repeatable." live:"yes"`
 	Payloads   bool       `set:"payloads: Let operators see what is sent in rooms, not only how much."`
 	Audit      Folder     `set:"audit FILE: Append what operators do to a file, as lines of JSON. Default: to the log."`
 	UI         string     `set:"ui MODE: Let the official Socket.IO admin UI connect to the namespace /admin, in the mode production or development, or off. Development tells it every event."`
@@ -74,19 +78,19 @@ type Presence struct {
 // the namespace /, and with the name of another behind, as /events/chat. They
 // are closed until a room is opened.
 type Door struct {
-	Listen  []string `set:"listen PATTERN: Rooms that anyone may listen to; 'chat:*' is all whose name begins with chat:. Repeatable."`
-	Publish []string `set:"publish PATTERN: Rooms that anyone may publish to. Repeatable."`
-	Key     []Key    `set:"key KEY: A name, a secret of at least 16 characters, and patterns, with spaces between: who shows the secret may listen and publish to the rooms. Better in a file or a variable than in a flag, which others on the machine can see. Repeatable."`
+	Listen  []string `set:"listen PATTERN: Rooms that anyone may listen to; 'chat:*' is all whose name begins with chat:. Repeatable." live:"yes"`
+	Publish []string `set:"publish PATTERN: Rooms that anyone may publish to. Repeatable." live:"yes"`
+	Key     []Key    `set:"key KEY: A name, a secret of at least 16 characters, and patterns, with spaces between: who shows the secret may listen and publish to the rooms. Better in a file or a variable than in a flag, which others on the machine can see. Repeatable." live:"yes"`
 
-	Streams      Count         `set:"streams NUMBER: How many streams may be open at /events, and how many at /ws, in each namespace, or none for no limit."`
+	Streams      Count         `set:"streams NUMBER: How many streams may be open at /events, and how many at /ws, in each namespace, or none for no limit." live:"yes"`
 	Rooms        Count         `set:"rooms NUMBER: How many rooms a stream may be in, and a message be for, or none for no limit but limit.rooms."`
 	Retry        time.Duration `set:"retry DURATION: How long a browser waits before it comes back to /events, at least; at most twice that, so that not all come at once."`
-	Rate         Count         `set:"rate NUMBER: How many messages per second one WebSocket may send in the long run, or none for no limit."`
-	Burst        Count         `set:"burst NUMBER: How many messages one WebSocket may send at once."`
-	PublishRate  Count         `set:"publish-rate NUMBER: How many messages per second one address may publish without a key in the long run, and how many pages it may read, or none for no limit. Behind a proxy all have its address."`
-	PublishBurst Count         `set:"publish-burst NUMBER: How many messages one address may publish without a key at once, and how many pages it may read."`
-	KeyRate      Count         `set:"key-rate NUMBER: How many messages per second the bearers of one key may publish in the long run, and how many pages they may read, or none for no limit."`
-	KeyBurst     Count         `set:"key-burst NUMBER: How many messages the bearers of one key may publish at once, and how many pages they may read."`
+	Rate         Count         `set:"rate NUMBER: How many messages per second one WebSocket may send in the long run, or none for no limit." live:"yes"`
+	Burst        Count         `set:"burst NUMBER: How many messages one WebSocket may send at once." live:"yes"`
+	PublishRate  Count         `set:"publish-rate NUMBER: How many messages per second one address may publish without a key in the long run, and how many pages it may read, or none for no limit. Behind a proxy all have its address." live:"yes"`
+	PublishBurst Count         `set:"publish-burst NUMBER: How many messages one address may publish without a key at once, and how many pages it may read." live:"yes"`
+	KeyRate      Count         `set:"key-rate NUMBER: How many messages per second the bearers of one key may publish in the long run, and how many pages they may read, or none for no limit." live:"yes"`
+	KeyBurst     Count         `set:"key-burst NUMBER: How many messages the bearers of one key may publish at once, and how many pages they may read." live:"yes"`
 }
 
 // Ping is how dead clients are found.
@@ -103,7 +107,7 @@ type Timeout struct {
 	Write      time.Duration `set:"write DURATION: How long a client may take none of the bytes written to it before it is closed, and how long the body of a message that it publishes may take."`
 	Header     time.Duration `set:"header DURATION: How long the header of a request may take to arrive."`
 	Idle       time.Duration `set:"idle DURATION: How long an HTTP connection may wait for its next request."`
-	Drain      time.Duration `set:"drain DURATION: How long to wait for sessions to end after SIGTERM or SIGINT."`
+	Drain      time.Duration `set:"drain DURATION: How long to wait for sessions to end after SIGTERM or SIGINT." live:"yes"`
 }
 
 // Limit is how much one client, or all of them, may take up. Each may be
@@ -116,7 +120,7 @@ type Limit struct {
 	Tape          Bytes     `set:"tape SIZE: How much of the end of a memory is held in RAM, for each namespace, to be replayed from there. Older messages are read from data."`
 	Auth          Bytes     `set:"auth SIZE: How much a client may say about itself when it connects to a namespace: its option 'auth'."`
 	Header        Bytes     `set:"header SIZE: The largest header of a request, which can't be none."`
-	Sessions      Count     `set:"sessions NUMBER: How many sessions there may be; more are answered 503. 0 is three quarters of the files that the process may have open, and one for each 16 KiB of memory at most."`
+	Sessions      Count     `set:"sessions NUMBER: How many sessions there may be; more are answered 503. 0 is three quarters of the files that the process may have open, and one for each 16 KiB of memory at most." live:"yes"`
 	Address       Count     `set:"address NUMBER: How many sessions and streams one network address may have. More are answered 503."`
 	User          Count     `set:"user NUMBER: How many sessions and streams one user may have. More are refused with connect_error, or 503."`
 	Requests      Count     `set:"requests NUMBER: How many connections one network address may have that are not WebSockets, those without a request included; never more than half of the files that may be open. More are closed at once."`
@@ -135,10 +139,11 @@ type Limit struct {
 	NamespaceName Bytes     `set:"namespace-name SIZE: The longest name of a namespace."`
 	RoomName      Bytes     `set:"room-name SIZE: The longest name of a room."`
 	EventName     Bytes     `set:"event-name SIZE: The longest name of an event."`
-	Data          Bytes     `set:"data SIZE: The largest data that the verb publish takes."`
+	Data          Bytes     `set:"data SIZE: The largest data that the verb publish takes." live:"yes"`
 	State         Bytes     `set:"state SIZE: The largest state that the verb state takes."`
-	Page          Count     `set:"page NUMBER: How many messages or people one page of a verb's answer may have, at most 1000."`
-	PageBytes     Bytes     `set:"page-bytes SIZE: How large one page may be. It has one message at least."`
+	Page          Count     `set:"page NUMBER: How many messages or people one page of a verb's answer may have, at most 1000." live:"yes"`
+	PageBytes     Bytes     `set:"page-bytes SIZE: How large one page may be. It has one message at least." live:"yes"`
+	Schema        Count     `set:"schema NUMBER: How many values and subschemas may be looked at when data is held to its schema. What takes more is refused." live:"yes"`
 }
 
 // Rates are how often things may happen, written 500/s burst=2000: so many per
@@ -175,7 +180,7 @@ type Compress struct {
 // Log is what is logged, to standard error.
 type Log struct {
 	Format string `set:"format FORMAT: text or json."`
-	Level  Level  `set:"level LEVEL: The least important that is logged: debug, info, warn or error."`
+	Level  Level  `set:"level LEVEL: The least important that is logged: debug, info, warn or error." live:"yes"`
 }
 
 // Default returns the settings of a server that was told nothing.
@@ -239,6 +244,7 @@ func Default() Settings {
 			State:         1 << 10,
 			Page:          200,
 			PageBytes:     128 << 10,
+			Schema:        50_000,
 		},
 		Rate: Rates{
 			Handshakes:          Rate{2000, 10_000},
@@ -258,6 +264,7 @@ func Default() Settings {
 			RoomPublishes:       Rate{1000, 2000},
 			RoomJoins:           Rate{5000, 50_000},
 		},
+		TLS:      TLS{Directory: "https://acme-v02.api.letsencrypt.org/directory", Min: "1.2", HSTS: 30 * 24 * time.Hour},
 		Compress: Compress{HTTP: 1024, WebSocket: None},
 		Log:      Log{Format: "text"},
 	}

@@ -24,6 +24,8 @@ func (l *loader) validate(facts Facts) {
 	l.checkMemory()
 	l.checkVerbs(facts)
 	l.checkAdmin()
+	l.checkSchemas(facts)
+	l.checkTLS()
 	l.checkTransports()
 	l.checkTimes()
 	l.checkLimits()
@@ -35,12 +37,17 @@ func (l *loader) validate(facts Facts) {
 // place is where the last value of a setting came from.
 func (l *loader) place(name string) Place { return l.placeOf(name, len(l.places[name])-1) }
 
-// placeOf is where the i-th value of a list came from.
-func (l *loader) placeOf(name string, i int) Place {
+// Place is where the i-th value of a setting came from.
+func (l *Loaded) Place(name string, i int) Place {
 	if places := l.places[name]; i >= 0 && i < len(places) {
 		return places[i]
 	}
 	return Place{}
+}
+
+// placeOf is where the i-th value of a list came from.
+func (l *loader) placeOf(name string, i int) Place {
+	return l.Place(name, i)
 }
 
 // not reports a setting whose value can't be.
