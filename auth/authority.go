@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,6 +19,9 @@ type Config struct {
 	// AllowAnonymous lets in who shows nothing, to do what rules open to anyone.
 	// Who shows what does not hold is refused in any case. Default: refused.
 	AllowAnonymous bool
+	// AllowUnknown lets in as anonymous who shows a token that no verifier knows,
+	// as it would be without an authority. It goes with AllowAnonymous.
+	AllowUnknown bool
 	// Grants are what identities may do.
 	Grants []Grant
 	// Claim is the claim with the permissions that a token holds itself:
@@ -43,52 +48,80 @@ type Trace struct {
 // An Authority says who somebody is, and what they may do. It is safe for
 // concurrent use.
 type Authority struct {
-	cfg      Config
-	rules    []rule
+	policy   atomic.Pointer[policy]
 	register *Register
 	stranger *Identity
 }
 
+// A policy is a Config made ready.
+type policy struct {
+	cfg   Config
+	rules []rule
+}
+
 // New returns an authority. Its error lists all that is wrong with cfg.
 func New(cfg Config) (*Authority, error) {
+	a := &Authority{register: NewRegister(cmp.Or(cfg.Grace, 10*time.Second)), stranger: &Identity{Method: Anonymous}}
+	a.register.most = cmp.Or(cfg.MaxRevocations, defaultMaxRevocations)
+	if cfg.Trace != nil {
+		a.register.onLimit = cfg.Trace.LimitHit
+	}
+	if err := a.Reload(cfg); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Reload puts another configuration to use, but for Grace and MaxRevocations. It
+// holds for who comes from now on: who was let in keeps its identity until that
+// expires, is renewed or is ended by the [Register]. Its error lists all that is
+// wrong with cfg, and nothing has changed then.
+func (a *Authority) Reload(cfg Config) error {
 	cfg.Claim = cmp.Or(cfg.Claim, "tutti")
-	cfg.Grace = cmp.Or(cfg.Grace, 10*time.Second)
+	cfg.Verifiers = slices.Clone(cfg.Verifiers)
 	if cfg.Trace == nil {
 		cfg.Trace = &Trace{}
 	}
-	a := &Authority{cfg: cfg, register: NewRegister(cfg.Grace), stranger: &Identity{Method: Anonymous}}
-	a.register.most = cmp.Or(cfg.MaxRevocations, defaultMaxRevocations)
-	a.register.onLimit = cfg.Trace.LimitHit
+	next := &policy{cfg: cfg}
 	var errs []error
 	for i, g := range cfg.Grants {
 		r, err := newRule(g)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("auth: Grants[%d]: %w", i, err))
 		}
-		a.rules = append(a.rules, r)
+		next.rules = append(next.rules, r)
 	}
-	return a, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	a.policy.Store(next)
+	return nil
+}
+
+// Asks says whether it asks anybody anything: not if it lets in all strangers and
+// knows no credentials.
+func (a *Authority) Asks() bool {
+	cfg := &a.policy.Load().cfg
+	return len(cfg.Verifiers) > 0 || !cfg.AllowAnonymous || !cfg.AllowUnknown
 }
 
 // Register returns the register of connections.
 func (a *Authority) Register() *Register { return a.register }
 
-// AllowsAnonymous says whether somebody who shows nothing is let in.
-func (a *Authority) AllowsAnonymous() bool { return a.cfg.AllowAnonymous }
-
 // Identify says whose credentials these are. Who shows none is the anonymous
 // identity, if that is allowed. Its error is a [*Refusal].
 func (a *Authority) Identify(ctx context.Context, c Credentials) (*Identity, error) {
-	id, err := a.identify(ctx, c)
+	p := a.policy.Load()
+	id, err := a.identify(ctx, p, c)
 	if err != nil {
 		refusal := refusalOf(err)
-		if a.cfg.Trace.Refused != nil {
-			a.cfg.Trace.Refused(refusal.Code)
+		if p.cfg.Trace.Refused != nil {
+			p.cfg.Trace.Refused(refusal.Code)
 		}
 		return nil, refusal
 	}
-	if a.cfg.Trace.Identified != nil {
-		a.cfg.Trace.Identified(id.Method)
+	if p.cfg.Trace.Identified != nil {
+		p.cfg.Trace.Identified(id.Method)
 	}
 	return id, nil
 }
@@ -101,27 +134,27 @@ func refusalOf(err error) *Refusal {
 	return &Refusal{Code: Unavailable, Message: "who you are cannot be checked now", Err: err}
 }
 
-func (a *Authority) identify(ctx context.Context, c Credentials) (*Identity, error) {
-	for _, v := range a.cfg.Verifiers {
+func (a *Authority) identify(ctx context.Context, p *policy, c Credentials) (*Identity, error) {
+	for _, v := range p.cfg.Verifiers {
 		id, err := v.Verify(ctx, c)
 		if err != nil {
 			return nil, err
 		}
 		if id != nil {
-			return a.admit(id)
+			return a.admit(p, id)
 		}
 	}
 	switch {
-	case c.Token != "":
+	case c.Token != "" && !p.cfg.AllowUnknown:
 		return nil, Refuse(InvalidToken, "the token is not known")
-	case a.cfg.AllowAnonymous:
+	case p.cfg.AllowAnonymous:
 		return a.stranger, nil
 	}
 	return nil, Refuse(Unauthorized, "a token is wanted")
 }
 
 // admit looks at what a verifier returned, and gives it its grants.
-func (a *Authority) admit(id *Identity) (*Identity, error) {
+func (a *Authority) admit(p *policy, id *Identity) (*Identity, error) {
 	switch {
 	case id.Subject == "":
 		return nil, Refuse(InvalidToken, "the token names no user")
@@ -135,21 +168,21 @@ func (a *Authority) admit(id *Identity) (*Identity, error) {
 	}
 	copied := *id
 	copied.grants = nil
-	if err := a.grant(&copied); err != nil {
+	if err := p.grant(&copied); err != nil {
 		return nil, err
 	}
 	return &copied, nil
 }
 
-func (a *Authority) grant(id *Identity) error {
-	for i := range a.rules {
-		if a.rules[i].holds(id) {
-			id.grants = a.rules[i].grant(id, id.grants)
+func (p *policy) grant(id *Identity) error {
+	for i := range p.rules {
+		if p.rules[i].holds(id) {
+			id.grants = p.rules[i].grant(id, id.grants)
 		}
 	}
 	held := []Rooms{id.Rooms}
-	if id.Method == ByToken && a.cfg.Claim != "-" {
-		rooms, err := roomsOf(id.Claims, a.cfg.Claim)
+	if id.Method == ByToken && p.cfg.Claim != "-" {
+		rooms, err := roomsOf(id.Claims, p.cfg.Claim)
 		if err != nil {
 			return &Refusal{Code: InvalidToken, Message: "the permissions in the token cannot be read", Err: err}
 		}
@@ -165,8 +198,8 @@ func (a *Authority) grant(id *Identity) error {
 		}
 	}
 	if len(id.grants) > maxGrants {
-		if a.cfg.Trace.LimitHit != nil {
-			a.cfg.Trace.LimitHit("grants")
+		if p.cfg.Trace.LimitHit != nil {
+			p.cfg.Trace.LimitHit("grants")
 		}
 		return Refuse(InvalidToken, "more permissions than one user may have")
 	}

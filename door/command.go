@@ -155,7 +155,7 @@ func (t *jsonTalk) do(c command) (jsontext.Value, error) {
 
 // ask carries out a command that is the desk's.
 func (t *jsonTalk) ask(c command) (jsontext.Value, error) {
-	ctx, desk, caller := t.door.open, t.door.desk, t.door.caller(t.seat, t.door.now().listen.renew(t.listen), t.peer)
+	ctx, desk, caller := t.listen.known(t.door.open), t.door.desk, t.door.caller(t.seat, t.door.now().listen.renew(t.listen), t.peer)
 	switch {
 	case c.History.is:
 		return answer(desk.History(ctx, caller, verb.PageRequest{

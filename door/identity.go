@@ -68,12 +68,13 @@ func (d *Door) recognise(r *http.Request, lists ...*access) ([]grant, error) {
 		found = found || grants[i].key != ""
 	}
 	_, shown := bearer(r)
+	asks := d.auth != nil && d.auth.Asks()
 	switch {
 	case found: // a key that is known for one of them will do
 		return grants, nil
-	case d.auth == nil && shown:
+	case !asks && shown:
 		return grants, errKey
-	case d.auth == nil:
+	case !asks:
 		return grants, nil
 	}
 	id, err := d.auth.Identify(r.Context(), d.credentials(r))

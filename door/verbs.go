@@ -29,7 +29,7 @@ func (d *Door) allow(ctx context.Context, seat *hub.Seat, g grant, v verb.Verb, 
 
 // serves says whether the desk, or who somebody is, may open anything to a verb.
 func (d *Door) serves(v verb.Verb) bool {
-	return d.auth != nil || d.desk != nil && d.desk.Serves(v)
+	return d.auth != nil && d.auth.Asks() || d.desk != nil && d.desk.Serves(v)
 }
 
 // caller is somebody as a desk sees him: where a rule wants a token, what the

@@ -14,15 +14,16 @@ import (
 // Metrics counts what one server does. A trace may be given to several, whose
 // numbers then add up. All methods may be called by any goroutine.
 type Metrics struct {
-	sessions sessions
-	sockets  sockets
-	messages messages
-	memory   memory
-	doors    map[string]*doorway
-	limits   map[string]family // by stage
-	checks   family            // of schemas
-	shed     prometheus.Counter
-	waiting  atomic.Pointer[quota.Quota]
+	sessions   sessions
+	sockets    sockets
+	messages   messages
+	memory     memory
+	doors      map[string]*doorway
+	limits     map[string]family // by stage
+	checks     family            // of schemas
+	identities family            // by how they were found, or not
+	shed       prometheus.Counter
+	waiting    atomic.Pointer[quota.Quota]
 
 	all []prometheus.Collector
 }
@@ -39,6 +40,7 @@ func New() *Metrics {
 		limits:   newLimits(&mk),
 	}
 	m.checks = mk.family("schema_checks_total", "Events and messages that were held to a JSON Schema.", "result", "right", "wrong")
+	m.identities = mk.family("identities_total", "How those who came were identified, or why they were not.", "result", authResults...)
 	m.newWaiting(&mk)
 	m.all = mk.all
 	return m

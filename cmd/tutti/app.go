@@ -38,6 +38,7 @@ type app struct {
 	doors   []mounted
 	serving bool // the verbs, to sockets
 	desk    *verb.Desk
+	who     *identities
 	schemas *schema.Checker
 	keys    atomic.Pointer[[]config.Key] // those in use
 	level   *slog.LevelVar               // of the log
@@ -73,6 +74,12 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 	allowed.Trace = m.Quota()
 	a := &app{quota: quota.New(allowed), blocked: m.Listener(), level: level, closeAudit: func() error { return nil }}
 	a.keys.Store(&s.Door.Key)
+	var err error
+	if a.who, err = newIdentities(s, &a.keys, m.Auth(), log); err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	a.closers = append(a.closers, a.who.close)
+	cfg.Auth = a.who.authority
 	m.WatchQuota(a.quota)
 	cfg.Engine.Quota = a.quota
 	if err := a.openAdmin(s, &cfg, log, m); err != nil {
@@ -85,7 +92,6 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 		cfg.Hub.Store = a.store
 		a.control = a.controlled()
 	}
-	var err error
 	if a.encryption, err = newEncryption(s, log); err == nil {
 		a.server, err = tutti.New(cfg)
 	}

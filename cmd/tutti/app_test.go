@@ -77,6 +77,9 @@ func TestEverySetting(t *testing.T) {
 		"--listen", "--path", "--demo", "--static", "--namespace", "--relay", "--relay-text", "--metrics", "--timeout-drain",
 		"--timeout-header", "--timeout-idle", "--limit-header", "--hosts", "--trusted-proxies", "--limit-requests", "--limit-reserve",
 		"--log-format", "--log-level", "--config", "--print-config",
+		"--auth-anonymous", "--auth-token", "--auth-key", "--auth-grant", "--auth-claim", "--auth-leeway", "--auth-grace", "--auth-refresh", "--auth-retry",
+		"--auth-revoked", "--auth-session-url", "--auth-session-cookie", "--auth-session-header", "--auth-session-secret",
+		"--auth-session-timeout", "--auth-session-cache", "--auth-session-life", "--auth-session-asked",
 		"--tls-cert", "--tls-key", "--tls-domain", "--tls-email", "--tls-directory", "--tls-roots", "--tls-redirect", "--tls-min", "--tls-hsts",
 		"--admin", "--admin-keys", "--admin-payloads", "--admin-audit", "--admin-ui", "--admin-ui-user", "--admin-ui-password", "--admin-ui-readonly",
 	}

@@ -29,6 +29,7 @@ func checkSettings(l *config.Loaded) error {
 		_, err := acmeClient(l.TLS)
 		note("tls.roots", 0, err)
 	}
+	note("auth.token", 0, checkAuth(l.Settings))
 	_, err := schema.New(schemaConfig(l.Settings))
 	for _, one := range joined(err) {
 		if rule, ok := errors.AsType[*schema.RuleError](one); ok {

@@ -40,18 +40,18 @@ func (a *app) mountDoors(s config.Settings, mux *http.ServeMux, log *slog.Logger
 			a.closers = append(a.closers, d.Shutdown)
 		}
 		events := eventsConfig(s, log)
-		events.Desk, events.Quota, events.Trace = desk, a.quota, m.Door("events")
+		events.Desk, events.Quota, events.Auth, events.Trace = desk, a.quota, a.who.authority, m.Door("events")
 		d, err := door.Events(space, events)
 		mount("/events", d, err)
 
 		publish := publishConfig(s, log)
 		publish.Check = a.schemas.Check
-		publish.Desk, publish.Quota, publish.Trace = desk, a.quota, m.Door("publish")
+		publish.Desk, publish.Quota, publish.Auth, publish.Trace = desk, a.quota, a.who.authority, m.Door("publish")
 		d, err = door.Publish(space, publish)
 		mount("/api/publish", d, err)
 
 		read := readConfig(s, log)
-		read.Desk, read.Quota, read.Trace = desk, a.quota, m.Door("history")
+		read.Desk, read.Quota, read.Auth, read.Trace = desk, a.quota, a.who.authority, m.Door("history")
 		d, err = door.History(space, read)
 		mount("/api/history", d, err)
 		read.Trace = m.Door("presence")
@@ -60,6 +60,10 @@ func (a *app) mountDoors(s config.Settings, mux *http.ServeMux, log *slog.Logger
 
 		d, err = a.webSockets(s, space, desk, log, m)
 		mount("/ws", d, err)
+		if namespace == "/" {
+			d, err = door.Disconnect(space, door.DisconnectConfig{Auth: a.who.authority, Origins: s.Origin, Log: log, Trace: m.Door("disconnect")})
+			mount("/api/disconnect", d, err)
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -99,6 +103,8 @@ func liveDoor(s config.Settings, path string) door.Live {
 			Listen: sockets.Listen, Publish: sockets.Publish, Origins: sockets.Origins, Credentials: sockets.Credentials,
 			MaxStreams: sockets.MaxStreams, Rate: sockets.Rate, Burst: sockets.Burst,
 		}
+	case "/api/disconnect":
+		return door.Live{Origins: s.Origin}
 	case "/api/publish":
 		return door.Live{
 			Publish: publish.Publish, Origins: publish.Origins, Credentials: publish.Credentials,
@@ -114,7 +120,7 @@ func liveDoor(s config.Settings, path string) door.Live {
 // webSockets makes the door of plain WebSockets, which in "/" may be a relay.
 func (a *app) webSockets(s config.Settings, space *hub.Space, desk *verb.Desk, log *slog.Logger, m *metrics.Metrics) (*door.Door, error) {
 	cfg := webSocketConfig(s, log)
-	cfg.Quota, cfg.Trace, cfg.Check = a.quota, m.Door("websocket"), a.schemas.Check
+	cfg.Quota, cfg.Auth, cfg.Trace, cfg.Check = a.quota, a.who.authority, m.Door("websocket"), a.schemas.Check
 	if !s.RelayText || space.Namespace() != "/" {
 		cfg.Desk = desk
 		return door.WebSocket(space, cfg)
@@ -154,6 +160,7 @@ func eventsConfig(s config.Settings, log *slog.Logger) door.EventsConfig {
 	return door.EventsConfig{
 		Listen:       access(s.Door.Listen, s.Door.Key),
 		Origins:      s.Origin,
+		Credentials:  s.Credentials,
 		Heartbeat:    s.Ping.Interval,
 		Retry:        s.Door.Retry,
 		MaxRooms:     int(s.Door.Rooms),
@@ -169,6 +176,7 @@ func webSocketConfig(s config.Settings, log *slog.Logger) door.WebSocketConfig {
 		Listen:       access(s.Door.Listen, s.Door.Key),
 		Publish:      access(s.Door.Publish, s.Door.Key),
 		Origins:      s.Origin,
+		Credentials:  s.Credentials,
 		Heartbeat:    s.Ping.Interval,
 		MaxRooms:     int(s.Door.Rooms),
 		MaxStreams:   int(s.Door.Streams),
@@ -185,6 +193,7 @@ func publishConfig(s config.Settings, log *slog.Logger) door.PublishConfig {
 	return door.PublishConfig{
 		Publish:     access(s.Door.Publish, s.Door.Key),
 		Origins:     s.Origin,
+		Credentials: s.Credentials,
 		MaxBody:     int64(s.Limit.Payload),
 		MaxRooms:    int(s.Door.Rooms),
 		Rate:        float64(s.Door.PublishRate),
@@ -198,12 +207,13 @@ func publishConfig(s config.Settings, log *slog.Logger) door.PublishConfig {
 
 func readConfig(s config.Settings, log *slog.Logger) door.ReadConfig {
 	return door.ReadConfig{
-		Read:     access(s.Door.Listen, s.Door.Key),
-		Origins:  s.Origin,
-		Rate:     float64(s.Door.PublishRate),
-		Burst:    int(s.Door.PublishBurst),
-		KeyRate:  float64(s.Door.KeyRate),
-		KeyBurst: int(s.Door.KeyBurst),
-		Log:      log,
+		Read:        access(s.Door.Listen, s.Door.Key),
+		Origins:     s.Origin,
+		Credentials: s.Credentials,
+		Rate:        float64(s.Door.PublishRate),
+		Burst:       int(s.Door.PublishBurst),
+		KeyRate:     float64(s.Door.KeyRate),
+		KeyBurst:    int(s.Door.KeyBurst),
+		Log:         log,
 	}
 }

@@ -61,6 +61,7 @@ func commands() []command {
 		{drainCommand, drainManual},
 		{reload, reloadManual},
 		{configCommand, configManual},
+		{token, tokenManual},
 		{backup, backupManual},
 		{restore, restoreManual},
 		{bench, benchManual},

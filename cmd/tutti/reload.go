@@ -94,6 +94,9 @@ func (a *app) apply(s config.Settings) error {
 		return fmt.Errorf("verbs: %w", err)
 	}
 	a.keys.Store(&s.Door.Key)
+	if err := a.who.reload(s); err != nil {
+		return fmt.Errorf("auth: %w", err)
+	}
 	a.serveVerbs(s)
 	a.level.Set(slog.Level(s.Log.Level))
 	engine := engineConfig(s)

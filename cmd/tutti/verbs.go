@@ -46,7 +46,7 @@ func who(name string) verb.Who {
 // deskConfig is verbConfig with what belongs to this server.
 func (a *app) deskConfig(s config.Settings) verb.Config {
 	cfg := verbConfig(s)
-	cfg.Permit, cfg.Check = a.permit, a.schemas.Check
+	cfg.Permit, cfg.Check, cfg.Bearers = a.permit, a.schemas.Check, s.Auth.Identifies()
 	return cfg
 }
 
@@ -54,7 +54,7 @@ func (a *app) deskConfig(s config.Settings) verb.Config {
 // open; those that they come to open later, when it is called again. A demo has
 // events of its own.
 func (a *app) serveVerbs(s config.Settings) {
-	if len(s.Allow) == 0 && len(s.Open) == 0 {
+	if len(s.Allow) == 0 && len(s.Open) == 0 && (s.Demo != "" || !s.Auth.Identifies()) {
 		return
 	}
 	for _, name := range append([]string{"/"}, s.Namespaces...) {

@@ -43,7 +43,10 @@ func (f field) isWorded() bool {
 }
 
 // isSecret says whether a value must not be shown.
-func (f field) isSecret() bool { return f.typ == reflect.TypeFor[[]Key]() }
+func (f field) isSecret() bool {
+	return f.typ == reflect.TypeFor[[]Key]() || f.typ == reflect.TypeFor[[]TokenIssuer]() || f.typ == reflect.TypeFor[[]HashedKey]() ||
+		f.typ == reflect.TypeFor[Secret]()
+}
 
 // of is the field's value in s.
 func (f field) of(s *Settings) reflect.Value { return reflect.ValueOf(s).Elem().FieldByIndex(f.index) }

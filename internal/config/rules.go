@@ -205,7 +205,7 @@ func readWords(text string, w worded) error {
 		if err != nil {
 			return err
 		}
-		if slices.Contains(named, name) && name != "event" {
+		if slices.Contains(named, name) && !slices.Contains(repeatable, name) {
 			return fmt.Errorf("%s is there twice", name)
 		}
 		named = append(named, name)

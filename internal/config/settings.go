@@ -46,6 +46,7 @@ type Settings struct {
 
 	TLS TLS `set:"tls"`
 
+	Auth     Auth     `set:"auth"`
 	Presence Presence `set:"presence"`
 	Door     Door     `set:"door"`
 	Ping     Ping     `set:"ping"`
@@ -190,6 +191,7 @@ func Default() Settings {
 		Path:      "/socket.io/",
 		Transport: []string{"polling", "websocket"},
 		Window:    2 * time.Minute,
+		Auth:      defaultAuth(),
 		Admin:     Admin{UI: "off"},
 		Presence:  Presence{Grace: 10 * time.Second, Tick: 100 * time.Millisecond},
 		Ping:      Ping{Interval: 25 * time.Second, Timeout: 20 * time.Second},

@@ -21,6 +21,7 @@ func (l *loader) validate(facts Facts) {
 	l.checkOrigins()
 	l.checkHosts()
 	l.checkDoors()
+	l.checkAuth()
 	l.checkMemory()
 	l.checkVerbs(facts)
 	l.checkAdmin()
