@@ -47,6 +47,8 @@ type Config struct {
 	Reload func(context.Context) (Reloaded, error)
 	// Limits are the limits that are in force, by name, to be shown.
 	Limits map[string]string
+	// UI lets the official Socket.IO admin UI connect. Nil: it can't.
+	UI *UI
 }
 
 // A Reason says why a server should get no clients.
@@ -75,6 +77,7 @@ type Admin struct {
 	roster  roster
 	watches watches
 	slow    slowRing
+	ui      ui
 	handler http.Handler
 	control http.Handler
 
@@ -104,14 +107,16 @@ func New(cfg Config) (*Admin, error) {
 	if cfg.Unready == nil {
 		cfg.Unready = func() []Reason { return nil }
 	}
-	var errs []error
-	for _, k := range cfg.Keys {
-		errs = append(errs, k.validate())
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(validate(cfg.Keys), cfg.UI.validate()); err != nil {
 		return nil, err
 	}
 	a := &Admin{cfg: cfg, log: cfg.Log, started: time.Now(), ended: make(chan struct{})}
+	a.ui.admin = a
+	if cfg.UI != nil {
+		a.ui.cfg = *cfg.UI
+		a.ui.queue, a.ui.checking = make(chan uiEvent, uiQueue), make(chan struct{}, 1)
+		a.ui.sessions = make(map[string]time.Time)
+	}
 	a.audit = audit{out: cfg.Audit, log: cfg.Log}
 	a.gate.rekey(cfg.Keys)
 	a.meter.reset(a)
@@ -133,7 +138,12 @@ func personOf(s *tutti.Socket) string {
 }
 
 // Attach gives the admin its server, whose configuration it has observed.
-func (a *Admin) Attach(srv *tutti.Server) { a.server = srv }
+func (a *Admin) Attach(srv *tutti.Server) {
+	a.server = srv
+	if a.ui.enabled() {
+		a.serveUI(srv)
+	}
+}
 
 // Handler returns what the operators' listener serves, at its root.
 func (a *Admin) Handler() http.Handler { return a.handler }
@@ -145,11 +155,7 @@ func (a *Admin) Control() http.Handler { return a.control }
 // Reload replaces the keys. Who has logged in with one that is gone, or has
 // another role now, is logged out.
 func (a *Admin) Reload(keys []Key) error {
-	var errs []error
-	for _, k := range keys {
-		errs = append(errs, k.validate())
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := validate(keys); err != nil {
 		return err
 	}
 	a.gate.rekey(keys)
@@ -157,7 +163,7 @@ func (a *Admin) Reload(keys []Key) error {
 }
 
 // Run takes a look at the numbers once a second, until ctx ends: what charts
-// and rates are made of.
+// and rates are made of. It also tells the official admin UI what happens.
 func (a *Admin) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -165,6 +171,13 @@ func (a *Admin) Run(ctx context.Context) {
 		select {
 		case now := <-tick.C:
 			a.meter.take(now)
+			a.ui.report(now)
+		case e := <-a.ui.queue:
+			if e.name == transportChanged {
+				a.ui.tellTransport(e.args[0])
+			} else {
+				a.ui.tell(e)
+			}
 		case <-ctx.Done():
 			return
 		case <-a.ended:

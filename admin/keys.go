@@ -68,6 +68,14 @@ func (k Key) validate() error {
 	return errors.Join(errs...)
 }
 
+func validate(keys []Key) error {
+	var errs []error
+	for _, k := range keys {
+		errs = append(errs, k.validate())
+	}
+	return errors.Join(errs...)
+}
+
 // How long who logged in stays so, and how many at a time.
 const (
 	loginLife   = 12 * time.Hour

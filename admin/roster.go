@@ -101,6 +101,14 @@ func (r *roster) lingerLocked() {
 	}
 }
 
+// fresh returns the sockets there are now.
+func (r *roster) fresh() *snapshot {
+	r.mu.Lock()
+	r.last = nil
+	r.mu.Unlock()
+	return r.all()
+}
+
 // forget lets go of the snapshot, and with it of sockets that are gone.
 func (r *roster) forget() {
 	r.mu.Lock()

@@ -90,6 +90,9 @@ func (a *Admin) Observe(cfg *tutti.Config) {
 			received(s, m)
 		}
 		a.ofSocket("received", s, m.Event, m.Args)
+		if a.ui.watched() {
+			a.ui.event("event_received", s, s.Namespace().Name(), m.Event, m.Args)
+		}
 	}
 	sent := server.EventSent
 	server.EventSent = func(s *tutti.Socket, m *hub.Message) {
@@ -97,8 +100,12 @@ func (a *Admin) Observe(cfg *tutti.Config) {
 			sent(s, m)
 		}
 		a.ofSocket("sent", s, m.Event, m.Args)
+		if a.ui.watched() {
+			a.ui.event("event_sent", s, m.Namespace, m.Event, m.Args)
+		}
 	}
 	a.observeSlow(server, engine)
+	a.observeUI(server, hubs, engine)
 }
 
 // orNew returns a copy of a trace, or a new one.

@@ -18,6 +18,7 @@ type Reading struct {
 	Events, Published, Deliveries, Replayed, Commits, Unrecovered float64
 	Publish, Handler, Commit, Heartbeat                           Times
 	Limits                                                        map[string]float64 // "stage: limit", those that were hit
+	Reasons                                                       map[string]float64 // why sessions were closed
 }
 
 // Times are how often something took how long: how many took at most each of
@@ -41,7 +42,12 @@ func (m *Metrics) Read() Reading {
 		Replayed: value(mem.replayed), Commits: mem.commits.sum(),
 		Unrecovered: mem.returns.sum() - value(mem.returns[returnRecovered]),
 		Publish:     times(h.took), Handler: times(k.handled), Commit: times(mem.waits), Heartbeat: times(s.roundTrip),
-		Limits: make(map[string]float64),
+		Limits: make(map[string]float64), Reasons: make(map[string]float64),
+	}
+	for reason, c := range s.closed {
+		if n := value(c); n > 0 {
+			r.Reasons[reason] = n
+		}
 	}
 	for _, d := range m.doors {
 		r.Streams += value(d.streams)

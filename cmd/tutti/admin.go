@@ -26,6 +26,11 @@ func (a *app) openAdmin(s config.Settings, cfg *tutti.Config, log *slog.Logger, 
 		Drain:    a.askToStop,
 		Reload:   func(ctx context.Context) (admin.Reloaded, error) { return a.reloader.Load().reload(ctx) },
 	}
+	if s.Admin.UI != "off" {
+		c.UI = &admin.UI{
+			Development: s.Admin.UI == "development", User: s.Admin.UIUser, PasswordHash: s.Admin.UIPassword, Readonly: s.Admin.UIReadonly,
+		}
+	}
 	closeAudit := func() error { return nil }
 	if s.Admin.Audit != "" {
 		f, err := os.OpenFile(string(s.Admin.Audit), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
