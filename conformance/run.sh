@@ -35,7 +35,9 @@ else
 	bin=$(mktemp -d)
 	trap 'rm -rf "$bin"' EXIT
 	(cd .. && go build -o "$bin/" ./conformance/server ./cmd/tutti)
-	export TUTTI_SERVER="$bin/server" TUTTI_BIN="$bin/tutti"
+	# The ACME server of Let's Encrypt for tests, apart from go.mod.
+	GOBIN="$bin" go install github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1 github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv@v2.10.1
+	export TUTTI_SERVER="$bin/server" TUTTI_BIN="$bin/tutti" PEBBLE="$bin/pebble" CHALLTESTSRV="$bin/pebble-challtestsrv"
 	[ $# -gt 0 ] || set -- test/*.test.mjs browser/*.test.mjs operators/*.test.mjs chaos/checker.test.mjs chaos/chaos.test.mjs
 fi
 

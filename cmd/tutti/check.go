@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 
 	"github.com/tutti-rt/tutti/internal/config"
@@ -12,20 +13,19 @@ import (
 )
 
 // checkSettings finds the mistakes that only show when the settings are put to
-// use: in the files that they name. It opens nothing that it does not close. Its
-// error is of type config.Mistakes.
-func checkSettings(l *config.Loaded) error {
+// use: in the files that they name. It opens nothing that it does not close.
+func checkSettings(l *config.Loaded) config.Mistakes {
 	var found config.Mistakes
 	note := func(setting string, i int, err error) {
 		for line := range strings.Lines(errorLines(err)) {
 			found = append(found, config.Mistake{Place: l.Place(setting, i), Text: setting + ": " + strings.TrimSuffix(line, "\n")})
 		}
 	}
-	if l.TLS.Cert != "" {
+	if isFile(l.TLS.Cert) && isFile(l.TLS.Key) { // else that has been said
 		_, err := openCertificate(string(l.TLS.Cert), string(l.TLS.Key), slog.New(slog.DiscardHandler))
 		note("tls.cert", 0, err)
 	}
-	if l.TLS.Roots != "" {
+	if isFile(l.TLS.Roots) {
 		_, err := acmeClient(l.TLS)
 		note("tls.roots", 0, err)
 	}
@@ -38,10 +38,12 @@ func checkSettings(l *config.Loaded) error {
 	}
 	_, err = verb.New(verbConfig(l.Settings))
 	note("allow", 0, err)
-	if len(found) == 0 {
-		return nil
-	}
 	return found
+}
+
+func isFile(name config.Folder) bool {
+	info, err := os.Stat(string(name))
+	return err == nil && info.Mode().IsRegular()
 }
 
 func errorLines(err error) string {

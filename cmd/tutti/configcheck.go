@@ -50,9 +50,6 @@ func configCommand(_ context.Context, c call) int {
 		return m.misused(c, errors.New("which FILE?"))
 	}
 	loaded, err := config.Load(args, c.environ, facts())
-	if err == nil && !loaded.Help && what == "check" {
-		err = checkSettings(loaded)
-	}
 	switch {
 	case err != nil:
 		printMistakes(c.errors, "tutti config", err)
@@ -82,4 +79,4 @@ func hasHelp(args []string) bool {
 }
 
 // facts is what the settings can't know by themselves.
-func facts() config.Facts { return config.Facts{Demos: demoNames(), Reserved: packet.Reserved} }
+func facts() config.Facts { return config.Facts{Demos: demoNames(), Reserved: packet.Reserved, Further: checkSettings} }

@@ -35,9 +35,6 @@ func (r *reloader) reload(context.Context) (admin.Reloaded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	loaded, err := config.Load(r.args, r.environ, facts())
-	if err == nil {
-		err = checkSettings(loaded)
-	}
 	if err != nil {
 		r.refuse(err)
 		return admin.Reloaded{}, err

@@ -88,9 +88,9 @@ func serial(t *testing.T, url string) int64 {
 // TestTLS: polling over HTTP/1.1 and HTTP/2, WebSockets and streams over TLS,
 // and a new certificate under them.
 func TestTLS(t *testing.T) {
-	dir := t.TempDir()
+	dir, data := t.TempDir(), t.TempDir()
 	pool := certify(t, dir, 1)
-	p := start(t, "--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"), "--tls-redirect", "127.0.0.1:0", "--open", "news", "--static", dir)
+	p := start(t, "--data", data, "--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"), "--tls-redirect", "127.0.0.1:0", "--open", "news", "--static", dir)
 	if !strings.HasPrefix(p.url, "https://") {
 		t.Fatalf("listening on %s", p.url)
 	}
@@ -130,7 +130,7 @@ func TestTLS(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "cert.pem"), "nonsense")
 	write(t, filepath.Join(dir, "key.pem"), "nonsense")
-	p.signal(syscall.SIGHUP)
+	runCommand(t, nil, "", "reload", "--data", data).want(t, "reload", exitFailed, "", "tls.cert: certificate "+dir+"/cert.pem with key ")
 	if got := serial(t, p.url); got != 3 {
 		t.Errorf("after nonsense the certificate is %d, want 3", got)
 	}

@@ -14,6 +14,9 @@ type Facts struct {
 	Demos []string
 	// Reserved, if set, says which event names belong to the protocol.
 	Reserved func(event string) bool
+	// Further, if set, finds what only shows when settings are put to use, such as
+	// in files that they name. It is asked whatever else is wrong.
+	Further func(*Loaded) Mistakes
 }
 
 // Loaded is the outcome of Load.
@@ -65,6 +68,9 @@ func Load(args, environ []string, facts Facts) (*Loaded, error) {
 	l.apply(env)
 	l.apply(flags)
 	l.validate(facts)
+	if facts.Further != nil {
+		l.mistakes = append(l.mistakes, facts.Further(&l.Loaded)...)
+	}
 	if err := l.mistakes.sorted(); err != nil {
 		return nil, err
 	}
