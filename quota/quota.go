@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tutti-rt/tutti/internal/limit"
@@ -28,18 +29,13 @@ func (k Kind) String() string { return [...]string{"events", "publishes", "joins
 
 // A Quota holds peers to their limits. It is safe for concurrent use.
 type Quota struct {
-	cfg  Config
-	base time.Time // times of peers count from here: 8 bytes each instead of 24
+	trace *Trace
+	base  time.Time // times of peers count from here: 8 bytes each instead of 24
 
-	connection       [kinds]limit.Rate
-	users            [kinds]*limit.Group[string]
-	addresses        [kinds]*limit.Group[netip.Prefix]
-	rooms            [kinds]*limit.Group[room]
-	handshakes       *limit.Bucket
-	addressHandshake *limit.Group[netip.Prefix]
-	addressCount     *limit.Tally[netip.Prefix]
-	userCount        *limit.Tally[string]
-	budget           *limit.Budget
+	pacing       atomic.Pointer[pacing]
+	addressCount *limit.Tally[netip.Prefix]
+	userCount    *limit.Tally[string]
+	budget       *limit.Budget
 }
 
 // room is a room of a namespace.
@@ -47,32 +43,27 @@ type room struct{ namespace, name string }
 
 // New returns a quota with nothing in use.
 func New(cfg Config) *Quota {
-	if cfg.MaxBusy <= 0 {
-		cfg.MaxBusy = defaultMaxBusy
-	}
-	cfg.Exempt = slices.Clone(cfg.Exempt)
-	if cfg.Trace == nil {
-		cfg.Trace = &Trace{}
-	}
 	q := &Quota{
-		cfg: cfg, base: time.Now(),
-		handshakes:       limit.NewBucket(limit.Rate(cfg.Handshakes)),
-		addressHandshake: limit.NewGroup[netip.Prefix](limit.Rate(cfg.AddressHandshakes), cfg.MaxBusy),
-		addressCount:     limit.NewTally[netip.Prefix](cfg.MaxAddress),
-		userCount:        limit.NewTally[string](cfg.MaxUser),
+		trace: cfg.Trace, base: time.Now(),
+		addressCount: limit.NewTally[netip.Prefix](cfg.MaxAddress),
+		userCount:    limit.NewTally[string](cfg.MaxUser),
 	}
-	q.connection = cfg.Connection.each()
-	user, address, room := cfg.User.each(), cfg.Address.each(), cfg.Room.each()
-	for k := range kinds {
-		q.users[k] = limit.NewGroup[string](user[k], cfg.MaxBusy)
-		q.addresses[k] = limit.NewGroup[netip.Prefix](address[k], cfg.MaxBusy)
-		q.rooms[k] = newRooms(room[k], cfg.MaxBusy)
+	if q.trace == nil {
+		q.trace = &Trace{}
 	}
 	q.budget = limit.NewBudget(cfg.MaxWaiting, q.shed)
+	q.Reload(cfg)
 	return q
 }
 
-func newRooms(r limit.Rate, most int) *limit.Group[room] { return limit.NewGroup[room](r, most) }
+// Reload changes what is allowed, for all that is there and all that comes. What
+// is in use stays counted; who has more than it may have now keeps it, and gets no
+// more. MaxWaiting and Trace stay as they were.
+func (q *Quota) Reload(cfg Config) {
+	q.addressCount.SetMost(cfg.MaxAddress)
+	q.userCount.SetMost(cfg.MaxUser)
+	q.pacing.Store(newPacing(cfg, q.pacing.Load()))
+}
 
 func (r Rates) each() [kinds]limit.Rate {
 	return [kinds]limit.Rate{Event: limit.Rate(r.Events), Publish: limit.Rate(r.Publishes), Join: limit.Rate(r.Joins), Read: limit.Rate(r.Reads)}
@@ -80,8 +71,8 @@ func (r Rates) each() [kinds]limit.Rate {
 
 func (q *Quota) shed(bytes int) {
 	q.hit(LimitWaiting)
-	if q.cfg.Trace.Shed != nil {
-		q.cfg.Trace.Shed(bytes)
+	if q.trace.Shed != nil {
+		q.trace.Shed(bytes)
 	}
 }
 
@@ -103,8 +94,8 @@ func (q *Quota) Waiting() int64 {
 }
 
 func (q *Quota) hit(name string) {
-	if q.cfg.Trace.LimitHit != nil {
-		q.cfg.Trace.LimitHit(name)
+	if q.trace.LimitHit != nil {
+		q.trace.LimitHit(name)
 	}
 }
 
@@ -121,11 +112,11 @@ func (q *Quota) Handshake(remote string) error {
 	}
 	// The address first: one that comes too often must not use up what is for all.
 	if a, counts := q.counted(remote); counts {
-		if wait, ok := q.addressHandshake.Take(a); !ok {
+		if wait, ok := q.pacing.Load().addressHandshake.Take(a); !ok {
 			return q.exceeded(LimitAddressHandshakes, "too many connections from this address", wait)
 		}
 	}
-	if wait, ok := q.handshakes.Take(); !ok {
+	if wait, ok := q.pacing.Load().handshakes.Take(); !ok {
 		return q.exceeded(LimitHandshakes, "too many connections", wait)
 	}
 	return nil
@@ -137,7 +128,7 @@ func (q *Quota) counted(remote string) (netip.Prefix, bool) {
 	if !a.IsValid() {
 		return netip.Prefix{}, false // not a network's: a socket in the file system
 	}
-	return limit.NetworkOf(a), !slices.ContainsFunc(q.cfg.Exempt, func(p netip.Prefix) bool { return p.Contains(a) })
+	return limit.NetworkOf(a), !slices.ContainsFunc(q.pacing.Load().exempt, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // sessionsWait is what a peer is told to wait whose address or user has as many
@@ -223,7 +214,8 @@ func (p *Peer) Identify(user string) error {
 }
 
 func (q *Quota) isUser(user string) bool {
-	return user != "" && (q.cfg.Shared == nil || !q.cfg.Shared(user))
+	shared := q.pacing.Load().shared
+	return user != "" && (shared == nil || !shared(user))
 }
 
 // Take counts what the peer does for itself, for the user, "" being nobody, and
@@ -233,18 +225,19 @@ func (p *Peer) Take(k Kind, user string) error {
 		return nil
 	}
 	q := p.quota
+	now := q.pacing.Load()
 	if p.entered {
-		if wait, ok := p.take(k, q.connection[k]); !ok {
+		if wait, ok := p.take(k, now.connection[k]); !ok {
 			return q.tooMany(ofConnection, k, wait)
 		}
 	}
 	if q.isUser(user) {
-		if wait, ok := q.users[k].Take(user); !ok {
+		if wait, ok := now.users[k].Take(user); !ok {
 			return q.tooMany(ofUser, k, wait)
 		}
 	}
 	if p.counts {
-		if wait, ok := q.addresses[k].Take(p.address); !ok {
+		if wait, ok := now.addresses[k].Take(p.address); !ok {
 			return q.tooMany(ofAddress, k, wait)
 		}
 	}
@@ -256,7 +249,7 @@ func (p *Peer) TakeRoom(k Kind, namespace, name string) error {
 	if p == nil {
 		return nil
 	}
-	if wait, ok := p.quota.rooms[k].Take(room{namespace, name}); !ok {
+	if wait, ok := p.quota.pacing.Load().rooms[k].Take(room{namespace, name}); !ok {
 		return p.quota.tooMany(ofRoom, k, wait)
 	}
 	return nil
@@ -277,7 +270,7 @@ func (p *Peer) Patience() bool {
 	if p == nil || !p.entered {
 		return true
 	}
-	_, ok := p.take(patience, p.quota.connection[Event])
+	_, ok := p.take(patience, p.quota.pacing.Load().connection[Event])
 	return ok
 }
 

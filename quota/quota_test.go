@@ -178,3 +178,30 @@ func TestDefault(t *testing.T) {
 		t.Error("loopback is held to the limits of an address")
 	}
 }
+
+// TestReload: what is in use stays counted under the rules that come.
+func TestReload(t *testing.T) {
+	once := quota.Rates{Events: quota.Rate{PerSecond: 0.001, Burst: 1}}
+	cfg := quota.Config{User: once, MaxAddress: 2}
+	q := quota.New(cfg)
+	first, second := enter(t, q, home), enter(t, q, home)
+	refused(t, "the first event", first.Take(quota.Event, "u"), "")
+
+	cfg.MaxAddress = 1
+	q.Reload(cfg)
+	refused(t, "the user's rate has not changed", first.Take(quota.Event, "u"), "user events")
+	_, err := q.Enter(home)
+	refused(t, "a third", err, quota.LimitAddressSessions)
+	second.Leave()
+	_, err = q.Enter(home)
+	refused(t, "as many as there may be", err, quota.LimitAddressSessions)
+
+	cfg.User = quota.Rates{}
+	cfg.Connection = once
+	cfg.Exempt = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	q.Reload(cfg)
+	refused(t, "a connection that was there", first.Take(quota.Event, "u"), "")
+	refused(t, "its new rate", first.Take(quota.Event, "u"), "connection events")
+	enter(t, q, home)
+	enter(t, q, home)
+}

@@ -42,6 +42,7 @@ type app struct {
 	schemas *schema.Checker
 	keys    atomic.Pointer[[]config.Key] // those in use
 	level   *slog.LevelVar               // of the log
+	hosts   atomic.Pointer[hostRule]     // those served
 
 	encryption *encryption // nil without TLS
 	reloader   atomic.Pointer[reloader]
@@ -128,7 +129,7 @@ func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) err
 	if err = errors.Join(err, a.checkMemory(s), a.mount(s, mux)); err != nil {
 		return err
 	}
-	a.public = protect(secure(a.orRelay(mux), s.Path, a.encryption), s)
+	a.public = a.protect(secure(a.orRelay(mux), s.Path, a.encryption), s)
 
 	operators := http.NewServeMux()
 	operators.Handle("GET /metrics", m.Handler())

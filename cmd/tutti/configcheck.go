@@ -79,4 +79,6 @@ func hasHelp(args []string) bool {
 }
 
 // facts is what the settings can't know by themselves.
-func facts() config.Facts { return config.Facts{Demos: demoNames(), Reserved: packet.Reserved, Further: checkSettings} }
+func facts() config.Facts {
+	return config.Facts{Demos: demoNames(), Reserved: packet.Reserved, Further: checkSettings}
+}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/engineio"
@@ -54,24 +55,31 @@ func sessions(s config.Settings) int {
 
 // protect wraps what is served to everyone: requests get the address of who
 // sent them, and those that ask for another host are refused.
-func protect(next http.Handler, s config.Settings) http.Handler {
-	if allowed := hostsOf(s); allowed != nil {
-		next = onlyHosts(next, allowed)
-	}
-	return tutti.TrustProxies(next, config.Prefixes(s.Proxies)...)
+func (a *app) protect(next http.Handler, s config.Settings) http.Handler {
+	a.hosts.Store(hostsOf(s))
+	return tutti.TrustProxies(onlyHosts(next, &a.hosts), config.Prefixes(s.Proxies)...)
 }
 
-// hostsOf returns which hosts are served, nil if all are.
-func hostsOf(s config.Settings) func(host string) bool {
+// A hostRule says which hosts are served.
+type hostRule func(host string) bool
+
+// hostsOf returns which hosts the settings serve.
+func hostsOf(s config.Settings) *hostRule {
+	rule := hostRuleOf(s)
+	return &rule
+}
+
+func hostRuleOf(s config.Settings) hostRule {
+	every := func(string) bool { return true }
 	switch {
 	case slices.Contains(s.Hosts, "*"):
-		return nil
+		return every
 	case len(s.Hosts) > 0:
 		return func(host string) bool {
 			return slices.Contains(s.Hosts, host) || slices.Contains(s.Hosts, withoutPort(host))
 		}
 	case !isLoopback(s.Listen):
-		return nil
+		return every
 	}
 	var pages []string // of the application, which may be asked for through a proxy
 	for _, o := range s.Origin {
@@ -106,8 +114,9 @@ func isLoopback(listen string) bool {
 // onlyHosts refuses requests for hosts that aren't allowed: a page of the web
 // can have a name of its own resolve to this machine, and would then pass for a
 // page of this server (DNS rebinding).
-func onlyHosts(next http.Handler, allowed func(host string) bool) http.Handler {
+func onlyHosts(next http.Handler, rule *atomic.Pointer[hostRule]) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		allowed := *rule.Load()
 		if allowed(strings.ToLower(strings.TrimSuffix(r.Host, "."))) || r.URL.Path == "/healthz" {
 			next.ServeHTTP(w, r)
 			return

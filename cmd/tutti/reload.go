@@ -40,8 +40,13 @@ func (r *reloader) reload(context.Context) (admin.Reloaded, error) {
 		return admin.Reloaded{}, err
 	}
 	var done admin.Reloaded
+	next := config.TakeLive(r.running, loaded.Settings)
+	sameTLS := r.running.TLS.Kind() == loaded.TLS.Kind()
+	if !sameTLS {
+		next.TLS = r.running.TLS
+	}
 	for _, c := range config.Changes(r.running, loaded.Settings) {
-		if c.Live {
+		if c.Live && (sameTLS || !strings.HasPrefix(c.Name, "tls.")) {
 			done.Applied = append(done.Applied, c.String())
 			r.log.Info("setting changed", "setting", c.Name, "from", c.From, "to", c.To)
 		} else {
@@ -49,7 +54,6 @@ func (r *reloader) reload(context.Context) (admin.Reloaded, error) {
 			r.log.Warn("setting changed, which takes a new start", "setting", c.Name, "from", c.From, "to", c.To)
 		}
 	}
-	next := config.TakeLive(r.running, loaded.Settings)
 	if err := r.app.apply(next); err != nil {
 		r.refuse(err)
 		return admin.Reloaded{}, err
@@ -95,6 +99,8 @@ func (a *app) apply(s config.Settings) error {
 		return fmt.Errorf("auth: %w", err)
 	}
 	a.serveVerbs(s)
+	a.quota.Reload(quotaConfig(s))
+	a.hosts.Store(hostsOf(s))
 	a.level.Set(slog.Level(s.Log.Level))
 	engine := engineConfig(s)
 	return errors.Join(

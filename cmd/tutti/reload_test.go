@@ -2,19 +2,27 @@ package main
 
 import (
 	"bufio"
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
+
+	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/packet"
 )
 
 // clients are connected by three doors, and live through what happens to the
@@ -145,6 +153,133 @@ func (c *clients) skip(n int, event string) {
 	c.t.Helper()
 	for range n {
 		c.hear(event)
+	}
+}
+
+// TestEveryLiveSetting: a setting that is said to be live is put to use by a
+// server that runs.
+func TestEveryLiveSetting(t *testing.T) {
+	used := map[string]func(*app) any{
+		"origin":        func(a *app) any { return allowsPage(a, "https://a.example", false) },
+		"credentials":   func(a *app) any { return allowsPage(a, "https://b.example", true) },
+		"hosts":         func(a *app) any { return (*a.hosts.Load())("c.example") },
+		"log.level":     func(a *app) any { return a.level.Level() },
+		"schema":        func(a *app) any { return a.schemas.Check("/", "a", nil, packet.Args{}) == nil },
+		"limit.schema":  func(a *app) any { return a.schemas.Check("/", "long", nil, numbers) == nil },
+		"timeout.drain": func(a *app) any { return a.reloader.Load().patience() },
+	}
+	// These have tests of their own, by the objects that they are put to use in:
+	// the desk, the doors, the quota, the engine, the identities, the gate of
+	// operators, certificates.
+	elsewhere := []string{"allow", "open", "door.", "limit.", "rate.", "auth.", "admin.keys", "tls."}
+	values := map[string]string{"origin": "https://a.example", "hosts": "c.example", "log.level": "error", "schema": "a schema=false", "limit.schema": "3", "timeout.drain": "7s"}
+	base := []string{"--origin", "https://b.example", "--schema", "long schema={}"}
+	for _, f := range config.Flags() {
+		if !f.Live || slices.ContainsFunc(elsewhere, func(prefix string) bool { return strings.HasPrefix(f.Setting, prefix) && used[f.Setting] == nil }) {
+			continue
+		}
+		read := used[f.Setting]
+		if read == nil {
+			t.Errorf("%s is live: how does it show?", f.Setting)
+			continue
+		}
+		a := runningApp(t, base...)
+		before := read(a)
+		args := append(slices.Clone(base), "--"+f.Name+"="+cmp.Or(values[f.Setting], "true"))
+		a.reloader.Load().args = args
+		if done, err := a.reloader.Load().reload(t.Context()); err != nil || len(done.Applied) != 1 || len(done.Restart) != 0 {
+			t.Errorf("%s: %+v, %v", f.Setting, done, err)
+		}
+		if after := read(a); after == before {
+			t.Errorf("%s: %v before and after", f.Setting, after)
+		}
+	}
+}
+
+var numbers, _ = packet.ParseArgs([]byte("[[1,2,3,4,5]]"))
+
+// runningApp is a server without listeners.
+func runningApp(t *testing.T, args ...string) *app {
+	t.Helper()
+	l, err := config.Load(args, nil, facts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := newApp(l.Settings, slog.New(slog.DiscardHandler), new(slog.LevelVar))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.close(context.Background()) })
+	a.reloader.Store(&reloader{args: args, app: a, log: slog.New(slog.DiscardHandler), running: l.Settings})
+	return a
+}
+
+// allowsPage says whether a page may connect, or may do so with cookies.
+func allowsPage(a *app, origin string, cookies bool) bool {
+	r := httptest.NewRequest("GET", "/socket.io/?EIO=4&transport=polling", http.NoBody)
+	r.Host = "localhost"
+	r.Header.Set("Origin", origin)
+	w := httptest.NewRecorder()
+	a.public.ServeHTTP(w, r)
+	return w.Code == http.StatusOK && (!cookies || w.Header().Get("Access-Control-Allow-Credentials") == "true")
+}
+
+// TestReloadTLS: from http to https takes a new start.
+func TestReloadTLS(t *testing.T) {
+	dir := t.TempDir()
+	certify(t, dir, 1)
+	a := runningApp(t)
+	a.reloader.Load().args = []string{"--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"), "--log-level", "warn"}
+	done, err := a.reloader.Load().reload(t.Context())
+	if err != nil || len(done.Applied) != 1 || len(done.Restart) != 2 || !strings.HasPrefix(done.Restart[0], "tls.cert: nothing → ") {
+		t.Errorf("%+v, %v", done, err)
+	}
+}
+
+// TestHeaders: what browsers are told of pages and of answers.
+func TestHeaders(t *testing.T) {
+	a := runningApp(t, "--open", "a")
+	for _, tt := range []struct{ path, policy, frames string }{
+		{"/", pagePolicy, "SAMEORIGIN"}, {"/api/history?room=a", answerPolicy, "DENY"}, {"/healthz", answerPolicy, "DENY"}, {"/socket.io/?EIO=4&transport=polling", "", ""},
+	} {
+		r := httptest.NewRequest("GET", tt.path, http.NoBody)
+		r.Host = "localhost"
+		w := httptest.NewRecorder()
+		a.public.ServeHTTP(w, r)
+		h := w.Header()
+		if h.Get("Content-Security-Policy") != tt.policy || h.Get("X-Frame-Options") != tt.frames || h.Get("Strict-Transport-Security") != "" {
+			t.Errorf("%s: %v", tt.path, h)
+		}
+		if tt.policy != "" && (h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") == "") {
+			t.Errorf("%s: %v", tt.path, h)
+		}
+	}
+}
+
+// TestOpenTo: the lines in which a server says what is open to whom.
+func TestOpenTo(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want []string
+	}{
+		{nil, []string{"at /socket.io/, namespace /, by polling, websocket", "of this server only; give others with --origin", "connect, and use no room: see --open, --allow and --door-listen"}},
+		{[]string{"--demo", "chat", "--origin", "*"}, []string{"the demo chat, at /", "listen to chat:*; publish to chat:*", "of this server and of every other site"}},
+		{
+			[]string{"--namespace", "/x", "--open", "a", "--allow", "b join=anyone publish=token", "--door-key", "backend 0123456789abcdef a b", "--memory", "/x"},
+			[]string{"namespaces /, /x", "do everything in a; join b", "backend (a, b)", "of /x, 2m0s, kept until the program ends"},
+		},
+		{[]string{"--open", "a", "--open", "b", "--open", "c", "--open", "d", "--open", "e", "--open", "f", "--open", "g"}, []string{"a, b, c, d, e and 2 more"}},
+	} {
+		l, err := config.Load(tt.args, nil, facts())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		printOpen(&b, l.Settings)
+		contains(t, strings.Join(tt.args, " "), b.String(), tt.want)
+		if strings.Contains(b.String(), "0123456789abcdef") {
+			t.Errorf("a secret is printed:\n%s", b.String())
+		}
 	}
 }
 

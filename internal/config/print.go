@@ -68,14 +68,20 @@ type Flag struct {
 	Name        string // without dashes
 	Placeholder string // what follows, "" for a switch
 	Help        string
-	List        bool // whether it can be repeated
+	List        bool   // whether it can be repeated
+	Setting     string // its name in a file, "" if it is none
+	Live        bool   // whether a running server can put it to use
 }
 
 // Flags returns all flags.
 func Flags() []Flag {
 	var all []Flag
 	for _, f := range append([]field{configField, printField}, fields()...) {
-		all = append(all, Flag{strings.TrimPrefix(f.flag(), "--"), f.placeholder, f.help, f.index != nil && f.isList()})
+		one := Flag{Name: strings.TrimPrefix(f.flag(), "--"), Placeholder: f.placeholder, Help: f.help}
+		if f.index != nil {
+			one.List, one.Setting, one.Live = f.isList(), f.name, f.live
+		}
+		all = append(all, one)
 	}
 	return all
 }

@@ -24,7 +24,7 @@ type Settings struct {
 	RelayText  bool     `set:"relay-text: Pass every text that a plain WebSocket sends to / or /ws on to all that are connected there, the sender included."`
 
 	Origin      []string  `set:"origin ORIGIN: An origin, such as https://app.example.com, whose pages may connect, besides the server's own. Repeatable. '*' lets every page of the web connect." live:"yes"`
-	Hosts       []string  `set:"hosts HOST: A name by which this server is asked for, such as app.example.com or app.example.com:8443; requests for others are refused. Repeatable. '*' lets every name pass. Default: when listen is a loopback address, localhost, names ending in .localhost, and the names of origin, so that no page of the web can reach the server by a name of its own (DNS rebinding); else every name. Addresses always pass but where names are given here."`
+	Hosts       []string  `set:"hosts HOST: A name by which this server is asked for, such as app.example.com or app.example.com:8443; requests for others are refused. Repeatable. '*' lets every name pass. Default: when listen is a loopback address, localhost, names ending in .localhost, and the names of origin, so that no page of the web can reach the server by a name of its own (DNS rebinding); else every name. Addresses always pass but where names are given here." live:"yes"`
 	Proxies     []Network `set:"trusted-proxies CIDR: Addresses of proxies whose X-Forwarded-For is believed: the client is then the right-most address there that is none of them. Repeatable."`
 	Credentials bool      `set:"credentials: Let pages of other origins send cookies with polling requests." live:"yes"`
 	AllowEIO3   bool      `set:"allow-eio3: Serve the clients of Socket.IO 1 and 2 too."`
@@ -122,13 +122,13 @@ type Limit struct {
 	Auth          Bytes     `set:"auth SIZE: How much a client may say about itself when it connects to a namespace: its option 'auth'."`
 	Header        Bytes     `set:"header SIZE: The largest header of a request, which can't be none."`
 	Sessions      Count     `set:"sessions NUMBER: How many sessions there may be; more are answered 503. 0 is three quarters of the files that the process may have open, and one for each 16 KiB of memory at most." live:"yes"`
-	Address       Count     `set:"address NUMBER: How many sessions and streams one network address may have. More are answered 503."`
-	User          Count     `set:"user NUMBER: How many sessions and streams one user may have. More are refused with connect_error, or 503."`
+	Address       Count     `set:"address NUMBER: How many sessions and streams one network address may have. More are answered 503." live:"yes"`
+	User          Count     `set:"user NUMBER: How many sessions and streams one user may have. More are refused with connect_error, or 503." live:"yes"`
 	Requests      Count     `set:"requests NUMBER: How many connections one network address may have that are not WebSockets, those without a request included; never more than half of the files that may be open. More are closed at once."`
 	Reserve       Count     `set:"reserve NUMBER: How many of the files that the process may have open are kept from connections. When there are fewer left, new connections are answered 503 and closed."`
-	Busy          Count     `set:"busy NUMBER: How many addresses, how many users and how many rooms are held to their rates apart from each other. When more are busy at a time, new ones are refused."`
+	Busy          Count     `set:"busy NUMBER: How many addresses, how many users and how many rooms are held to their rates apart from each other. When more are busy at a time, new ones are refused." live:"yes"`
 	Waiting       Bytes     `set:"waiting SIZE: How much may wait for all clients together, or have half arrived from them. Beyond it those for whom most waits are closed. 0 is a quarter of the memory that the process may use."`
-	Exempt        []Network `set:"exempt CIDR: Addresses to which no limit of addresses applies, because many come from them: a proxy that is not in trusted-proxies. Repeatable."`
+	Exempt        []Network `set:"exempt CIDR: Addresses to which no limit of addresses applies, because many come from them: a proxy that is not in trusted-proxies. Repeatable." live:"yes"`
 	Namespaces    Count     `set:"namespaces NUMBER: How many namespaces one session may be in."`
 	Dynamic       Count     `set:"dynamic NUMBER: How many namespaces whose names clients chose there may be, where a demo lets them choose."`
 	Rooms         Count     `set:"rooms NUMBER: How many rooms one socket may be in."`
@@ -152,23 +152,23 @@ type Limit struct {
 // sockets and WebSockets; publishing, joining and reading are done by the verbs
 // and the doors.
 type Rates struct {
-	Handshakes        Rate `set:"handshakes RATE: Sessions and streams that begin. More are answered 503."`
-	AddressHandshakes Rate `set:"address-handshakes RATE: The same from one network address."`
+	Handshakes        Rate `set:"handshakes RATE: Sessions and streams that begin. More are answered 503." live:"yes"`
+	AddressHandshakes Rate `set:"address-handshakes RATE: The same from one network address." live:"yes"`
 
-	ConnectionEvents    Rate `set:"connection-events RATE: Messages from one connection. Those beyond it are refused in their acknowledgement; without one the connection is closed."`
-	ConnectionPublishes Rate `set:"connection-publishes RATE: Messages published from one connection."`
-	ConnectionJoins     Rate `set:"connection-joins RATE: Rooms joined and left by one connection."`
-	ConnectionReads     Rate `set:"connection-reads RATE: Pages of histories and presence read by one connection."`
-	UserEvents          Rate `set:"user-events RATE: Messages from all connections of one user."`
-	UserPublishes       Rate `set:"user-publishes RATE: Messages published by one user."`
-	UserJoins           Rate `set:"user-joins RATE: Rooms joined and left by one user."`
-	UserReads           Rate `set:"user-reads RATE: Pages read by one user."`
-	AddressEvents       Rate `set:"address-events RATE: Messages from all connections of one network address."`
-	AddressPublishes    Rate `set:"address-publishes RATE: Messages published from one network address."`
-	AddressJoins        Rate `set:"address-joins RATE: Rooms joined and left from one network address."`
-	AddressReads        Rate `set:"address-reads RATE: Pages read from one network address."`
-	RoomPublishes       Rate `set:"room-publishes RATE: Messages published to one room, by whomever."`
-	RoomJoins           Rate `set:"room-joins RATE: Joins of one room, by whomever."`
+	ConnectionEvents    Rate `set:"connection-events RATE: Messages from one connection. Those beyond it are refused in their acknowledgement; without one the connection is closed." live:"yes"`
+	ConnectionPublishes Rate `set:"connection-publishes RATE: Messages published from one connection." live:"yes"`
+	ConnectionJoins     Rate `set:"connection-joins RATE: Rooms joined and left by one connection." live:"yes"`
+	ConnectionReads     Rate `set:"connection-reads RATE: Pages of histories and presence read by one connection." live:"yes"`
+	UserEvents          Rate `set:"user-events RATE: Messages from all connections of one user." live:"yes"`
+	UserPublishes       Rate `set:"user-publishes RATE: Messages published by one user." live:"yes"`
+	UserJoins           Rate `set:"user-joins RATE: Rooms joined and left by one user." live:"yes"`
+	UserReads           Rate `set:"user-reads RATE: Pages read by one user." live:"yes"`
+	AddressEvents       Rate `set:"address-events RATE: Messages from all connections of one network address." live:"yes"`
+	AddressPublishes    Rate `set:"address-publishes RATE: Messages published from one network address." live:"yes"`
+	AddressJoins        Rate `set:"address-joins RATE: Rooms joined and left from one network address." live:"yes"`
+	AddressReads        Rate `set:"address-reads RATE: Pages read from one network address." live:"yes"`
+	RoomPublishes       Rate `set:"room-publishes RATE: Messages published to one room, by whomever." live:"yes"`
+	RoomJoins           Rate `set:"room-joins RATE: Joins of one room, by whomever." live:"yes"`
 }
 
 // Compress is what is compressed. It is off for WebSocket because each message

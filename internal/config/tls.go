@@ -23,8 +23,20 @@ type TLS struct {
 	HSTS      time.Duration `set:"hsts DURATION: How long browsers are told to come by https only, or 0s for not at all." live:"yes"`
 }
 
+// Kind is how certificates come: from files, by ACME, or not at all. A running
+// server can't change it.
+func (t TLS) Kind() string {
+	switch {
+	case len(t.Domains) > 0:
+		return "acme"
+	case t.Cert != "":
+		return "files"
+	}
+	return ""
+}
+
 // On says whether the public listener is encrypted.
-func (t TLS) On() bool { return t.Cert != "" || len(t.Domains) > 0 }
+func (t TLS) On() bool { return t.Kind() != "" }
 
 // Version is the oldest version that is spoken.
 func (t TLS) Version() uint16 {

@@ -46,8 +46,20 @@ func TestTally(t *testing.T) {
 	if y.Len() != 0 {
 		t.Errorf("remembers %d owners of nothing", y.Len())
 	}
-	if none := limit.NewTally[string](0); !none.Take("a") || none.Len() != 0 {
-		t.Error("a tally without limit counts")
+	none := limit.NewTally[string](0)
+	for range 3 {
+		if !none.Take("a") {
+			t.Error("a tally without limit refuses")
+		}
+	}
+	none.SetMost(2)
+	none.Give("a")
+	if none.Take("a") {
+		t.Error("what was taken before a limit does not count")
+	}
+	none.Give("a")
+	if none.Take("a"); none.Take("a") {
+		t.Error("the limit is not 2")
 	}
 }
 
