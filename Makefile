@@ -53,7 +53,7 @@ vuln: ## known vulnerabilities; needs the Go vulnerability database online, so i
 	$(GOVULNCHECK) ./...
 
 # The conformance tests build the program themselves, with the client files.
-PEERS := chromium python3-socketio python3-aiohttp python3-requests python3-websocket nginx haproxy openssl $(SERVERS)
+PEERS := chromium prometheus python3-socketio python3-aiohttp python3-requests python3-websocket nginx haproxy openssl $(SERVERS)
 
 conformance: client ## stock clients, raw frames and a browser against the program
 	@scripts/debian.sh $(PEERS)

@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tutti-rt/tutti/internal/origin"
@@ -20,7 +21,7 @@ import (
 type clientFiles struct {
 	source  fs.FS
 	version string // "": name files by their content
-	origins *origin.Policy
+	origins *atomic.Pointer[origin.Policy]
 
 	mu    sync.Mutex
 	files map[string]*clientFile
@@ -53,7 +54,7 @@ func (c *clientFiles) serve(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	h := w.Header()
-	c.origins.SetHeader(h, r) // a page of another origin may import the module
+	c.origins.Load().SetHeader(h, r) // a page of another origin may import the module
 	h.Set("Content-Type", f.contentType)
 	h.Set("Cache-Control", "public, max-age=0")
 	h.Set("ETag", f.etag)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/packet"
@@ -29,6 +30,12 @@ type Config struct {
 	// may land on any node: a request for a session of another node is passed
 	// on to that one. Default "": a balancer must keep sessions to their nodes.
 	Advertise string
+	// Auth, if set, says who a peer is before the guards of any namespace are
+	// asked, and refuses who it does not let in. The socket's owner and person
+	// are then the identity's subject, unless a guard says otherwise; handlers
+	// find the identity by [Socket.Identity] and [auth.FromContext]. Nil: who
+	// comes in is the guards' business alone.
+	Auth *auth.Authority
 
 	// MaxNamespaces is how many namespaces one session may be in, and how many
 	// more it may have left while handlers still run there. Default 100.
@@ -73,7 +80,8 @@ type Trace struct {
 	SocketDisconnected func(s *Socket, reason Reason)
 	SocketRefused      func(namespace string, err error) // a guard, or no such namespace
 	EventReceived      func(s *Socket, m *Message)
-	EventSent          func(s *Socket, m *hub.Message) // to one socket, a broadcast once for each
+	EventHandled       func(s *Socket, m *Message, took time.Duration) // its handler has returned
+	EventSent          func(s *Socket, m *hub.Message)                 // to one socket, a broadcast once for each
 	NamespaceCreated   func(ns *Namespace)
 	// Forwarded and ForwardFailed tell of requests for sessions of other nodes.
 	Forwarded     func()

@@ -1,12 +1,15 @@
 package tutti
 
 import (
+	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // A link is a session with the sockets that it carries, one per namespace. It
@@ -19,6 +22,9 @@ type link struct {
 	// Used by Receive, which is never called twice at a time, and Closed.
 	decoder *packet.Decoder
 	overdue *time.Timer // runs while attachments are due
+	parts   int         // bytes of attachments that the budget counts
+
+	debt atomic.Pointer[debt] // nil until there is one
 
 	mu      sync.Mutex
 	sockets []*Socket // mostly one
@@ -42,7 +48,7 @@ func (srv *Server) Accept(s *engineio.Session) engineio.Receiver {
 // Receive implements [engineio.Receiver].
 func (l *link) Receive(m engineio.Message) {
 	p, err := l.decoder.Add(packet.Frame(m))
-	l.awaitAttachments()
+	l.awaitAttachments(len(m.Data))
 	if err != nil {
 		l.violation("decode packet", err)
 		return
@@ -53,8 +59,16 @@ func (l *link) Receive(m engineio.Message) {
 	s := l.socket(p.Namespace)
 	switch {
 	case p.Type == packet.Connect && s == nil:
+		if err := l.session.Peer().Take(quota.Event, ""); err != nil {
+			l.tooMany(p, err)
+			return
+		}
 		l.join(p)
 	case p.Type == packet.Event && s != nil:
+		if err := l.session.Peer().Take(quota.Event, s.user()); err != nil {
+			l.tooMany(p, err)
+			return
+		}
 		s.receive(p)
 	case p.Type == packet.Ack && s != nil:
 		s.resolve(p.ID, p.Args)
@@ -69,11 +83,53 @@ func (l *link) Receive(m engineio.Message) {
 	}
 }
 
+// tooMany refuses a packet that came too soon: in an answer, if there is one. A
+// peer that can't be told so of a single event, or that goes on in spite of the
+// answers, is told by the end of its session: it must not believe that what was
+// dropped has arrived.
+func (l *link) tooMany(p *packet.Packet, err error) {
+	e, ok := errors.AsType[*quota.Exceeded](err)
+	answers := ok && (p.HasID || p.Type == packet.Connect) && l.session.Peer().Patience()
+	switch {
+	case !answers:
+		l.server.log.Info("session closed: "+err.Error(), keySession, l.session.ID(), keyNamespace, p.Namespace)
+		l.session.CloseFor(engineio.ReasonForcedServerClose, err)
+	case p.Type == packet.Connect:
+		l.refuse(p.Namespace, refusalFor(e))
+	default:
+		args, err := packet.Marshal(overload{e.Text, quota.Code, e.Milliseconds()})
+		if err != nil { // two strings and a number
+			return
+		}
+		a := &packet.Packet{Type: packet.Ack, Namespace: p.Namespace, HasID: true, ID: p.ID, Args: args}
+		l.session.Send(prepare(l.decoder.Format(), a, false)...) // an error means that nobody waits for it
+	}
+}
+
+// overload is what a peer is told that does too much: in the acknowledgement of
+// an event, and without the message in the data of a connect_error.
+type overload struct {
+	Error string `json:"error,omitempty"`
+	Code  string `json:"code"`
+	Retry int64  `json:"retry,omitempty"` // milliseconds
+}
+
+// refusalFor tells a peer about a limit.
+func refusalFor(e *quota.Exceeded) *Refusal {
+	return &Refusal{Message: e.Text, Data: overload{Code: quota.Code, Retry: e.Milliseconds()}}
+}
+
 // awaitAttachments gives a packet whose attachments are still to come a time to
 // be complete: a peer that announces some and never sends them would keep what
 // has arrived in memory as long as it likes.
-func (l *link) awaitAttachments() {
-	switch pending := l.decoder.Pending(); {
+func (l *link) awaitAttachments(size int) {
+	pending := l.decoder.Pending()
+	if pending {
+		l.arrive(size)
+	} else {
+		l.arrive(-l.parts)
+	}
+	switch {
 	case pending && l.overdue == nil:
 		l.overdue = time.AfterFunc(l.server.cfg.AttachmentTimeout, func() {
 			l.server.cfg.Trace.limitHit("attachment timeout")
@@ -96,6 +152,7 @@ func (l *link) Closed(reason engineio.Reason, err error) {
 	if l.overdue != nil {
 		l.overdue.Stop()
 	}
+	l.arrive(-l.parts)
 	l.mu.Lock()
 	l.closed = reason
 	sockets := slices.Clone(l.sockets)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
 )
@@ -15,11 +16,32 @@ const readWindow = 64 << 10
 
 // Identify says whose socket this is. A guard calls it: only the same owner may
 // come back to the socket's session, so that who learns a private id cannot
-// receive what is not his. Sockets that nobody identified have the owner "".
+// receive what is not his, and the limits of a user in the [quota.Quota] of the
+// engine's Config are those of all his sockets together. Sockets that nobody
+// identified have the owner "".
 func (s *Socket) Identify(owner string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.identifyLocked().owner = owner
+	s.changePartyLocked().owner = owner
+	s.party.barred = s.registerLocked() != nil
+}
+
+// turnedAway says whether the user whom a guard found may not come in.
+func (s *Socket) turnedAway() error {
+	s.mu.Lock()
+	barred := s.partyLocked().barred
+	s.mu.Unlock()
+	if barred {
+		return s.authRefusal(auth.Refuse(auth.Revoked, "the token has been revoked"))
+	}
+	return nil
+}
+
+// user is the owner, for the limits of users.
+func (s *Socket) user() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.partyLocked().owner
 }
 
 // Recovered says whether the socket came back to a session: it has the id and
@@ -38,7 +60,7 @@ type claim struct {
 // come back.
 func (s *Socket) sitAgain(early []string) (*hub.Seat, error) {
 	s.mu.Lock()
-	arrival := hub.Arrival{Name: s.id, Owner: s.identityLocked().owner, Rooms: early, Welcome: s.welcome}
+	arrival := hub.Arrival{Name: s.id, Owner: s.partyLocked().owner, Rooms: early, Welcome: s.welcome}
 	s.returns = true
 	s.mu.Unlock()
 
@@ -50,7 +72,13 @@ func (s *Socket) sitAgain(early []string) (*hub.Seat, error) {
 		return s.ns.space.EnterSession(s.ctx, s, arrival)
 	}
 	s.recovered = true
+	var removed []string
+	arrival.Removed = func(rooms []string) { removed = rooms }
+	s.stillAllowed(c.PID, &arrival)
 	seat, err := s.ns.space.ResumeSession(s.ctx, s, c.PID, c.Offset, arrival)
+	if err == nil {
+		s.sayRemoved(removed)
+	}
 	if err == nil || !isUnrecoverable(err) {
 		return seat, err
 	}

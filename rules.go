@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // rules is what an application registered for a namespace, or for a family of
@@ -23,7 +24,9 @@ type table struct {
 	guards     []Guard
 	middleware []Handler // each wrapped once, around whatever comes after it
 	handlers   map[string]Handler
-	other      Handler // of events that have no handler of their own
+	other      Handler    // of events that have no handler of their own
+	desk       *verb.Desk // whose verbs are served; nil if none are
+	anonymous  bool       // lets in who shows nothing, see AdmitAnonymous
 	connect    []func(context.Context, *Socket)
 	disconnect []func(context.Context, *Socket, Reason)
 }

@@ -8,10 +8,13 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/forward"
+	"github.com/tutti-rt/tutti/internal/limit"
 	"github.com/tutti-rt/tutti/internal/origin"
 	"github.com/tutti-rt/tutti/internal/serial"
 	"github.com/tutti-rt/tutti/packet"
@@ -24,6 +27,7 @@ type Server struct {
 	cfg    Config
 	log    *slog.Logger
 	engine *engineio.Server
+	budget *limit.Budget // of the engine's quota
 	hub    *hub.Hub
 	files  *clientFiles
 
@@ -35,6 +39,8 @@ type Server struct {
 	running sync.WaitGroup // sockets whose last function has not run
 	crew    serial.Crew    // of the sockets' mailboxes
 
+	users     *auth.Register
+	origins   atomic.Pointer[origin.Policy]
 	departing sync.Map // by id: *Socket whose disconnect handlers have not run
 
 	mu         sync.RWMutex
@@ -71,6 +77,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	srv := &Server{
+		budget:     cfg.Engine.Quota.Budget(),
 		log:        cfg.Log,
 		decoders:   packet.NewDecoders(cfg.Packets),
 		namespaces: make(map[string]*Namespace),
@@ -79,16 +86,22 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	srv.cfg, srv.hub = cfg, hub.New(cfg.Hub)
+	if cfg.Auth != nil {
+		srv.users = cfg.Auth.Register()
+	} else {
+		srv.users = auth.NewRegister(0)
+	}
 	if srv.engine, err = engineio.New(cfg.Engine, srv); err != nil {
 		return nil, err
 	}
+	// The engine has found no mistake in these.
+	origins, err := origin.New(cfg.Engine.Origins, cfg.Engine.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	srv.origins.Store(origins)
 	if cfg.ClientFiles != nil {
-		// The engine has found no mistake in these.
-		origins, err := origin.New(cfg.Engine.Origins, cfg.Engine.Credentials)
-		if err != nil {
-			return nil, err
-		}
-		srv.files = &clientFiles{source: cfg.ClientFiles, version: cfg.ClientVersion, origins: origins}
+		srv.files = &clientFiles{source: cfg.ClientFiles, version: cfg.ClientVersion, origins: &srv.origins}
 	}
 	srv.ctx, srv.cancel = context.WithCancel(context.Background())
 	srv.crew.Limit, srv.crew.Resting = cfg.MaxInbox, restingHandlers
@@ -101,6 +114,16 @@ func (srv *Server) Hub() *hub.Hub { return srv.hub }
 
 // Engine returns the Engine.IO server that carries the sessions.
 func (srv *Server) Engine() *engineio.Server { return srv.engine }
+
+// Reload changes who may come from now on: see [engineio.Server.Reload].
+func (srv *Server) Reload(cfg engineio.Live) error {
+	origins, err := origin.New(cfg.Origins, cfg.Credentials)
+	if err != nil {
+		return err
+	}
+	srv.origins.Store(origins)
+	return srv.engine.Reload(cfg)
+}
 
 // ServeHTTP serves the client files, if there are any, and everything else as
 // Engine.IO.

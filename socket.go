@@ -12,10 +12,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/serial"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // leaveGrace is how long handlers of a socket that has left may go on before
@@ -47,7 +49,7 @@ type Socket struct {
 	over     bool       // ctx has ended
 	awaited  *awaited   // of ctx, nil until somebody waits
 	id       string     // changes once at most: when it turns out that the peer came back
-	identity *identity  // nil if nobody has said who it is
+	party    *party     // nil if nobody has said who it is
 	ns       *Namespace // nil until it is found
 	seat     *hub.Seat  // nil until it is connected
 	early    *[]string  // rooms joined before; nil if none, and later
@@ -56,26 +58,30 @@ type Socket struct {
 	calls    map[uint64]*hub.Call
 }
 
-// identity is whose a socket is.
-type identity struct {
-	owner  string // see Identify
-	person string // who it is to others, "" its id
+// A party is whose a socket is. Most sockets of servers without identities have
+// none.
+type party struct {
+	owner    string         // see Identify
+	person   string         // who it is to others, "" its id
+	barred   bool           // a guard identified somebody who is not let in
+	identity *auth.Identity // by Config.Auth; nil without
+	entry    *auth.Entry    // in the register of users; nil if nobody's
 }
 
-// identityLocked returns the socket's identity to be read.
-func (s *Socket) identityLocked() identity {
-	if s.identity == nil {
-		return identity{}
+// partyLocked returns whose the socket is, to be read.
+func (s *Socket) partyLocked() party {
+	if s.party == nil {
+		return party{}
 	}
-	return *s.identity
+	return *s.party
 }
 
-// identifyLocked returns the socket's identity to be changed.
-func (s *Socket) identifyLocked() *identity {
-	if s.identity == nil {
-		s.identity = new(identity)
+// changePartyLocked returns whose the socket is, to be changed.
+func (s *Socket) changePartyLocked() *party {
+	if s.party == nil {
+		s.party = new(party)
 	}
-	return s.identity
+	return s.party
 }
 
 func newSocket(l *link, p *packet.Packet) *Socket {
@@ -122,6 +128,9 @@ func (s *Socket) ID() string {
 func (s *Socket) Handshake() Handshake {
 	return s.greeting.handshake(s.link.session.Request(), time.Unix(0, s.came))
 }
+
+// Since returns when the socket asked for its namespace.
+func (s *Socket) Since() time.Time { return time.Unix(0, s.came) }
 
 // Session returns the Engine.IO session that carries the socket.
 func (s *Socket) Session() *engineio.Session { return s.link.session }
@@ -207,6 +216,9 @@ func (s *Socket) enter() error {
 	}
 	s.ns = ns
 	s.mu.Unlock()
+	if err := s.authenticate(ns.rules.load().anonymous); err != nil {
+		return err
+	}
 	for _, guard := range ns.rules.load().guards {
 		err := s.protect("guard", func() error {
 			ctx, err := guard(s.ctx, s)
@@ -225,6 +237,15 @@ func (s *Socket) enter() error {
 // sit takes the seat. The reply to CONNECT is sent when the socket's turn has
 // come: before it any broadcast, after it all.
 func (s *Socket) sit() error {
+	if err := s.turnedAway(); err != nil {
+		return err
+	}
+	if err := s.link.session.Peer().Identify(s.user()); err != nil {
+		if e, ok := errors.AsType[*quota.Exceeded](err); ok {
+			return refusalFor(e)
+		}
+		return err
+	}
 	s.mu.Lock()
 	early := slices.Clone(s.earlyLocked())
 	s.mu.Unlock()
@@ -312,6 +333,9 @@ func (s *Socket) leave(reason Reason) {
 	s.left = reason
 	calls, seat := s.calls, s.seat
 	s.calls = nil
+	if s.partyLocked().entry != nil {
+		s.party.entry.Leave()
+	}
 	if seat != nil {
 		s.departLocked()
 	}

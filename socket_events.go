@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
@@ -140,7 +141,15 @@ func sendError(err error) error {
 // up is ended: its peer would otherwise decide how much memory it costs.
 func (s *Socket) receive(p *packet.Packet) {
 	m := &Message{Event: p.Event, Args: p.Args, socket: s, id: p.ID, asks: p.HasID}
-	err := s.mailbox.Put(packetSize(p), func() { s.handle(m) })
+	size := packetSize(p)
+	s.link.owe(size)
+	err := s.mailbox.Put(size, func() {
+		defer s.link.owe(-size)
+		s.handle(m)
+	})
+	if err != nil {
+		s.link.owe(-size)
+	}
 	if err != nil && !s.hasLeft() {
 		s.link.server.cfg.Trace.limitHit("inbox")
 		s.link.server.log.Warn("handlers too slow: inbox full", keySocket, s, keyEvent, m.Event)
@@ -174,7 +183,15 @@ func (s *Socket) handle(m *Message) {
 	if trace := s.link.server.cfg.Trace.EventReceived; trace != nil {
 		trace(s, m)
 	}
-	err := s.protect("handler", func() error { return ns.rules.load().serve(s.ctx, 0, s, m) })
+	handled := s.link.server.cfg.Trace.EventHandled
+	var began time.Time
+	if handled != nil {
+		began = time.Now()
+	}
+	err := s.protect("handler", func() error { return s.serve(ns, m) })
+	if handled != nil {
+		handled(s, m, time.Since(began))
+	}
 	switch {
 	case errors.Is(err, ErrNoHandler):
 		return
@@ -193,6 +210,19 @@ func (s *Socket) handle(m *Message) {
 	if m.Reply(answer) != nil {
 		m.Reply(map[string]string{"error": refusal.Message})
 	}
+}
+
+// serve has an event handled, if its sender is still who it was.
+func (s *Socket) serve(ns *Namespace, m *Message) error {
+	if s.link.server.cfg.Auth != nil {
+		if m.Event == string(AuthEvent) {
+			return s.showToken(s.ctx, m)
+		}
+		if s.Identity().Expired(time.Now()) {
+			return m.Reply(lapsed)
+		}
+	}
+	return ns.rules.load().serve(s.ctx, 0, s, m)
 }
 
 // connectError refuses a CONNECT. A Socket.IO 2 client gets the message bare,

@@ -26,7 +26,7 @@ type SocketInfo struct {
 
 func (s *Socket) info() SocketInfo {
 	s.mu.Lock()
-	owner := s.identityLocked().owner
+	owner := s.partyLocked().owner
 	s.mu.Unlock()
 	return SocketInfo{ID: s.ID(), Rooms: s.Rooms(), Node: s.link.server.hub.Node(), Owner: owner, socket: s}
 }

@@ -21,8 +21,17 @@ const maxAckAttachments = 10
 // [verb.Code] for programs. Only the verbs that the desk's rules open to
 // somebody are served; it panics if the namespace has a handler for one of
 // them, as [Namespace.Handle] does. Middleware wraps verbs like other events.
+// Called again with the same desk, it serves what the desk has come to serve
+// since: see [verb.Desk.Reload].
 func (ns *Namespace) ServeVerbs(d *verb.Desk) {
 	b := verbBinding{desk: d}
+	var served map[string]Handler
+	ns.rules.change(func(t *table) {
+		if t.desk == d {
+			served = t.handlers
+		}
+		t.desk = d
+	})
 	for v, h := range map[verb.Verb]Handler{
 		verb.Join:     serveVerb(b, d.Join),
 		verb.Leave:    serveVerb(b, d.Leave),
@@ -31,7 +40,7 @@ func (ns *Namespace) ServeVerbs(d *verb.Desk) {
 		verb.Presence: serveVerb(b, d.Presence),
 		verb.State:    serveVerb(b, d.State),
 	} {
-		if d.Serves(v) {
+		if d.Serves(v) && served[string(v)] == nil {
 			ns.Handle(string(v), h)
 		}
 	}
@@ -116,8 +125,9 @@ func (b verbBinding) refuse(s *Socket, m *Message, err error) error {
 	answer := struct {
 		Error string    `json:"error"`
 		Code  verb.Code `json:"code"`
+		At    string    `json:"at,omitempty"`    // JSON pointer
 		Retry int64     `json:"retry,omitempty"` // milliseconds
-	}{r.Message, r.Code, r.Retry.Milliseconds()}
+	}{r.Message, r.Code, r.At, r.Retry.Milliseconds()}
 	return m.Reply(answer)
 }
 
@@ -125,7 +135,12 @@ func (b verbBinding) refuse(s *Socket, m *Message, err error) error {
 func (s *Socket) caller() verb.Caller {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return verb.Caller{Space: s.ns.space, Seat: s.seat, Owner: s.identityLocked().owner}
+	p := s.partyLocked()
+	c := verb.Caller{Space: s.ns.space, Seat: s.seat, Owner: p.owner, Peer: s.link.session.Peer()}
+	if p.identity != nil {
+		c.Bearer = p.identity
+	}
+	return c
 }
 
 // Introduce says who the socket's peer is to others. A guard calls it: in the
@@ -136,7 +151,7 @@ func (s *Socket) caller() verb.Caller {
 func (s *Socket) Introduce(person string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.identifyLocked().person = person
+	s.changePartyLocked().person = person
 }
 
 // Person implements [hub.Participant]: it returns the id by which others know
@@ -144,7 +159,7 @@ func (s *Socket) Introduce(person string) {
 func (s *Socket) Person() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	person := s.identityLocked().person
+	person := s.partyLocked().person
 	if person == "" && (!s.returns || s.seat != nil) {
 		return s.id
 	}

@@ -88,7 +88,7 @@ export class Program {
     const printed = new Promise((resolve, reject) => {
       const read = (chunk) => {
         this.output += chunk;
-        const address = /http:\/\/[\d.]+:\d+/.exec(this.output.slice(from));
+        const address = /https?:\/\/[\d.]+:\d+/.exec(this.output.slice(from));
         if (address) resolve(address[0]);
       };
       const from = this.output.length;
@@ -99,6 +99,11 @@ export class Program {
     });
     this.url = await within(printed, `the address that ${file} prints`);
     return this;
+  }
+
+  /** signal sends a signal that does not end the program. */
+  signal(name) {
+    if (!this.#child.kill(name)) throw new Error(`the server had ended:\n${this.output}`);
   }
 
   /** stop ends the program with a signal and resolves with how it ended. A program that is gone already is an error. */

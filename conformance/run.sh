@@ -6,8 +6,8 @@
 #   TUTTI_REFERENCE=1 ./run.sh               the same tests against Node's own server (no browser tests: the pages are ours)
 #   SCREENSHOTS=1 ./run.sh browser/*.mjs     also takes the pictures in docs/screenshots
 #
-# Needs Go, Node.js 20 or newer, and from Debian: python3-socketio python3-requests python3-websocket chromium redis-server
-# nats-server nginx haproxy openssl.
+# Needs Go, Node.js 20 or newer, and from Debian: python3-socketio python3-requests python3-websocket chromium prometheus
+# redis-server nats-server nginx haproxy openssl.
 # Whatever is missing is an error: nothing is skipped.
 set -eu
 cd "$(dirname "$0")"
@@ -22,6 +22,11 @@ if [ "${TUTTI_REFERENCE:-}" != 1 ] && [ ! -x "$CHROMIUM" ]; then
 	exit 1
 fi
 
+if [ "${TUTTI_REFERENCE:-}" != 1 ] && ! { [ -x "${PROMETHEUS:-/usr/bin/prometheus}" ] && [ -x "${PROMTOOL:-/usr/bin/promtool}" ]; }; then
+	echo "conformance: no Prometheus: apt-get install prometheus, or set PROMETHEUS and PROMTOOL" >&2
+	exit 1
+fi
+
 npm ci --no-audit --no-fund --loglevel=error
 
 if [ "${TUTTI_REFERENCE:-}" = 1 ]; then
@@ -31,8 +36,10 @@ else
 	bin=$(mktemp -d)
 	trap 'rm -rf "$bin"' EXIT
 	(cd .. && go build -o "$bin/" ./conformance/server ./cmd/tutti)
-	export TUTTI_SERVER="$bin/server" TUTTI_BIN="$bin/tutti"
-	[ $# -gt 0 ] || set -- test/*.test.mjs browser/*.test.mjs chaos/checker.test.mjs chaos/chaos.test.mjs cluster/*.test.mjs chaos/cluster.test.mjs
+	# The ACME server of Let's Encrypt for tests, apart from go.mod.
+	GOBIN="$bin" go install github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1 github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv@v2.10.1
+	export TUTTI_SERVER="$bin/server" TUTTI_BIN="$bin/tutti" PEBBLE="$bin/pebble" CHALLTESTSRV="$bin/pebble-challtestsrv"
+	[ $# -gt 0 ] || set -- test/*.test.mjs browser/*.test.mjs operators/*.test.mjs chaos/checker.test.mjs chaos/chaos.test.mjs cluster/*.test.mjs chaos/cluster.test.mjs
 fi
 
 node --test --test-reporter="${REPORTER:-./reporter.mjs}" --test-reporter-destination=stdout "$@"

@@ -9,6 +9,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/tutti-rt/tutti/auth"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // Access says who may use which rooms. The zero Access is closed: nobody may
@@ -97,19 +100,26 @@ func (a *access) closed() bool {
 // A grant is what one caller may do.
 type grant struct {
 	rooms patterns
-	key   string // the name of the key it came with, or ""
-	locks bool   // a key would open more
+	key   string            // the name of the key it came with, or ""
+	hash  [sha256.Size]byte // of that key's secret
+	id    *auth.Identity    // who shows it; nil if nobody asked
+	locks bool              // a key would open more
 }
 
-// allow says whether the caller may use rooms, or everyone in the namespace if
-// there are none.
-func (g grant) allow(rooms []string) error {
+// may says whether the caller may use a verb in a room.
+func (g grant) may(v verb.Verb, room string) bool {
+	return g.rooms.match(room) || g.id.May(string(v), room)
+}
+
+// allow says whether the caller may use a verb in rooms, or for everyone in the
+// namespace if there are none.
+func (g grant) allow(v verb.Verb, rooms []string) error {
 	refused, what := false, "everyone in the namespace"
 	if len(rooms) == 0 {
-		refused = !slices.Contains(g.rooms, "*")
+		refused = !slices.Contains(g.rooms, "*") && !g.id.MayAll(string(v))
 	}
 	for _, room := range rooms {
-		if !g.rooms.match(room) {
+		if !g.may(v, room) {
 			refused, what = true, fmt.Sprintf("room %q", room)
 			break
 		}
@@ -117,7 +127,7 @@ func (g grant) allow(rooms []string) error {
 	switch {
 	case !refused:
 		return nil
-	case g.locks && g.key == "":
+	case g.locks && g.key == "" && g.id.User() == "":
 		return errKeyWanted
 	case len(rooms) == 0:
 		return &refusal{status: http.StatusForbidden, code: "forbidden", message: "name a room: " + what + " is not open to you"}
@@ -141,7 +151,7 @@ func (a *access) of(r *http.Request) (grant, error) {
 	if found < 0 {
 		return grant{}, errKey
 	}
-	return grant{rooms: a.keys[found].rooms, key: a.keys[found].name}, nil
+	return grant{rooms: a.keys[found].rooms, key: a.keys[found].name, hash: hash}, nil
 }
 
 // bearer returns the secret of the Authorization header. A header that is not

@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/websocket"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -97,6 +98,8 @@ func (t *jsonTalk) receive(data []byte, binary bool) error {
 	c, err := decodeCommand(data)
 	if wait, ok := t.bucket.Take(); !ok {
 		err = tooMany(wait)
+	} else if spent := t.door.spend(t.peer, quota.Event, t.publish.owner(), nil); spent != nil {
+		err = spent
 	}
 	var answer jsontext.Value
 	if err == nil {
@@ -111,7 +114,8 @@ func (t *jsonTalk) receive(data []byte, binary bool) error {
 		answer, err = json.Marshal(struct {
 			Error string `json:"error"`
 			Code  string `json:"code"`
-		}{refused.message, refused.code})
+			At    string `json:"at,omitempty"`
+		}{refused.message, refused.code, refused.at})
 		t.reply(answer, c.Ack)
 	case err == nil && c.Ack.is:
 		t.reply(answer, c.Ack)
@@ -151,7 +155,7 @@ func (t *jsonTalk) do(c command) (jsontext.Value, error) {
 
 // ask carries out a command that is the desk's.
 func (t *jsonTalk) ask(c command) (jsontext.Value, error) {
-	ctx, desk, caller := t.door.open, t.door.desk, t.door.caller(t.seat, t.listen)
+	ctx, desk, caller := t.listen.known(t.door.open), t.door.desk, t.door.caller(t.seat, t.door.now().listen.renew(t.listen), t.peer)
 	switch {
 	case c.History.is:
 		return answer(desk.History(ctx, caller, verb.PageRequest{
@@ -213,7 +217,10 @@ func (t *jsonTalk) join(room string) error {
 	case most >= 0 && len(t.rooms) >= most:
 		return tooManyRooms(most)
 	}
-	if err := t.door.allow(t.door.open, t.seat, t.listen, verb.Join, []string{room}); err != nil {
+	if err := t.door.allow(t.door.open, t.seat, t.door.now().listen.renew(t.listen), verb.Join, []string{room}); err != nil {
+		return err
+	}
+	if err := t.door.spend(t.peer, quota.Join, t.listen.owner(), []string{room}); err != nil {
 		return err
 	}
 	if err := t.seat.Join(room); err != nil {

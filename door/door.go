@@ -6,25 +6,31 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
-	"github.com/tutti-rt/tutti/internal/origin"
 	"github.com/tutti-rt/tutti/internal/websocket"
+	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
 // A Door is a way into a space. It is safe for concurrent use.
 type Door struct {
-	kind    string // "events", "websocket", "publish"; for the log
-	space   *hub.Space
-	desk    *verb.Desk // what its rules open is open besides; may be nil
-	origins *origin.Policy
-	log     *slog.Logger
-	trace   *Trace
+	kind   string // "events", "websocket", "publish"; for the log
+	space  *hub.Space
+	desk   *verb.Desk // what its rules open is open besides; may be nil
+	quota  *quota.Quota
+	auth   *auth.Authority                                                       // says who clients are; may be nil
+	check  func(namespace, event string, rooms []string, args packet.Args) error // of data; may be nil
+	relays bool
+	live   atomic.Pointer[live]
+	log    *slog.Logger
+	trace  *Trace
 	// serve answers a request that was let in this far. What it returns is
 	// answered too, unless it wrote something.
 	serve func(w http.ResponseWriter, r *http.Request) error
-	most  int // streams; negative: no limit
 
 	// The contexts outlive any request: they are the door's own life. The first
 	// ends when streams are to end, the second when they have had their time.
@@ -58,13 +64,14 @@ type Reason string
 const (
 	ReasonLeft     Reason = "client left"
 	ReasonSlow     Reason = "client too slow"
-	ReasonMisuse   Reason = "misuse" // of the protocol, of a limit, or of what it may do
+	ReasonMisuse   Reason = "misuse"   // of the protocol, of a limit, or of what it may do
+	ReasonExpelled Reason = "expelled" // what its user may do has ended
 	ReasonShutdown Reason = "server shutting down"
 	ReasonFault    Reason = "internal error"
 )
 
-func newDoor(kind string, space *hub.Space, origins *origin.Policy, log *slog.Logger, trace *Trace) *Door {
-	d := &Door{kind: kind, space: space, origins: origins, log: log, trace: trace, idle: make(chan struct{})}
+func newDoor(kind string, space *hub.Space, log *slog.Logger, trace *Trace) *Door {
+	d := &Door{kind: kind, space: space, log: log, trace: trace, idle: make(chan struct{})}
 	if d.log == nil {
 		d.log = slog.Default()
 	}
@@ -85,17 +92,18 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer d.end()
-	if d.origins.Preflight(w, r) {
+	origins := d.now().origins
+	if origins.Preflight(w, r) {
 		return
 	}
-	d.origins.SetHeader(w.Header(), r)
-	if !d.origins.Allowed(r) {
+	origins.SetHeader(w.Header(), r)
+	if !origins.Allowed(r) {
 		// Cross-site WebSocket hijacking: a browser asks for no leave to open
 		// a WebSocket or to send a request, and adds what it knows of us.
 		d.refuse(w, r, errOrigin)
 		return
 	}
-	if err := d.serve(w, r); err != nil {
+	if err := d.serve(w, hideToken(r)); err != nil {
 		d.refuse(w, r, err)
 	}
 }
@@ -165,6 +173,35 @@ func (d *Door) end() {
 	}
 }
 
+// knock lets a client come in that wants a stream, before anybody spends time on
+// it. Who is let in leaves the quota with its stream, or when there is none.
+func (d *Door) knock(r *http.Request, owner string) (*quota.Peer, error) {
+	if err := d.quota.Handshake(r.RemoteAddr); err != nil {
+		return nil, tooManyStreams(err)
+	}
+	peer, err := d.quota.Enter(r.RemoteAddr)
+	if err != nil {
+		return nil, tooManyStreams(err)
+	}
+	if err := peer.Identify(owner); err != nil {
+		peer.Leave()
+		return nil, tooManyStreams(err)
+	}
+	return peer, nil
+}
+
+// spend counts what a client does for rooms.
+func (d *Door) spend(p *quota.Peer, k quota.Kind, owner string, rooms []string) error {
+	err := p.Take(k, owner)
+	for i := 0; i < len(rooms) && err == nil; i++ {
+		err = p.TakeRoom(k, d.space.Namespace(), rooms[i])
+	}
+	if err != nil {
+		return verbRefusal(err)
+	}
+	return nil
+}
+
 // enter gives a new stream its seat, if there is room for one. Who gets a seat
 // closes it, and then the stream.
 func (d *Door) enter(m hub.Reader, after hub.Offset, rooms []string) (entry, error) {
@@ -185,7 +222,7 @@ func (d *Door) enter(m hub.Reader, after hub.Offset, rooms []string) (entry, err
 func (d *Door) count() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.most >= 0 && d.streams >= d.most {
+	if most := d.now().most; most >= 0 && d.streams >= most {
 		return false
 	}
 	d.streams++
@@ -205,7 +242,7 @@ func (d *Door) closeStream(remote string, why Reason, err error) {
 	}
 	level := slog.LevelDebug
 	switch why {
-	case ReasonSlow, ReasonMisuse:
+	case ReasonSlow, ReasonMisuse, ReasonExpelled:
 		level = slog.LevelInfo
 	case ReasonFault:
 		level = slog.LevelError
@@ -216,6 +253,11 @@ func (d *Door) closeStream(remote string, why Reason, err error) {
 
 // hand publishes what came in.
 func (d *Door) hand(ctx context.Context, m *hub.Message, rooms []string) (hub.Receipt, error) {
+	if d.check != nil {
+		if err := d.check(d.space.Namespace(), m.Event, rooms, m.Args); err != nil {
+			return hub.Receipt{}, verbRefusal(err)
+		}
+	}
 	receipt, err := d.space.Publish(ctx, m, hub.Address{Rooms: rooms})
 	if d.space.Remembers() {
 		err = verbRefusal(err)

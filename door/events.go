@@ -8,8 +8,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
-	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -23,6 +24,13 @@ type EventsConfig struct {
 	// Origins are the origins whose pages may listen besides the server's own,
 	// as "https://app.example.com", or "*" for every page of the web.
 	Origins []string
+	// Credentials lets the pages of Origins send cookies, by which Auth may know
+	// who they are.
+	Credentials bool
+	// Auth, if set, says who a client is, and refuses whom it does not let in. It
+	// shows a token as "Authorization: Bearer …", or as "token" in the query, or
+	// a cookie. What it may do is open to it besides.
+	Auth *auth.Authority
 	// Heartbeat is how long a stream may be silent before a comment is sent,
 	// so that proxies don't take it for dead. Default 25 s; negative: never.
 	Heartbeat time.Duration
@@ -43,6 +51,9 @@ type EventsConfig struct {
 	// WriteTimeout is how long a write may take. Default 10 s; negative: for
 	// ever.
 	WriteTimeout time.Duration
+	// Quota, if set, holds clients to limits that they share with those of
+	// other doors.
+	Quota *quota.Quota
 	// Log is where the door logs; nil means [slog.Default].
 	Log *slog.Logger
 	// Trace, if set, is told what happens.
@@ -61,8 +72,7 @@ const (
 // events is the door of [Events].
 type events struct {
 	*Door
-	cfg    EventsConfig
-	access *access
+	cfg EventsConfig
 }
 
 // Events returns a door that streams what is published, as Server-Sent Events:
@@ -85,19 +95,18 @@ type events struct {
 //
 // The error lists every mistake in the configuration.
 func Events(space *hub.Space, cfg EventsConfig) (*Door, error) {
-	policy, err := origin.New(cfg.Origins, false)
-	if err = errors.Join(err, cfg.Listen.validate("Listen")); err != nil {
-		return nil, fmt.Errorf("events door: %w", err)
-	}
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, defaultHeartbeat)
 	cfg.Retry = cmp.Or(cfg.Retry, 2*time.Second)
 	cfg.MaxRooms = cmp.Or(cfg.MaxRooms, defaultMaxRooms)
 	cfg.MaxQueue = cmp.Or(cfg.MaxQueue, defaultMaxQueue)
 	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, defaultWriteTimeout)
 
-	e := &events{Door: newDoor("events", space, policy, cfg.Log, cfg.Trace), cfg: cfg, access: newAccess(cfg.Listen)}
-	e.desk = cfg.Desk
-	e.most = cmp.Or(cfg.MaxStreams, defaultMaxStreams)
+	e := &events{Door: newDoor("events", space, cfg.Log, cfg.Trace), cfg: cfg}
+	err := e.Reload(Live{Listen: cfg.Listen, Origins: cfg.Origins, Credentials: cfg.Credentials, MaxStreams: cfg.MaxStreams})
+	if err != nil {
+		return nil, fmt.Errorf("events door: %w", err)
+	}
+	e.desk, e.quota, e.auth = cfg.Desk, cfg.Quota, cfg.Auth
 	e.serve = e.stream
 	return e.Door, nil
 }
@@ -107,14 +116,20 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
 		return methodNotAllowed(http.MethodGet)
 	}
-	rooms, everyone, err := e.admit(r)
+	rooms, g, err := e.admit(r)
 	if err != nil {
 		return err
 	}
+	peer, err := e.knock(r, g.owner())
+	if err != nil {
+		return err
+	}
+	defer peer.Leave()
 	s := &eventStream{
 		door: e, out: http.NewResponseController(w), w: w,
 		inbox: inbox{
-			limit: e.cfg.MaxQueue, window: window(e.cfg.MaxQueue), everyone: everyone, news: make(chan struct{}, 1),
+			limit: e.cfg.MaxQueue, window: window(e.cfg.MaxQueue), everyone: g.allow(verb.Join, nil) == nil, news: make(chan struct{}, 1),
+			budget: e.quota.Budget(),
 		},
 	}
 	// First the seat, then the headers: what is published after a client has
@@ -127,8 +142,14 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 	why := ReasonFault // unless run returns
 	defer func() {
 		in.seat.End()
+		s.inbox.over()
 		e.closeStream(r.RemoteAddr, why, err)
 	}()
+	listed, err := e.enlist(&s.inbox, g)
+	if err != nil {
+		return authRefusal(err)
+	}
+	defer listed.Leave()
 	why, err = s.run(r.Context(), in)
 	if refused := (*refusal)(nil); errors.As(err, &refused) {
 		return err
@@ -136,18 +157,19 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// admit returns the rooms that r asks for, if it may have them, and whether it
-// may hear what is for everyone.
-func (e *events) admit(r *http.Request) (rooms []string, everyone bool, err error) {
-	if e.access.closed() && !e.serves(verb.Join) {
-		return nil, false, errClosed
+// admit returns the rooms that r asks for, if it may have them, and what it may
+// do.
+func (e *events) admit(r *http.Request) (rooms []string, g grant, err error) {
+	access := e.now().listen
+	if access.closed() && !e.serves(verb.Join) {
+		return nil, grant{}, errClosed
 	}
-	g, err := e.access.of(r)
+	grants, err := e.recognise(r, access)
 	if err != nil {
-		return nil, false, err
+		return nil, grant{}, err
 	}
 	if rooms, err = roomsOf(r, e.cfg.MaxRooms); err != nil {
-		return nil, false, err
+		return nil, grant{}, err
 	}
-	return rooms, g.allow(nil) == nil, e.allow(r.Context(), nil, g, verb.Join, rooms)
+	return rooms, grants[0], e.allow(r.Context(), nil, grants[0], verb.Join, rooms)
 }

@@ -10,7 +10,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/limit"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // An eventStream is one client of [Events].
@@ -78,6 +83,9 @@ func (s *eventStream) loop(ctx context.Context) (Reason, error) {
 		case <-beat:
 			err = s.write(heartbeatLine)
 		case <-s.inbox.news:
+			if why := s.inbox.expelled(); why != nil {
+				return ReasonExpelled, s.farewell(why)
+			}
 			chunks, evicted := s.inbox.take()
 			if evicted != nil {
 				s.door.limitHit("queue")
@@ -162,11 +170,15 @@ type inbox struct {
 	news     chan struct{}
 	seat     *hub.Seat // used by the stream's goroutine only
 
-	mu      sync.Mutex
-	chunks  [][]byte // shared with other streams
-	size    int      // of what waits or is being written
-	evicted error    // for good
-	starved bool     // it was not ready when it was asked
+	budget *limit.Budget
+
+	mu      sync.Mutex    // the budget's is taken after it
+	counted int           // of size, by the budget
+	chunks  [][]byte      // shared with other streams
+	size    int           // of what waits or is being written
+	evicted error         // for good
+	expel   *auth.Refusal // why it has to end; nil if it has not
+	starved bool          // it was not ready when it was asked
 }
 
 var _ hub.Reader = (*inbox)(nil)
@@ -184,8 +196,87 @@ func (b *inbox) Ready() bool {
 func (b *inbox) Evicted(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.evictLocked(err)
+}
+
+func (b *inbox) evictLocked(err error) {
 	b.evicted, b.chunks = err, nil
 	b.ring()
+}
+
+// debtor is an inbox as the budget sees it.
+type debtor inbox
+
+var _ limit.Debtor = (*debtor)(nil)
+
+// Owes implements [limit.Debtor].
+func (d *debtor) Owes() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.size
+}
+
+// CutOff implements [limit.Debtor].
+func (d *debtor) CutOff() { (*inbox)(d).Evicted(errSlow) }
+
+// countLocked has the budget count what waits, if that is much.
+func (b *inbox) countLocked() {
+	now := b.size
+	if now < limit.Heavy {
+		now = 0
+	}
+	switch {
+	case b.counted == 0 && now > 0:
+		b.budget.Enter((*debtor)(b))
+	case b.counted > 0 && now == 0:
+		b.budget.Leave((*debtor)(b))
+	}
+	b.budget.Add(now - b.counted)
+	b.counted = now
+}
+
+// over gives back what the budget counts, when nothing is sent any more.
+func (b *inbox) over() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.size = 0
+	b.evictLocked(errSlow) // nothing is delivered any more
+	b.countLocked()
+}
+
+// Lapsed implements [auth.Connection]. A stream has no way to show another token.
+func (b *inbox) Lapsed(time.Duration) {
+	b.Expel(auth.Refuse(auth.Expired, "the token has expired"))
+}
+
+// Expel implements [auth.Connection].
+func (b *inbox) Expel(why *auth.Refusal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.expel == nil {
+		b.expel = why
+	}
+	b.ring()
+}
+
+func (b *inbox) expelled() *auth.Refusal {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.expel
+}
+
+var _ auth.Connection = (*inbox)(nil)
+
+// farewell tells the client why its stream ends.
+func (s *eventStream) farewell(why *auth.Refusal) error {
+	text, err := json.Marshal(notice{why.Code, why.Message})
+	if err == nil {
+		err = s.write(fmt.Appendf(nil, "event: %s\ndata: %s\n\n", verb.AuthEvent, text))
+	}
+	if err != nil {
+		return err
+	}
+	return why
 }
 
 // ring wakes the stream's goroutine.
@@ -212,6 +303,7 @@ func (b *inbox) Deliver(m *hub.Message) {
 	default:
 		b.chunks = append(b.chunks, chunk)
 		b.size += len(chunk)
+		b.countLocked()
 	}
 	b.ring()
 }
@@ -231,6 +323,7 @@ func (b *inbox) sent(chunks [][]byte) {
 	for _, c := range chunks {
 		b.size -= len(c)
 	}
+	b.countLocked()
 	resume := b.starved && b.size < b.window
 	b.starved = b.starved && !resume
 	b.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -135,22 +134,6 @@ func FuzzPattern(f *testing.F) {
 			t.Errorf("%q is of the pattern %q: %v, want %v", name, pattern, got, want)
 		}
 	})
-}
-
-func TestAddressOf(t *testing.T) {
-	for remote, want := range map[string]string{
-		"192.0.2.1:1234":           "192.0.2.1/32",
-		"[::ffff:192.0.2.1]:1234":  "192.0.2.1/32",
-		"[2001:db8:1:2:3::4]:1234": "2001:db8:1:2::/64",
-		"[fe80::1%eth0]:1":         "fe80::/64",
-	} {
-		if got := addressOf(&http.Request{RemoteAddr: remote}); got != netip.MustParsePrefix(want) {
-			t.Errorf("%s counts as %v, want %s", remote, got, want)
-		}
-	}
-	if got := addressOf(&http.Request{RemoteAddr: "@"}); got.IsValid() {
-		t.Errorf("a socket without address counts as %v", got)
-	}
 }
 
 // TestDeliverAllocatesNothing: what is delivered to a stream of events that

@@ -8,17 +8,16 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
-	"github.com/tutti-rt/tutti/internal/limit"
-	"github.com/tutti-rt/tutti/internal/origin"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -33,6 +32,13 @@ type PublishConfig struct {
 	// Origins are the origins whose pages may publish besides the server's own,
 	// as "https://app.example.com", or "*" for every page of the web.
 	Origins []string
+	// Credentials lets the pages of Origins send cookies, by which Auth may know
+	// who they are.
+	Credentials bool
+	// Auth, if set, says who a client is, and refuses whom it does not let in. It
+	// shows a token as "Authorization: Bearer …", or as "token" in the query, or
+	// a cookie. What it may do is open to it besides.
+	Auth *auth.Authority
 	// MaxBody is the longest body of a request, in bytes. Default 1,000,000;
 	// negative: no limit.
 	MaxBody int64
@@ -52,6 +58,12 @@ type PublishConfig struct {
 	// ReadTimeout is how long the body may take to arrive. Default 10 s;
 	// negative: for ever.
 	ReadTimeout time.Duration
+	// Check, if set, is asked about the data of each message that may be
+	// published. It refuses with a [*verb.Refusal].
+	Check func(namespace, event string, rooms []string, args packet.Args) error
+	// Quota, if set, holds clients to limits that they share with those of
+	// other doors.
+	Quota *quota.Quota
 	// Log is where the door logs; nil means [slog.Default].
 	Log *slog.Logger
 	// Trace, if set, is told what happens.
@@ -65,9 +77,7 @@ const addresses = 100_000
 // publisher is the door of [Publish].
 type publisher struct {
 	*Door
-	cfg    PublishConfig
-	access *access
-	quota  *quota
+	cfg PublishConfig
 }
 
 // Publish returns a door that publishes the message in a request's body:
@@ -88,21 +98,18 @@ type publisher struct {
 //
 // The error lists every mistake in the configuration.
 func Publish(space *hub.Space, cfg PublishConfig) (*Door, error) {
-	policy, err := origin.New(cfg.Origins, false)
-	if err = errors.Join(err, cfg.Publish.validate("Publish")); err != nil {
-		return nil, fmt.Errorf("publish door: %w", err)
-	}
 	cfg.MaxBody = cmp.Or(cfg.MaxBody, 1_000_000)
 	cfg.MaxRooms = cmp.Or(cfg.MaxRooms, defaultMaxRooms)
 	cfg.ReadTimeout = cmp.Or(cfg.ReadTimeout, 10*time.Second)
-	rate := limit.Rate{PerSecond: cmp.Or(cfg.Rate, 10), Burst: cmp.Or(cfg.Burst, 50)}
-	keyRate := limit.Rate{PerSecond: cmp.Or(cfg.KeyRate, 1000), Burst: cmp.Or(cfg.KeyBurst, 2000)}
-
-	p := &publisher{
-		Door: newDoor("publish", space, policy, cfg.Log, cfg.Trace), cfg: cfg, access: newAccess(cfg.Publish),
-		quota: newQuota(rate, keyRate, len(cfg.Publish.Keys)),
+	p := &publisher{Door: newDoor("publish", space, cfg.Log, cfg.Trace), cfg: cfg}
+	err := p.Reload(Live{
+		Publish: cfg.Publish, Origins: cfg.Origins, Credentials: cfg.Credentials,
+		Rate: cfg.Rate, Burst: cfg.Burst, KeyRate: cfg.KeyRate, KeyBurst: cfg.KeyBurst,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("publish door: %w", err)
 	}
-	p.desk = cfg.Desk
+	p.desk, p.quota, p.auth, p.check = cfg.Desk, cfg.Quota, cfg.Auth, cfg.Check
 	p.serve = p.publish
 	return p.Door, nil
 }
@@ -111,7 +118,7 @@ func (p *publisher) publish(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		return methodNotAllowed(http.MethodPost)
 	}
-	if p.access.closed() && !p.serves(verb.Publish) {
+	if p.now().publish.closed() && !p.serves(verb.Publish) {
 		return errClosed
 	}
 	g, err := p.admit(r)
@@ -135,6 +142,9 @@ func (p *publisher) publish(w http.ResponseWriter, r *http.Request) error {
 	}
 	m, err := message(msg.Event.value, msg.Data)
 	if err != nil {
+		return err
+	}
+	if err := p.spend(p.Door.quota.Visitor(r.RemoteAddr), quota.Publish, g.owner(), rooms); err != nil {
 		return err
 	}
 	id, err := idempotencyKey(r)
@@ -177,29 +187,13 @@ func idempotencyKey(r *http.Request) (string, error) {
 
 // admit says what the sender may do, unless it does it too often.
 func (p *publisher) admit(r *http.Request) (grant, error) {
-	g, err := p.access.of(r)
-	if e := p.quota.take(r, g); e != nil {
+	now := p.now()
+	grants, err := p.recognise(r, now.publish)
+	g := grants[0]
+	if e := now.pace.take(r, g); e != nil {
 		return grant{}, e
 	}
 	return g, err
-}
-
-// addressOf returns the network that counts as one sender: an address, or the
-// 64 bits of an IPv6 address that a single customer gets.
-func addressOf(r *http.Request) netip.Prefix {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Prefix{} // not a network's: all of these are one sender
-	}
-	addr, bits := at.Addr().Unmap().WithZone(""), 32
-	if addr.Is6() {
-		bits = 64
-	}
-	prefix, err := addr.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return prefix
 }
 
 // read returns the body, within the limits.

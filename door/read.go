@@ -1,7 +1,6 @@
 package door
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +11,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/limit"
-	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -30,6 +30,13 @@ type ReadConfig struct {
 	// Origins are the origins whose pages may read besides the server's own, as
 	// "https://app.example.com", or "*" for every page of the web.
 	Origins []string
+	// Credentials lets the pages of Origins send cookies, by which Auth may know
+	// who they are.
+	Credentials bool
+	// Auth, if set, says who a client is, and refuses whom it does not let in. It
+	// shows a token as "Authorization: Bearer …", or as "token" in the query, or
+	// a cookie. What it may do is open to it besides.
+	Auth *auth.Authority
 	// Rate is how many requests per second one address may make without a key,
 	// in the long run, and Burst how many at once. Requests with a wrong key
 	// count too. Default 10 and 50; a negative Rate: no limit. Behind a proxy
@@ -40,6 +47,9 @@ type ReadConfig struct {
 	// Default 1,000 and 2,000; a negative KeyRate: no limit.
 	KeyRate  float64
 	KeyBurst int
+	// Quota, if set, holds clients to limits that they share with those of
+	// other doors.
+	Quota *quota.Quota
 	// Log is where the door logs; nil means [slog.Default].
 	Log *slog.Logger
 	// Trace, if set, is told what happens.
@@ -49,9 +59,7 @@ type ReadConfig struct {
 // A reading is the door of [History] or [Presence].
 type reading struct {
 	*Door
-	access *access
-	quota  *quota
-	ask    func(ctx context.Context, c verb.Caller, q url.Values) (answer []byte, err error)
+	ask func(ctx context.Context, c verb.Caller, q url.Values) (answer []byte, err error)
 }
 
 // History returns a door that answers with a page of a room's history:
@@ -94,17 +102,15 @@ func Presence(space *hub.Space, cfg ReadConfig) (*Door, error) {
 }
 
 func newReading(kind string, space *hub.Space, cfg ReadConfig, ask func(context.Context, verb.Caller, url.Values) ([]byte, error)) (*Door, error) {
-	policy, err := origin.New(cfg.Origins, false)
-	if err = errors.Join(err, cfg.Read.validate("Read")); err != nil {
+	d := &reading{Door: newDoor(kind, space, cfg.Log, cfg.Trace), ask: ask}
+	err := d.Reload(Live{
+		Listen: cfg.Read, Origins: cfg.Origins, Credentials: cfg.Credentials,
+		Rate: cfg.Rate, Burst: cfg.Burst, KeyRate: cfg.KeyRate, KeyBurst: cfg.KeyBurst,
+	})
+	if err != nil {
 		return nil, fmt.Errorf("%s door: %w", kind, err)
 	}
-	d := &reading{
-		Door: newDoor(kind, space, policy, cfg.Log, cfg.Trace), access: newAccess(cfg.Read), ask: ask,
-		quota: newQuota(
-			limit.Rate{PerSecond: cmp.Or(cfg.Rate, 10), Burst: cmp.Or(cfg.Burst, 50)},
-			limit.Rate{PerSecond: cmp.Or(cfg.KeyRate, 1000), Burst: cmp.Or(cfg.KeyBurst, 2000)}, len(cfg.Read.Keys)),
-	}
-	d.desk = cfg.Desk
+	d.desk, d.quota, d.auth = cfg.Desk, cfg.Quota, cfg.Auth
 	d.serve = d.read
 	return d.Door, nil
 }
@@ -117,8 +123,10 @@ func (d *reading) read(w http.ResponseWriter, r *http.Request) error {
 	if d.desk == nil {
 		return errClosed
 	}
-	g, err := d.access.of(r)
-	if err := d.quota.take(r, g); err != nil {
+	now := d.now()
+	grants, err := d.recognise(r, now.listen)
+	g := grants[0]
+	if err := now.pace.take(r, g); err != nil {
 		return err
 	}
 	if err != nil {
@@ -131,7 +139,7 @@ func (d *reading) read(w http.ResponseWriter, r *http.Request) error {
 	if len(q["room"]) > 1 {
 		return badRequest("bad_query", "one room at a time")
 	}
-	text, err := d.ask(r.Context(), d.caller(nil, g), q)
+	text, err := d.ask(g.known(r.Context()), d.caller(nil, g, d.quota.Visitor(r.RemoteAddr)), q)
 	var refused *refusal
 	if errors.As(err, &refused) && refused.status == http.StatusForbidden && g.locks && g.key == "" {
 		return errKeyWanted
@@ -155,23 +163,27 @@ func limitOf(q url.Values) (int, error) {
 	return n, nil
 }
 
-// A quota holds those who send requests to a rate: each address, and the
+// A pace holds those who send requests to a rate: each address, and the
 // bearers of each key together.
-type quota struct {
+type pace struct {
+	rates     [2]limit.Rate
+	keys      int
 	strangers *limit.Group[netip.Prefix]
 	bearers   *limit.Group[string]
 }
 
-func newQuota(stranger, bearer limit.Rate, keys int) *quota {
-	return &quota{limit.NewGroup[netip.Prefix](stranger, addresses), limit.NewGroup[string](bearer, keys)}
+func newPace(stranger, bearer limit.Rate, keys int) *pace {
+	return &pace{[2]limit.Rate{stranger, bearer}, keys, limit.NewGroup[netip.Prefix](stranger, addresses), limit.NewGroup[string](bearer, keys)}
 }
+
+func (q *pace) same(other *pace) bool { return q.rates == other.rates && q.keys == other.keys }
 
 // take counts a request, or refuses it. A wrong key costs its address a token:
 // who guesses is slowed down.
-func (q *quota) take(r *http.Request, g grant) error {
+func (q *pace) take(r *http.Request, g grant) error {
 	take := func() (time.Duration, bool) { return q.bearers.Take(g.key) }
 	if g.key == "" {
-		take = func() (time.Duration, bool) { return q.strangers.Take(addressOf(r)) }
+		take = func() (time.Duration, bool) { return q.strangers.Take(limit.Network(r.RemoteAddr)) }
 	}
 	wait, ok := take()
 	if !ok {

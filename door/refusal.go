@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // A refusal is an error in words for the client: the only kind it gets to see.
@@ -19,6 +20,7 @@ type refusal struct {
 	status  int // HTTP
 	code    string
 	message string
+	at      string        // where in the data, as a JSON pointer
 	limit   string        // the limit that was hit, if any
 	allow   string        // of 405: the method that works
 	retry   time.Duration // of 429 and 503: when to come back
@@ -68,6 +70,15 @@ func tooMany(wait time.Duration) *refusal {
 		limit: "rate", retry: max(wait, time.Millisecond)}
 }
 
+// tooManyStreams translates what the quota says to a new stream.
+func tooManyStreams(err error) error {
+	e := &refusal{status: http.StatusServiceUnavailable, code: quota.Code, message: err.Error(), retry: time.Second}
+	if x, ok := errors.AsType[*quota.Exceeded](err); ok && x.Wait > 0 {
+		e.retry = x.Wait
+	}
+	return e
+}
+
 // roomRefusal translates what the hub says about joining a room.
 func roomRefusal(err error) error {
 	switch {
@@ -98,10 +109,11 @@ func (e *refusal) answer(w http.ResponseWriter) {
 	type body struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
+		At      string `json:"at,omitempty"`
 	}
 	writeJSON(w, e.status, struct {
 		Error body `json:"error"`
-	}{body{e.code, e.message}})
+	}{body{e.code, e.message, e.at}})
 }
 
 // writeJSON answers with v. An error of writing has nobody to go to: the client

@@ -10,12 +10,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/limit"
 	"github.com/tutti-rt/tutti/internal/websocket"
 	"github.com/tutti-rt/tutti/internal/wheel"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -26,8 +29,10 @@ type stream struct {
 	everyone        bool // hears what is for everyone in the namespace
 	framing         string
 	bucket          *limit.Bucket
-	person          string // by which others know the client; "": nobody is seen
+	peer            *quota.Peer // nil without a quota
+	person          string      // by which others know the client; "": nobody is seen
 	seat            *hub.Seat
+	entry           *auth.Entry // in the register of users; nil if nobody's
 
 	// Touched by who reads only.
 	rooms []string
@@ -35,11 +40,12 @@ type stream struct {
 	mu      sync.Mutex
 	conn    *websocket.Conn // nil until the handshake is answered
 	early   []*websocket.Frame
-	size    int         // of early, in bytes
-	starved bool        // it was not ready when it was asked, before conn was there
-	evicted error       // likewise: it has lost its seat
-	why     Reason      // to end, if that is ours
-	beat    wheel.Timer // sends pings
+	size    int           // of early, in bytes
+	starved bool          // it was not ready when it was asked, before conn was there
+	evicted error         // likewise: it has lost its seat
+	expel   *auth.Refusal // likewise: why it must end
+	why     Reason        // to end, if that is ours
+	beat    wheel.Timer   // sends pings
 }
 
 // A talk is what framings differ in.
@@ -62,22 +68,33 @@ type talk interface {
 // reaches it. What is delivered before the connection is there waits in early.
 func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 	t := s.talk(r)
-	in, err := s.door.enter(t, hub.Offset(r.URL.Query().Get("after")), s.rooms)
+	peer, err := s.door.knock(r, s.publish.owner())
 	if err != nil {
 		return err
 	}
+	s.peer = peer
+	in, err := s.door.enter(t, hub.Offset(r.URL.Query().Get("after")), s.rooms)
+	if err != nil {
+		peer.Leave()
+		return err
+	}
 	s.seat = in.seat
+	if s.entry, err = s.door.enlist(s, s.whose()); err != nil {
+		s.retreat(t)
+		s.door.closeStream(r.RemoteAddr, ReasonExpelled, err)
+		return authRefusal(err)
+	}
 	conn, err := websocket.Accept(w, r, websocket.Options{
 		Header:       w.Header(),
 		Subprotocols: t.subprotocols(),
 		MaxMessage:   s.door.cfg.MaxMessage,
 		MaxQueue:     s.door.cfg.MaxQueue,
 		WriteTimeout: s.door.cfg.WriteTimeout,
+		Budget:       s.door.Door.quota.Budget(),
 		Loop:         &s.door.loop,
 	})
 	if err != nil {
-		in.seat.End()
-		t.gone()
+		s.retreat(t)
 		s.door.closeStream(r.RemoteAddr, ReasonLeft, err)
 		if bad := (*websocket.HandshakeError)(nil); errors.As(err, &bad) {
 			return handshakeRefusal(bad)
@@ -95,6 +112,14 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 	open.cut = context.AfterFunc(s.door.patient, func() { conn.Abort(nil) })
 	conn.Start(open)
 	return nil
+}
+
+// retreat undoes what was done for a connection that does not come about.
+func (s *stream) retreat(t talk) {
+	s.seat.End()
+	t.gone()
+	s.peer.Leave()
+	s.entry.Leave()
 }
 
 // opened is a stream whose connection is there.
@@ -135,6 +160,7 @@ func (o *opened) Ended(err error) {
 	o.stream.stopBeating()
 	o.stream.seat.End()
 	o.talk.gone()
+	o.stream.entry.Leave()
 }
 
 // Gone implements [websocket.Receiver].
@@ -142,6 +168,7 @@ func (o *opened) Gone() {
 	s := o.stream
 	o.stop()
 	o.cut()
+	s.peer.Leave()
 	s.door.closeStream(o.remote, s.reason(o.err), o.err)
 	s.door.end()
 }
@@ -199,6 +226,35 @@ func (s *stream) end(why Reason, code int, words string) {
 	conn.Close(code, words)
 }
 
+// whose returns the grant by which the client is known.
+func (s *stream) whose() grant {
+	if s.publish.key != "" {
+		return s.publish
+	}
+	return s.listen
+}
+
+// Lapsed implements [auth.Connection]. A stream has no way to show another token.
+func (s *stream) Lapsed(time.Duration) {
+	s.Expel(auth.Refuse(auth.Expired, "the token has expired"))
+}
+
+// Expel implements [auth.Connection].
+func (s *stream) Expel(why *auth.Refusal) {
+	s.mu.Lock()
+	early := s.conn == nil
+	if early {
+		s.expel = why
+	}
+	s.mu.Unlock()
+	if early {
+		return
+	}
+	s.end(ReasonExpelled, websocket.CodePolicy, why.Message)
+}
+
+var _ auth.Connection = (*stream)(nil)
+
 // misuse is the error for receive that ends the connection with words for the
 // client.
 func (s *stream) misuse(code int, words string) error {
@@ -228,6 +284,7 @@ func (s *stream) attach(conn *websocket.Conn) {
 	s.conn = conn
 	early, full := s.early, s.earlyFullLocked()
 	starved, evicted := s.starved, s.evicted
+	expel := s.expel
 	s.early = nil
 	err := websocket.ErrQueueFull
 	if !full {
@@ -237,7 +294,9 @@ func (s *stream) attach(conn *websocket.Conn) {
 	s.mu.Unlock()
 	conn.Flush()
 	s.sent(err)
-	if evicted != nil {
+	if expel != nil {
+		s.Expel(expel)
+	} else if evicted != nil {
 		s.Evicted(evicted)
 	} else if starved && !conn.OnDrained(s.seat.Resume) {
 		s.seat.Resume()
@@ -313,7 +372,10 @@ func (s *stream) say(m *hub.Message, rooms []string) (hub.Receipt, error) {
 	if len(rooms) == 0 {
 		rooms = slices.Clone(s.rooms) // the message keeps them
 	}
-	if err := s.door.allow(s.door.open, s.seat, s.publish, verb.Publish, rooms); err != nil {
+	if err := s.door.allow(s.door.open, s.seat, s.door.now().publish.renew(s.publish), verb.Publish, rooms); err != nil {
+		return hub.Receipt{}, err
+	}
+	if err := s.door.spend(s.peer, quota.Publish, s.publish.owner(), rooms); err != nil {
 		return hub.Receipt{}, err
 	}
 	return s.door.hand(s.door.open, m, rooms)
@@ -370,6 +432,9 @@ func (t textTalk) receive(data []byte, binary bool) error {
 	if _, ok := t.bucket.Take(); !ok {
 		t.door.limitHit("rate")
 		return t.misuse(websocket.CodePolicy, "too many messages")
+	}
+	if err := t.peer.Take(quota.Event, t.publish.owner()); err != nil {
+		return t.misuse(websocket.CodePolicy, err.Error())
 	}
 	args, err := packet.Marshal(string(data))
 	if err != nil {

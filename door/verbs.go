@@ -8,40 +8,48 @@ import (
 	"strings"
 
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
 // allow says whether somebody may use a verb in rooms: if the door opens all of
 // them to him or his key, or if the desk's rules open those that it does not.
 func (d *Door) allow(ctx context.Context, seat *hub.Seat, g grant, v verb.Verb, rooms []string) error {
-	refused := g.allow(rooms)
+	refused := g.allow(v, rooms)
 	if refused == nil || d.desk == nil || len(rooms) == 0 {
 		return refused
 	}
 	for _, room := range rooms {
-		if !g.rooms.match(room) && d.desk.Allow(ctx, d.caller(seat, g), v, room) != nil {
+		if !g.may(v, room) && d.desk.Allow(g.known(ctx), d.caller(seat, g, nil), v, room) != nil {
 			return refused
 		}
 	}
 	return nil
 }
 
-// serves says whether the desk opens anything to a verb.
-func (d *Door) serves(v verb.Verb) bool { return d.desk != nil && d.desk.Serves(v) }
+// serves says whether the desk, or who somebody is, may open anything to a verb.
+func (d *Door) serves(v verb.Verb) bool {
+	return d.auth != nil && d.auth.Asks() || d.desk != nil && d.desk.Serves(v)
+}
 
 // caller is somebody as a desk sees him: where a rule wants a token, what the
 // door opens to him is open.
-func (d *Door) caller(seat *hub.Seat, g grant) verb.Caller {
-	return verb.Caller{
+func (d *Door) caller(seat *hub.Seat, g grant, p *quota.Peer) verb.Caller {
+	c := verb.Caller{
+		Peer:  p,
 		Space: d.space, Seat: seat, Owner: g.owner(),
 		Opens: func(_ verb.Verb, room string) bool { return g.rooms.match(room) },
 	}
+	if g.id != nil {
+		c.Bearer = g.id
+	}
+	return c
 }
 
-// owner is whose the ids of messages are: a key's, or nobody's.
+// owner is whose the ids of messages are: a key's, a user's, or nobody's.
 func (g grant) owner() string {
 	if g.key == "" {
-		return ""
+		return g.id.User()
 	}
 	return "key:" + g.key
 }
@@ -62,6 +70,7 @@ func identify(m *hub.Message, id string, g grant, rooms []string) error {
 
 // statuses are how HTTP says what a desk refuses.
 var statuses = map[verb.Code]int{
+	verb.BadData:         http.StatusUnprocessableEntity,
 	verb.TooLarge:        http.StatusRequestEntityTooLarge,
 	verb.TooManyRequests: http.StatusTooManyRequests,
 	verb.Forbidden:       http.StatusForbidden,
@@ -85,7 +94,7 @@ func verbRefusal(err error) error {
 	if status == 0 {
 		status = http.StatusBadRequest
 	}
-	return &refusal{status: status, code: string(r.Code), message: r.Message, limit: r.Limit, retry: r.Retry, err: r.Err}
+	return &refusal{status: status, code: string(r.Code), message: r.Message, at: r.At, limit: r.Limit, retry: r.Retry, err: r.Err}
 }
 
 // newPerson returns an id by which others know a client: it says nothing of it.

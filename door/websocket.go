@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/limit"
-	"github.com/tutti-rt/tutti/internal/origin"
 	"github.com/tutti-rt/tutti/internal/websocket"
 	"github.com/tutti-rt/tutti/internal/wheel"
+	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -34,6 +36,13 @@ type WebSocketConfig struct {
 	// Origins are the origins whose pages may come in besides the server's own,
 	// as "https://app.example.com", or "*" for every page of the web.
 	Origins []string
+	// Credentials lets the pages of Origins send cookies, by which Auth may know
+	// who they are.
+	Credentials bool
+	// Auth, if set, says who a client is, and refuses whom it does not let in. It
+	// shows a token as "Authorization: Bearer …", or as "token" in the query, or
+	// a cookie. What it may do is open to it besides.
+	Auth *auth.Authority
 	// Heartbeat is how often a ping is sent, so that proxies don't take a
 	// quiet connection for dead. Default 25 s; negative: never.
 	Heartbeat time.Duration
@@ -57,6 +66,12 @@ type WebSocketConfig struct {
 	// on a quick screen stays below, and 400; a negative Rate: no limit.
 	Rate  float64
 	Burst int
+	// Check, if set, is asked about the data of each message that may be
+	// published. It refuses with a [*verb.Refusal].
+	Check func(namespace, event string, rooms []string, args packet.Args) error
+	// Quota, if set, holds clients to limits that they share with those of
+	// other doors.
+	Quota *quota.Quota
 	// Log is where the door logs; nil means [slog.Default].
 	Log *slog.Logger
 	// Trace, if set, is told what happens.
@@ -71,12 +86,9 @@ const defaultMaxMessage = 64 << 10
 // webSockets is the door of [WebSocket].
 type webSockets struct {
 	*Door
-	cfg     WebSocketConfig
-	listen  *access
-	publish *access
-	rate    limit.Rate
-	beats   *wheel.Wheel
-	ping    *websocket.Frame
+	cfg   WebSocketConfig
+	beats *wheel.Wheel
+	ping  *websocket.Frame
 }
 
 // WebSocket returns a door for plain WebSockets:
@@ -102,29 +114,23 @@ type webSockets struct {
 //
 // The error lists every mistake in the configuration.
 func WebSocket(space *hub.Space, cfg WebSocketConfig) (*Door, error) {
-	policy, err := origin.New(cfg.Origins, false)
-	err = errors.Join(err, cfg.Listen.validate("Listen"), cfg.Publish.validate("Publish"))
-	if err != nil {
-		return nil, fmt.Errorf("websocket door: %w", err)
-	}
-	if cfg.Relay {
-		// Nobody can name a room in a relay, so that this is everyone only.
-		cfg.Listen = Access{Rooms: []string{"*"}}
-		cfg.Publish = cfg.Listen
-	}
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, defaultHeartbeat)
 	cfg.MaxRooms = cmp.Or(cfg.MaxRooms, defaultMaxRooms)
 	cfg.MaxMessage = cmp.Or(cfg.MaxMessage, defaultMaxMessage)
 	cfg.MaxQueue = cmp.Or(cfg.MaxQueue, defaultMaxQueue)
 
 	d := &webSockets{
-		Door: newDoor("websocket", space, policy, cfg.Log, cfg.Trace), cfg: cfg,
-		listen: newAccess(cfg.Listen), publish: newAccess(cfg.Publish),
-		rate:  limit.Rate{PerSecond: cmp.Or(cfg.Rate, 200), Burst: cmp.Or(cfg.Burst, 400)},
+		Door: newDoor("websocket", space, cfg.Log, cfg.Trace), cfg: cfg,
 		beats: wheel.New(100 * time.Millisecond), ping: websocket.PreparePing(),
 	}
-	d.desk = cfg.Desk
-	d.most = cmp.Or(cfg.MaxStreams, defaultMaxStreams)
+	d.desk, d.quota, d.auth, d.check, d.relays = cfg.Desk, cfg.Quota, cfg.Auth, cfg.Check, cfg.Relay
+	err := d.Reload(Live{
+		Listen: cfg.Listen, Publish: cfg.Publish, Origins: cfg.Origins, Credentials: cfg.Credentials,
+		MaxStreams: cfg.MaxStreams, Rate: cfg.Rate, Burst: cfg.Burst,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("websocket door: %w", err)
+	}
 	d.serve = d.accept
 	return d.Door, nil
 }
@@ -153,20 +159,15 @@ func handshakeRefusal(e *websocket.HandshakeError) error {
 
 // admit returns the stream that r asks for, if it may have it.
 func (d *webSockets) admit(r *http.Request) (*stream, error) {
-	if d.listen.closed() && !d.serves(verb.Join) {
+	now := d.now()
+	if now.listen.closed() && !d.serves(verb.Join) {
 		return nil, errClosed
 	}
-	listen, err := d.listen.of(r)
-	publish, err2 := d.publish.of(r)
-	if err != nil && err2 != nil {
-		return nil, err // a key that is known for one of the two will do
-	}
+	grants, err := d.recognise(r, now.listen, now.publish)
 	if err != nil {
-		listen = grant{rooms: d.listen.anyone}
+		return nil, err
 	}
-	if err2 != nil {
-		publish = grant{rooms: d.publish.anyone}
-	}
+	listen, publish := grants[0], grants[1]
 	rooms, err := roomsOf(r, d.cfg.MaxRooms)
 	if err != nil {
 		return nil, err
@@ -186,10 +187,10 @@ func (d *webSockets) admit(r *http.Request) (*stream, error) {
 	}
 	s := &stream{
 		door: d, listen: listen, publish: publish, rooms: rooms,
-		everyone: listen.allow(nil) == nil, bucket: limit.NewBucket(d.rate), framing: framing,
+		everyone: listen.allow(verb.Join, nil) == nil, bucket: limit.NewBucket(now.rate), framing: framing,
 	}
 	if d.desk != nil {
-		s.person = newPerson()
+		s.person = cmp.Or(listen.id.User(), newPerson())
 	}
 	return s, nil
 }

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tutti-rt/tutti/internal/websocket"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // refusal is the answer to a request that is not served. Without a code it has no body.
@@ -17,6 +20,18 @@ type refusal struct {
 	status int
 	code   Code
 	text   string
+	retry  time.Duration // of 503: when to come back, 0: after a while
+	why    string        // of 503: in words, perhaps
+}
+
+// busy returns the answer to a handshake for which there is no room, err being what says so, or nil.
+func busy(err error) *refusal {
+	f := &refusal{status: http.StatusServiceUnavailable}
+	var e *quota.Exceeded
+	if errors.As(err, &e) {
+		f.retry, f.why = e.Wait, e.Text
+	}
+	return f
 }
 
 func refuse(code Code) *refusal {
@@ -40,9 +55,13 @@ func (f *refusal) write(srv *Server, w http.ResponseWriter, r *http.Request, upg
 	switch {
 	case f.text == "":
 		if f.status == http.StatusServiceUnavailable {
-			h.Set("Retry-After", strconv.Itoa(retryAfter))
+			h.Set("Retry-After", strconv.Itoa(max(retryAfter, int(math.Ceil(f.retry.Seconds())))))
+		}
+		if f.why != "" {
+			h.Set("Content-Type", "text/plain; charset=utf-8")
 		}
 		w.WriteHeader(f.status)
+		_, _ = io.WriteString(w, f.why) // nobody is left to tell
 		return
 	case upgrade:
 		h.Set("Connection", "close")
@@ -93,7 +112,7 @@ func (srv *Server) header(w http.ResponseWriter, r *http.Request, first bool) ht
 func (srv *Server) accept(a *attached, w http.ResponseWriter, r *http.Request, first bool) error {
 	o := srv.wsOptions
 	o.Header = http.Header{}
-	srv.origins.SetHeader(o.Header, r)
+	srv.origins.Load().SetHeader(o.Header, r)
 	if srv.cfg.Headers != nil {
 		srv.cfg.Headers(o.Header, r, first)
 	}

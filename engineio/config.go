@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/tutti-rt/tutti/internal/limit"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // Config is the configuration of a [Server]. It is passed by value and must not be modified afterwards. For every
@@ -37,8 +40,12 @@ type Config struct {
 	// [ErrTooSlow]; when nothing waits for the peer, a frame of any size passes. Every frame counts 64 bytes more than
 	// its message. Default 1 MiB; negative means no limit.
 	MaxQueue int
-	// MaxSessions is how many sessions may exist; more handshakes are answered 503. Zero or negative means no limit.
+	// MaxSessions is how many sessions may exist; more handshakes are answered 503. Default [DefaultSessions]; negative
+	// means no limit.
 	MaxSessions int
+	// Quota, if set, holds peers to limits that they share with others: handshakes beyond it are answered 503 before
+	// anything is kept of them. What sessions do is counted by who receives their messages: see [Session.Peer].
+	Quota *quota.Quota
 
 	// Transports are those served, of "polling" and "websocket". Default both.
 	Transports []string
@@ -131,6 +138,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxPayload = cmp.Or(c.MaxPayload, 1_000_000)
 	c.MaxPackets = cmp.Or(c.MaxPackets, 10_000)
 	c.MaxQueue = cmp.Or(c.MaxQueue, 1<<20)
+	c.MaxSessions = cmp.Or(c.MaxSessions, DefaultSessions())
 	c.HTTPCompression = cmp.Or(c.HTTPCompression, 1024)
 	c.Transports = slices.Clone(c.Transports)
 	if len(c.Transports) == 0 {
@@ -144,6 +152,23 @@ func (c Config) withDefaults() (Config, error) {
 		c.Trace = &Trace{}
 	}
 	return c, errors.Join(errs...)
+}
+
+// sessionMemory is what a session may take up for its default share: several times what one at rest does.
+const sessionMemory = 16 << 10
+
+// DefaultSessions returns how many sessions there may be if nothing is said: as many as three quarters of the files that
+// the process may have open, so that there are some left for requests and for the disk, and no more than fit its memory
+// at 16 KiB each.
+func DefaultSessions() int {
+	n := int64(100_000)
+	if files := limit.Files(); files > 0 {
+		n = int64(files) * 3 / 4
+	}
+	if memory := quota.MemoryLimit(); memory > 0 {
+		n = min(n, memory/sessionMemory)
+	}
+	return int(max(n, 1))
 }
 
 // upgrades reports whether a polling session may move to WebSocket.

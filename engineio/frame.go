@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"sync/atomic"
 
+	"github.com/tutti-rt/tutti/internal/limit"
 	"github.com/tutti-rt/tutti/internal/websocket"
 )
 
@@ -19,6 +20,7 @@ type Frame struct {
 	// packet is the type of the packet and its data. For text it is what both revisions write, '4' and the text;
 	// for bytes what revision 3 writes, 0x04 and the bytes.
 	packet     []byte
+	shared     limit.Shared
 	binary     bool
 	compress   bool
 	base64     [2]atomic.Pointer[[]byte]          // binary only: the packet as text, for revisions 4 and 3

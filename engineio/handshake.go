@@ -21,7 +21,7 @@ func (srv *Server) verify(r *http.Request, q *query, upgrade bool) (*Session, *r
 		return nil, refuse(CodeTransportUnknown)
 	case !origin.Valid(r):
 		return nil, refuse(CodeBadRequest)
-	case !srv.origins.Allowed(r):
+	case !srv.origins.Load().Allowed(r):
 		return nil, forbid(nil)
 	case q.sid != "":
 		return srv.verifySession(q, upgrade)
@@ -29,6 +29,9 @@ func (srv *Server) verify(r *http.Request, q *query, upgrade bool) (*Session, *r
 		return nil, refuse(CodeBadMethod)
 	case (q.transport == webSocket) != upgrade:
 		return nil, refuse(CodeBadRequest)
+	}
+	if refused := srv.admit(r); refused != nil {
+		return nil, refused
 	}
 	if srv.cfg.Allow != nil {
 		if err := srv.cfg.Allow(r); err != nil {
@@ -40,6 +43,18 @@ func (srv *Server) verify(r *http.Request, q *query, upgrade bool) (*Session, *r
 		return nil, refuse(CodeUnsupportedVersion)
 	}
 	return nil, nil
+}
+
+// admit refuses those who come when there are too many, before anybody spends time on them.
+func (srv *Server) admit(r *http.Request) *refusal {
+	if srv.full() {
+		srv.trace.limit("MaxSessions")
+		return busy(nil)
+	}
+	if err := srv.cfg.Quota.Handshake(r.RemoteAddr); err != nil {
+		return busy(err)
+	}
+	return nil
 }
 
 // verifySession checks a request that names a session.
@@ -71,7 +86,7 @@ func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q *query)
 		upgrades = []string{webSocket}
 	}
 	if !s.start(t, nil) {
-		return &refusal{status: http.StatusServiceUnavailable}
+		return busy(nil)
 	}
 	if c := srv.cfg.Cookie; c != nil {
 		cookie := *c
@@ -165,17 +180,25 @@ func (srv *Server) register(r *http.Request, q *query) (*Session, *refusal) {
 	} else {
 		id = newID()
 	}
-	s := newSession(srv, id, q.protocol, newRequestInfo(r))
-	s.onlyText = q.base64
-	switch err := srv.remember(s); {
+	peer, err := srv.cfg.Quota.Enter(r.RemoteAddr)
+	if err != nil {
+		return nil, busy(err)
+	}
+	s := newSession(srv, id, q, newRequestInfo(r))
+	s.peer = peer
+	err = srv.remember(s)
+	if err != nil {
+		peer.Leave()
+	}
+	switch {
 	case errors.Is(err, errIDTaken):
 		srv.cfg.Log.Error("session id is empty or not unique")
 		return nil, refuse(CodeBadRequest)
 	case errors.Is(err, errFull):
 		srv.trace.limit("MaxSessions")
-		return nil, &refusal{status: http.StatusServiceUnavailable}
+		return nil, busy(nil)
 	case err != nil:
-		return nil, &refusal{status: http.StatusServiceUnavailable}
+		return nil, busy(nil)
 	}
 	return s, nil
 }

@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"errors"
+	"time"
 
 	"github.com/tutti-rt/tutti/internal/wheel"
 )
@@ -12,9 +13,10 @@ import (
 // The timer also ends a session that is closing and whose peer does not come for the rest.
 type heartbeat struct {
 	timer   wheel.Timer
-	waiting bool // a ping was sent and not answered
-	left    bool // it has been written
-	ponged  bool // a pong has come since it was sent
+	waiting bool  // a ping was sent and not answered
+	left    bool  // it has been written
+	ponged  bool  // a pong has come since it was sent
+	sent    int64 // when the ping was sent, in nanoseconds of the server's life
 }
 
 var errPingTimeout = &fault{ReasonPingTimeout, errors.New("no heartbeat from the peer in time")}
@@ -41,6 +43,7 @@ func (s *Session) onTimer() {
 		s.failLocked(errPingTimeout, endTell)
 	default:
 		h.waiting, h.left, h.ponged = true, false, false
+		h.sent = int64(time.Since(s.srv.born))
 		h.timer.Reset(s.srv.cfg.PingTimeout)
 		s.controlLocked(framePing)
 	}
@@ -74,8 +77,10 @@ func (s *Session) onPong(t transport) error {
 		return nil
 	}
 	h.ponged = true
+	took := time.Since(s.srv.born) - time.Duration(h.sent)
 	s.beatLocked()
 	s.mu.Unlock()
+	s.srv.trace.answered(s, took)
 	return nil
 }
 

@@ -16,9 +16,13 @@ type pollTransport struct {
 
 	queue []*Frame
 	size  int // of queue, in bytes
+	light int // how many of queue the budget does not count: the first
 
 	wake   waiter // the GET that waits, nil if none does
 	status status
+
+	arrived int  // bytes of the POST under way that the budget counts
+	owing   bool // the budget may cut the session off
 
 	coming chan struct{} // after a close packet: see farewell
 
@@ -70,6 +74,7 @@ func (t *pollTransport) send(f *Frame, _ bool) error {
 	}
 	t.queue = append(t.queue, f)
 	t.size += size
+	t.count(f)
 	t.signal()
 	return nil
 }
@@ -114,7 +119,10 @@ func (t *pollTransport) end(how ending) (over bool) {
 
 // last makes f the only thing to leave.
 func (t *pollTransport) last(f *Frame) {
-	t.queue, t.size = []*Frame{f}, 0
+	old := t.queue
+	t.queue, t.size = nil, 0
+	t.uncount(old)
+	t.queue, t.light = []*Frame{f}, 1
 }
 
 // signal wakes the GET that waits.
@@ -136,6 +144,7 @@ func (t *pollTransport) noop() {
 func (t *pollTransport) replace() []*Frame {
 	rest := t.queue
 	t.status, t.queue, t.size = replaced, nil, 0
+	t.uncount(rest)
 	t.signal()
 	return rest
 }
@@ -242,6 +251,7 @@ func (t *pollTransport) take(gone error) ([]*Frame, *refusal) {
 	}
 	frames := t.queue[:n:n]
 	t.queue = t.queue[n:]
+	t.uncount(frames)
 	t.size = 0
 	for _, f := range t.queue {
 		t.size += f.Len() + frameOverhead

@@ -43,7 +43,8 @@ func (t *pollTransport) post(w http.ResponseWriter, r *http.Request) {
 			bodies.Put(body)
 		}
 	}()
-	err := readBody(body, r, t.s.srv.cfg.MaxPayload)
+	err := readBody(body, r.ContentLength, &counted{t: t, r: r}, t.s.srv.cfg.MaxPayload)
+	defer t.arrive(0)
 	switch {
 	case t.bodyDone():
 		w.Header().Set("Connection", "close")
@@ -137,13 +138,13 @@ func isBinary(r *http.Request) bool {
 	return err == nil && kind == "application/octet-stream"
 }
 
-// readBody reads the body of r. It does not believe the declared length except when that is too big already: what is
+// readBody reads a body. It does not believe the declared length except when that is too big already: what is
 // not there needs no memory.
-func readBody(b *bytes.Buffer, r *http.Request, limit int64) error {
-	if r.ContentLength > limit {
+func readBody(b *bytes.Buffer, declared int64, r io.Reader, limit int64) error {
+	if declared > limit {
 		return errTooBig
 	}
-	n, err := b.ReadFrom(io.LimitReader(r.Body, limit+1))
+	n, err := b.ReadFrom(io.LimitReader(r, limit+1))
 	switch {
 	case err != nil:
 		return err

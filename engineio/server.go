@@ -1,10 +1,12 @@
 package engineio
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tutti-rt/tutti/internal/origin"
@@ -17,17 +19,19 @@ type Server struct {
 	cfg       Config
 	acceptor  Acceptor
 	trace     *Trace
-	origins   *origin.Policy
+	origins   atomic.Pointer[origin.Policy]
 	wsOptions websocket.Options
 	loop      websocket.Loop
 	wheel     *wheel.Wheel
 	tasks     tasks
 	releaser  releaser
+	born      time.Time // what heartbeats are timed by
 
 	mu       sync.Mutex // only that of tasks is taken after it
 	sessions map[string]*Session
 	conns    *attached // WebSockets that are not gone
 	closing  bool
+	most     int // of sessions; negative: no limit
 }
 
 var (
@@ -51,22 +55,46 @@ func New(cfg Config, a Acceptor) (*Server, error) {
 	srv := &Server{
 		cfg:      cfg,
 		acceptor: a,
+		born:     time.Now(),
 		trace:    cfg.Trace,
-		origins:  origins,
 		wsOptions: websocket.Options{
 			MaxMessage:   cfg.MaxPayload,
 			MaxQueue:     cfg.MaxQueue,
 			WriteTimeout: cfg.WriteTimeout,
+			Budget:       cfg.Quota.Budget(),
 		},
 		wheel:    wheel.New(tickFor(min(cfg.PingInterval, cfg.PingTimeout))),
 		sessions: make(map[string]*Session),
 	}
+	srv.origins.Store(origins)
+	srv.most = cfg.MaxSessions
 	srv.wsOptions.Loop = &srv.loop
 	srv.initReleaser()
 	if cfg.Deflate != nil {
 		srv.wsOptions.Deflate = &websocket.Deflate{Threshold: cfg.Deflate.Threshold}
 	}
 	return srv, nil
+}
+
+// Live is what of a server's [Config] can change while it has sessions. The fields mean what they mean there.
+type Live struct {
+	Origins     []string
+	Credentials bool
+	MaxSessions int
+}
+
+// Reload changes who may come from now on, and how many: sessions that are there stay. The error lists every mistake,
+// and nothing has changed then.
+func (srv *Server) Reload(cfg Live) error {
+	origins, err := origin.New(cfg.Origins, cfg.Credentials)
+	if err != nil {
+		return err
+	}
+	srv.origins.Store(origins)
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.most = cmp.Or(cfg.MaxSessions, DefaultSessions())
+	return nil
 }
 
 // tickFor returns how coarse timers may be: a hundredth of the shortest heartbeat, and never so coarse that the noops of
@@ -79,13 +107,14 @@ func tickFor(shortest time.Duration) time.Duration {
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	srv.tasks.enter()
 	defer srv.tasks.leave()
-	if srv.origins.Preflight(w, r) {
+	origins := srv.origins.Load()
+	if origins.Preflight(w, r) {
 		return
 	}
 	q := parseQuery(r.URL.RawQuery)
 	upgrade := websocket.IsUpgrade(r)
 	if !upgrade {
-		srv.origins.SetHeader(w.Header(), r)
+		origins.SetHeader(w.Header(), r)
 	}
 	s, refused := srv.verify(r, &q, upgrade)
 	switch {
@@ -185,6 +214,17 @@ func (srv *Server) find(id string) *Session {
 	return s
 }
 
+// full reports whether there is no room for one more session.
+func (srv *Server) full() bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.fullLocked()
+}
+
+func (srv *Server) fullLocked() bool {
+	return srv.most > 0 && len(srv.sessions) >= srv.most
+}
+
 // remember makes room for s.
 func (srv *Server) remember(s *Session) error {
 	many, err := srv.enterSession(s)
@@ -202,7 +242,7 @@ func (srv *Server) enterSession(s *Session) (many bool, err error) {
 		return false, ErrClosed
 	case s.id == "" || srv.sessions[s.id] != nil:
 		return false, errIDTaken
-	case srv.cfg.MaxSessions > 0 && len(srv.sessions) >= srv.cfg.MaxSessions:
+	case srv.fullLocked():
 		return false, errFull
 	}
 	srv.sessions[s.id] = s
@@ -216,6 +256,7 @@ func (srv *Server) forget(s *Session) {
 	many := false
 	if srv.sessions[s.id] == s {
 		delete(srv.sessions, s.id)
+		s.peer.Leave()
 		srv.tasks.leave()
 		many = srv.movedLocked()
 	}

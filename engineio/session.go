@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/tutti-rt/tutti/internal/wheel"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // Acceptor is told about new sessions.
@@ -31,6 +32,7 @@ type Session struct {
 	srv      *Server
 	id       string
 	request  *RequestInfo
+	peer     *quota.Peer
 	protocol int8
 	onlyText bool // the peer cannot take binary frames
 
@@ -60,8 +62,8 @@ const (
 )
 
 // newSession returns a session that nobody can find yet.
-func newSession(srv *Server, id string, protocol int, request *RequestInfo) *Session {
-	s := &Session{srv: srv, id: id, protocol: int8(protocol), request: request}
+func newSession(srv *Server, id string, q *query, request *RequestInfo) *Session {
+	s := &Session{srv: srv, id: id, protocol: int8(q.protocol), onlyText: q.base64, request: request}
 	srv.wheel.Init(&s.heartbeat.timer, s.onTimer)
 	return s
 }
@@ -125,6 +127,9 @@ func (s *Session) Transport() string {
 
 // Request returns what is known of the request that opened the session.
 func (s *Session) Request() *RequestInfo { return s.request }
+
+// Peer returns what the session counts as in [Config.Quota], nil without one.
+func (s *Session) Peer() *quota.Peer { return s.peer }
 
 // Confirm tells that the layer above wants the session; without it the session ends after [Config.ConfirmTimeout].
 func (s *Session) Confirm() {

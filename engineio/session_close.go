@@ -9,11 +9,18 @@ import (
 type closing struct {
 	reason Reason
 	err    error
+	words  string // for the peer, in the close frame of a WebSocket; "" for none
 }
 
 // Close ends the session for reason after what was sent before has left, or after 30 s. It returns at once. The peer
 // is not heard any more.
 func (s *Session) Close(reason Reason) { s.closeWithin(reason, closeTimeout) }
+
+// CloseFor is Close with the cause, whose text the peer is told if it is on a WebSocket: in the close frame, with the code
+// 1008, where stock clients find it in the details of their disconnect event.
+func (s *Session) CloseFor(reason Reason, cause error) {
+	s.endWithin(closing{reason, cause, cause.Error()}, closeTimeout)
+}
 
 // Abort ends the session for reason now. What has not left is dropped.
 func (s *Session) Abort(reason Reason) {
@@ -25,17 +32,23 @@ func (s *Session) Abort(reason Reason) {
 
 // closeWithin is Close with a limit on how long a peer that polls may take to come back.
 func (s *Session) closeWithin(reason Reason, limit time.Duration) {
+	s.endWithin(closing{reason: reason}, limit)
+}
+
+func (s *Session) endWithin(why closing, limit time.Duration) {
 	s.mu.Lock()
 	switch s.transport.(type) {
 	case nil: // Shutdown has come between the request and its answer: start will see
-		s.failLocked(&fault{reason: reason}, endCut)
+		s.failLocked(&fault{why.reason, why.err}, endCut)
 	case *wsTransport:
 		limit = closeTimeout // a WebSocket has limits of its own
 	}
 	if s.state <= open {
-		s.endLocked(closing{reason: reason})
+		s.endLocked(why)
 		s.heartbeat.timer.Reset(limit)
 		s.transport.end(endFlush)
+	} else if s.state == flushing && limit < closeTimeout {
+		s.heartbeat.timer.Reset(limit) // it has been closed before, and has less time now
 	}
 	s.mu.Unlock()
 	s.tell()
@@ -64,7 +77,7 @@ func (s *Session) failLocked(f *fault, how ending) {
 		return
 	}
 	if s.state <= open {
-		s.endLocked(closing{f.reason, f.err})
+		s.endLocked(closing{reason: f.reason, err: f.err})
 	}
 	if s.transport == nil {
 		s.goneLocked()

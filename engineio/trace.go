@@ -1,6 +1,9 @@
 package engineio
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // Trace is told what happens in a [Server]. Any field may be nil. The functions may be called from several goroutines
 // at the same time; they must not wait and must not call methods of a session that change it.
@@ -18,6 +21,8 @@ type Trace struct {
 	// PacketReceived and PacketSent run for every packet: its type, and its size in bytes without framing.
 	PacketReceived func(kind byte, size int)
 	PacketSent     func(kind byte, size int)
+	// Pong runs for a pong that answers a ping, with the time since the ping was sent. Peers of revision 3 are not asked.
+	Pong func(s *Session, took time.Duration)
 	// UnsolicitedPong runs for a pong that answers no ping. It is ignored otherwise.
 	UnsolicitedPong func(s *Session)
 }
@@ -64,6 +69,12 @@ func (t *Trace) sent(frames []*Frame) {
 	}
 	for _, f := range frames {
 		t.PacketSent(f.kind(), f.Len())
+	}
+}
+
+func (t *Trace) answered(s *Session, took time.Duration) {
+	if t.Pong != nil {
+		t.Pong(s, took)
 	}
 }
 

@@ -51,7 +51,11 @@ func (t *wsTransport) end(how ending) (over bool) {
 		t.conn.Abort(nil)
 		return true
 	}
-	t.conn.Close(websocket.CodeNormal, "")
+	code, words := websocket.CodeNormal, ""
+	if c := t.s.closing; c != nil && c.words != "" {
+		code, words = websocket.CodePolicy, c.words
+	}
+	t.conn.Close(code, words)
 	return how != endFlush
 }
 

@@ -29,7 +29,7 @@ func (sp *Space) check() error {
 			return fmt.Errorf("seat %d of the space believes to be %d", i, s.index)
 		}
 		for _, p := range s.places {
-			if p.index >= len(p.room.seats) || p.room.seats[p.index] != s {
+			if int(p.index) >= len(p.room.seats) || p.room.seats[p.index] != s {
 				return fmt.Errorf("seat %d is not at its place %d of room %q", i, p.index, p.room.name)
 			}
 		}
@@ -40,7 +40,7 @@ func (sp *Space) check() error {
 			return fmt.Errorf("room %q is empty and not deleted", name)
 		}
 		for i, s := range r.seats {
-			if j := s.find(name); j < 0 || s.places[j].index != i || s.places[j].room != r {
+			if j := s.find(name); j < 0 || int(s.places[j].index) != i || s.places[j].room != r {
 				return fmt.Errorf("seat %d of room %q does not know it", i, name)
 			}
 		}

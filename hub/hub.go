@@ -48,6 +48,7 @@ type Trace struct {
 	Joined      func(namespace, room string, m Member) // m joined room
 	Left        func(namespace, room string, m Member) // m left room
 	Published   func(m *Message, members int)          // m was handed to that many members
+	Took        func(m *Message, d time.Duration)      // m was published, and its publisher waited that long
 	LimitHit    func(limit string)                     // "rooms" or "room name" refused a join
 
 	// Of spaces with memory.

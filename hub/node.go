@@ -149,7 +149,7 @@ func (p *peer) Told(from string, body []byte) {
 		n.questions.answered(from, r)
 	case tellForget:
 		if id := r.uvarint(); r.err == nil {
-			n.answering.forget(asked{from, id})
+			n.answering.forget(askedBy{from, id})
 		}
 	}
 }

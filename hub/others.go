@@ -219,11 +219,11 @@ func (q *question) all(ctx context.Context) iter.Seq2[answer, error] {
 type answering struct {
 	mu    sync.Mutex
 	busy  int
-	calls map[asked]context.CancelFunc // what waits for members' answers
+	calls map[askedBy]context.CancelFunc // what waits for members' answers
 }
 
-// asked names a question among those of all nodes.
-type asked struct {
+// askedBy names a question among those of all nodes.
+type askedBy struct {
 	node string
 	id   uint64
 }
@@ -234,7 +234,7 @@ func (n *node) questioned(from string, r *recordReader) {
 	if r.err != nil {
 		return
 	}
-	who := asked{from, id}
+	who := askedBy{from, id}
 	sp := n.hub.existing(namespace)
 	if sp == nil {
 		n.answer(who, nil, true)
@@ -265,11 +265,11 @@ func (n *node) questioned(from string, r *recordReader) {
 }
 
 // answer sends a part of an answer. One that is lost is missed by who asked.
-func (n *node) answer(who asked, body []byte, last bool) {
+func (n *node) answer(who askedBy, body []byte, last bool) {
 	_ = n.engine.Tell(who.node, append(appendAnswer(tellAnswer, who.id, last), body...))
 }
 
-func (sp *Space) answerAbout(who asked, op byte, r *recordReader) {
+func (sp *Space) answerAbout(who askedBy, op byte, r *recordReader) {
 	n := sp.hub.node
 	if op == askEvent {
 		n.answer(who, sp.answerEvent(who.node, r.rest), true)
@@ -304,7 +304,7 @@ func (sp *Space) answerAbout(who asked, op byte, r *recordReader) {
 	}
 }
 
-func (sp *Space) answerDescribe(who asked, to Address) {
+func (sp *Space) answerDescribe(who askedBy, to Address) {
 	var part []byte
 	for _, m := range sp.Members(to) {
 		d, ok := m.(Described)

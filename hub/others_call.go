@@ -70,7 +70,7 @@ func (q *question) unsaid() int {
 
 // answerCall puts a call of another node to the members of this, and sends
 // their answers.
-func (sp *Space) answerCall(who asked, record []byte) {
+func (sp *Space) answerCall(who askedBy, record []byte) {
 	n := sp.hub.node
 	m, err := readRecord(record)
 	if err != nil {
@@ -104,17 +104,17 @@ func (sp *Space) answerCall(who asked, record []byte) {
 }
 
 // begin notes that a call waits for answers.
-func (x *answering) begin(who asked, cancel context.CancelFunc) {
+func (x *answering) begin(who askedBy, cancel context.CancelFunc) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.calls == nil {
-		x.calls = make(map[asked]context.CancelFunc)
+		x.calls = make(map[askedBy]context.CancelFunc)
 	}
 	x.calls[who] = cancel
 }
 
 // forget ends a call that nobody waits for any more.
-func (x *answering) forget(who asked) {
+func (x *answering) forget(who askedBy) {
 	x.mu.Lock()
 	cancel := x.calls[who]
 	delete(x.calls, who)
@@ -127,7 +127,7 @@ func (x *answering) forget(who asked) {
 // left forgets the calls of a node that is gone.
 func (x *answering) left(node string) {
 	x.mu.Lock()
-	var gone []asked
+	var gone []askedBy
 	for who := range x.calls {
 		if who.node == node {
 			gone = append(gone, who)

@@ -217,6 +217,7 @@ type sessionRecord struct {
 type standing struct {
 	Room  string
 	Since Position
+	Asked bool // the member asked for it itself
 }
 
 func (s *sessionRecord) append(dst []byte) []byte {
@@ -245,6 +246,12 @@ func (s *sessionRecord) append(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, uint64(s.Handed))
 		dst = binary.AppendUvarint(dst, uint64(s.Level))
 	}
+	// Behind the rest, so that a record without such rooms is as it always was.
+	for i, st := range s.Rooms {
+		if st.Asked {
+			dst = binary.AppendUvarint(dst, uint64(i))
+		}
+	}
 	return dst
 }
 
@@ -269,6 +276,13 @@ func readSession(body []byte) (*sessionRecord, error) {
 	if version == sharedVersion {
 		s.Node, s.Epoch = string(r.bytes()), string(r.bytes())
 		s.Handed, s.Level = Position(r.uvarint()), Position(r.uvarint())
+	}
+	for r.err == nil && len(r.rest) > 0 {
+		if i := r.uvarint(); i < uint64(len(s.Rooms)) {
+			s.Rooms[i].Asked = true
+		} else {
+			r.err = errRecord
+		}
 	}
 	if r.err != nil || len(r.rest) > 0 || (version == sharedVersion) != (s.Node != "") {
 		return nil, errRecord

@@ -55,7 +55,8 @@ type Seat struct {
 // A place is where a seat is in a room's list.
 type place struct {
 	room  *room
-	index int
+	index int32
+	asked bool     // the member asked for it itself, see Seat.Ask
 	since Position // the messages after it are for the seat
 }
 
@@ -129,7 +130,42 @@ func (s *Seat) Join(rooms ...string) error {
 	if err := s.space.hub.checkRooms(rooms); err != nil {
 		return err
 	}
-	return s.space.joinHere(s.alone, rooms)
+	return s.space.joinHere(s.alone, rooms, false)
+}
+
+// Ask is Join on the request of the member's own peer, who may lose the right to be
+// there: see [Arrival]. A room that the seat is in already stays as it was.
+func (s *Seat) Ask(rooms ...string) error {
+	if err := s.space.hub.checkRooms(rooms); err != nil {
+		return err
+	}
+	return s.space.joinHere(s.alone, rooms, true)
+}
+
+// mark notes of rooms that it has joined whether its peer asked for them.
+func (s *Seat) mark(rooms []string, asked bool) {
+	for _, name := range rooms {
+		if i := s.find(name); i >= 0 {
+			s.places[i].asked = asked
+		}
+	}
+}
+
+// Asked returns the rooms that the seat is in because its peer asked for them.
+func (s *Seat) Asked() []string {
+	var rooms []string
+	s.space.order.do(func() { rooms = asked(s.standings()) })
+	return rooms
+}
+
+func asked(list []standing) []string {
+	var rooms []string
+	for _, st := range list {
+		if st.Asked {
+			rooms = append(rooms, st.Room)
+		}
+	}
+	return rooms
 }
 
 // Leave takes the seat out of rooms. A room it is not in is no error.
@@ -158,7 +194,7 @@ func (s *Seat) Rooms() []string {
 func (s *Seat) standings() []standing {
 	list := make([]standing, len(s.places))
 	for i, p := range s.places {
-		list[i] = standing{Room: p.room.name, Since: p.since}
+		list[i] = standing{Room: p.room.name, Since: p.since, Asked: p.asked}
 	}
 	return list
 }
@@ -231,8 +267,10 @@ func (s *Seat) join(rooms []string) error {
 		return err
 	}
 	for _, name := range rooms {
-		if s.find(name) < 0 {
+		if i := s.find(name); i < 0 {
 			s.add(name)
+		} else {
+			s.places[i].asked = false // it is in there whatever it asks for
 		}
 	}
 	return nil
@@ -279,7 +317,7 @@ func (s *Seat) addSince(name string, since Position) {
 			trace.RoomCreated(sp.namespace, name)
 		}
 	}
-	s.places = append(s.places, place{room: r, index: len(r.seats), since: since})
+	s.places = append(s.places, place{room: r, index: int32(len(r.seats)), since: since})
 	r.seats = append(r.seats, s)
 	sp.presence.joined(s, name)
 	if trace.Joined != nil {

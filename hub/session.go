@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -47,6 +48,14 @@ type Arrival struct {
 	Owner string
 	// Rooms are the rooms it is in from the beginning.
 	Rooms []string
+	// Checked says that a member which comes back may be in those rooms only of
+	// the ones it had asked for itself that are in Allowed. It is taken out of
+	// the others, and is owed nothing of them.
+	Checked bool
+	Allowed []string
+	// Removed, if set, is told which these were, before Welcome. It must not
+	// wait.
+	Removed func(rooms []string)
 	// Welcome is called before anything is delivered. It must not wait.
 	Welcome func(Ticket)
 }
@@ -201,6 +210,7 @@ func (sp *Space) resume(ctx context.Context, r Reader, id string, offset Offset,
 		ticket     Ticket
 		generation uint64
 		fenced     *Seat
+		removed    []string
 	)
 	sp.order.do(func() {
 		sp.expireSessions()
@@ -227,9 +237,7 @@ func (sp *Space) resume(ctx context.Context, r Reader, id string, offset Offset,
 		old.seat = s
 		s.session = old
 		s.sit()
-		for _, st := range standings {
-			s.addSince(st.Room, st.Since)
-		}
+		removed = s.reenter(standings, a)
 		s.join(a.Rooms) // at most fails for too many rooms, which is no reason to lose the session
 		sp.keeper.sat(old)
 		saved = sp.save(false, s)
@@ -240,6 +248,9 @@ func (sp *Space) resume(ctx context.Context, r Reader, id string, offset Offset,
 	}
 	if fenced != nil && !fenced.claims {
 		sp.evicted(fenced, ErrFenced)
+	}
+	if a.Removed != nil {
+		a.Removed(removed)
 	}
 	welcome := func() {
 		if rec != nil {
@@ -252,6 +263,40 @@ func (sp *Space) resume(ctx context.Context, r Reader, id string, offset Offset,
 		return nil, err
 	}
 	return s, nil
+}
+
+// reenter puts a returning member into the rooms it was in, and returns those in
+// which it may not be any more.
+func (s *Seat) reenter(standings []standing, a Arrival) (removed []string) {
+	for _, st := range standings {
+		if a.Checked && st.Asked && !slices.Contains(a.Allowed, st.Room) {
+			removed = append(removed, st.Room)
+			continue
+		}
+		s.addSince(st.Room, st.Since)
+		s.places[len(s.places)-1].asked = st.Asked
+	}
+	return removed
+}
+
+// SessionAsked returns the rooms of a session that its member asked for itself,
+// for who is to say in which it still may be. It fails with [ErrNoSession] or
+// [ErrNotOwner].
+func (sp *Space) SessionAsked(ctx context.Context, id, owner string) (rooms []string, err error) {
+	if sp.tape == nil {
+		return nil, ErrNoSession
+	}
+	rec, err := sp.keeper.recall(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	sp.order.do(func() {
+		var old *session
+		if old, err = sp.findSession(id, rec, owner); err == nil {
+			rooms = asked(old.standings())
+		}
+	})
+	return rooms, err
 }
 
 // greet waits until the session is written, welcomes the member, and lets the

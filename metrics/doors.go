@@ -16,13 +16,14 @@ var doorReasons = []string{
 	string(door.ReasonMisuse),
 	string(door.ReasonShutdown),
 	string(door.ReasonFault),
+	string(door.ReasonExpelled),
 }
 
 // doorCodes are the codes with which doors refuse.
 var doorCodes = []string{
-	"bad_body", "bad_event", "bad_framing", "bad_handshake", "bad_json", "bad_message", "bad_offset", "bad_query",
+	"bad_body", "bad_data", "bad_event", "bad_framing", "bad_handshake", "bad_json", "bad_message", "bad_offset", "bad_query",
 	"bad_request", "bad_room", "bad_state", "closed", "forbidden", "internal", "method_not_allowed", "no_history", "not_member",
-	"origin", "shutting_down", "timeout", "too_large", "too_many_requests", "too_many_rooms", "too_many_streams",
+	"invalid_token", "origin", "shutting_down", "timeout", "token_expired", "token_revoked", "too_large", "too_many_requests", "too_many_rooms", "too_many_streams",
 	"unauthorized", "unavailable", "unknown", "unsupported_encoding", "unsupported_media_type", "upgrade_required",
 }
 

@@ -1,6 +1,10 @@
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // prefix is what the names of all metrics begin with.
 const prefix = "tutti_"
@@ -58,8 +62,27 @@ func (m *maker) counters(name, help string, labels ...string) *prometheus.Counte
 	return v
 }
 
+// seconds are the classic buckets of times, for who does not scrape native
+// histograms.
+var seconds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+// Of native histograms: each bucket is a tenth wider than the one before, and
+// there are so many at most. When more were needed they begin anew after an
+// hour, and get coarser before that.
+const (
+	nativeFactor  = 1.1
+	nativeBuckets = 160
+	nativeReset   = time.Hour
+)
+
+// histogram makes a native histogram with classic buckets besides.
 func (m *maker) histogram(name, help string, buckets ...float64) prometheus.Histogram {
-	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: prefix + name, Help: help, Buckets: buckets})
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: prefix + name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor:     nativeFactor,
+		NativeHistogramMaxBucketNumber:  nativeBuckets,
+		NativeHistogramMinResetDuration: nativeReset,
+	})
 	m.all = append(m.all, h)
 	return h
 }

@@ -42,7 +42,7 @@ func newMemory(mk *maker) memory {
 		failed:    mk.gauge("store_failed", "1 once the store has stopped to acknowledge: nothing is published to namespaces with memory any more."),
 		commits:   mk.family("commits_total", "Batches that a tape has written, by what it waited for.", "durability", commitFsync, commitAsync, commitError),
 		batches:   mk.histogram("commit_messages", "Messages in one batch: how many publishers share an fsync.", 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
-		waits:     mk.histogram("commit_seconds", "How long batches that wait for the disk took.", .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 5),
+		waits:     mk.histogram("commit_seconds", "How long batches that wait for the disk took.", seconds...),
 		tape:      mk.gauge("tape_bytes", "How much of the tapes' ends is held in memory."),
 		sessions:  mk.gauge("sessions_kept", "Sessions of namespaces with memory, those that are gone and may come back included."),
 		returns:   mk.family("returns_total", "Clients that asked for the session they had, by what became of it.", "outcome", returnRecovered, returnUnknown, returnForeign, returnOffset, returnTrimmed),

@@ -2,21 +2,28 @@ package metrics
 
 import (
 	"net/http"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // Metrics counts what one server does. A trace may be given to several, whose
 // numbers then add up. All methods may be called by any goroutine.
 type Metrics struct {
-	sessions sessions
-	sockets  sockets
-	messages messages
-	memory   memory
-	doors    map[string]*doorway
-	limits   map[string]family // by stage
+	sessions   sessions
+	sockets    sockets
+	messages   messages
+	memory     memory
+	doors      map[string]*doorway
+	limits     map[string]family // by stage
+	checks     family            // of schemas
+	identities family            // by how they were found, or not
+	shed       prometheus.Counter
+	waiting    atomic.Pointer[quota.Quota]
 
 	all []prometheus.Collector
 }
@@ -32,6 +39,9 @@ func New() *Metrics {
 		doors:    newDoors(&mk),
 		limits:   newLimits(&mk),
 	}
+	m.checks = mk.family("schema_checks_total", "Events and messages that were held to a JSON Schema.", "result", "right", "wrong")
+	m.identities = mk.family("identities_total", "How those who came were identified, or why they were not.", "result", authResults...)
+	m.newWaiting(&mk)
 	m.all = mk.all
 	return m
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -20,6 +21,7 @@ type sessions struct {
 	bytesIn      prometheus.Counter
 	bytesOut     prometheus.Counter
 	strangePongs prometheus.Counter
+	roundTrip    prometheus.Histogram
 }
 
 // packetTypes are the names of Engine.IO's packets, by their number.
@@ -57,6 +59,7 @@ func newSessions(mk *maker) sessions {
 		sent:         mk.family("packets_sent_total", "Engine.IO packets sent, by type.", "type", packetTypes...),
 		bytesIn:      mk.counter("received_bytes_total", "Bytes in Engine.IO packets received, without framing."),
 		bytesOut:     mk.counter("sent_bytes_total", "Bytes in Engine.IO packets sent, without framing and before compression."),
+		roundTrip:    mk.histogram("heartbeat_seconds", "How long peers took to answer a heartbeat: there and back, and what was queued before it.", seconds...),
 		strangePongs: mk.counter("unsolicited_pongs_total", "Pongs that answered no ping, and were ignored."),
 	}
 }
@@ -84,6 +87,7 @@ func (m *Metrics) Engine() *engineio.Trace {
 			s.sent.of(nameOf(packetTypes, int(kind)-'0')).Inc()
 			s.bytesOut.Add(float64(size))
 		},
+		Pong:            func(_ *engineio.Session, took time.Duration) { s.roundTrip.Observe(took.Seconds()) },
 		UnsolicitedPong: func(*engineio.Session) { s.strangePongs.Inc() },
 	}
 }

@@ -3,6 +3,7 @@ package metrics
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -17,6 +18,7 @@ type sockets struct {
 	disconnected family // by reason
 	refused      family // by cause
 	received     prometheus.Counter
+	handled      prometheus.Histogram
 	sent         prometheus.Counter
 	namespaces   prometheus.Counter
 }
@@ -38,6 +40,7 @@ func newSockets(mk *maker) sockets {
 		disconnected: mk.family("sockets_disconnected_total", "Sockets that left their namespace, by reason.", "reason", reasons...),
 		refused:      mk.family("sockets_refused_total", "Sockets not let into a namespace, by cause.", "cause", causeRefusal, causeError),
 		received:     mk.counter("events_received_total", "Events that came from sockets and were handled."),
+		handled:      mk.histogram("handler_seconds", "How long handlers of events took, middleware included.", seconds...),
 		sent:         mk.counter("events_sent_total", "Events sent to sockets, dropped volatile ones included; a broadcast counts once for each."),
 		namespaces:   mk.counter("namespaces_created_total", "Namespaces made because a peer asked for one of a family."),
 	}
@@ -63,6 +66,7 @@ func (m *Metrics) Server() *tutti.Trace {
 			s.refused.of(cause).Inc()
 		},
 		EventReceived:    func(*tutti.Socket, *tutti.Message) { s.received.Inc() },
+		EventHandled:     func(_ *tutti.Socket, _ *tutti.Message, took time.Duration) { s.handled.Observe(took.Seconds()) },
 		EventSent:        func(*tutti.Socket, *hub.Message) { s.sent.Inc() },
 		NamespaceCreated: func(*tutti.Namespace) { s.namespaces.Inc() },
 		LimitHit:         m.hit("server"),

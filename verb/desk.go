@@ -1,13 +1,16 @@
 package verb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // Config sets up a [Desk]. Zero values mean the defaults.
@@ -21,9 +24,16 @@ type Config struct {
 	// the caller's: that of the guards of its namespace, for a socket. Nil:
 	// refuses.
 	Permit func(ctx context.Context, c Caller, v Verb, room string) error
+	// Bearers says that callers may have permissions of their own, see
+	// [Caller.Bearer]: all verbs are served then, also those that no rule opens.
+	Bearers bool
 	// Admit is asked before everything else, and refuses who comes too often:
 	// with a [*Refusal] of the code [TooManyRequests], mostly. Nil: admits.
 	Admit func(c Caller, v Verb) error
+
+	// Check, if set, is asked about the data of what is to be published, when the
+	// rules allow it. It refuses with a [*Refusal] of the code [BadData], mostly.
+	Check func(namespace, event string, rooms []string, args packet.Args) error
 
 	// MaxData is how many bytes the data of a message may have, binary included.
 	// Default 64 KiB; negative: no limit.
@@ -49,11 +59,21 @@ const (
 // A Desk serves the verbs. It is safe for concurrent use and serves any number
 // of spaces.
 type Desk struct {
-	cfg Config
+	current atomic.Pointer[Config] // never written to
 }
+
+func (d *Desk) cfg() *Config { return d.current.Load() }
 
 // New returns a desk. Its error lists all that is wrong with cfg.
 func New(cfg Config) (*Desk, error) {
+	d := new(Desk)
+	return d, d.Reload(cfg)
+}
+
+// Reload puts cfg in the place of what the desk was set up with: for what is
+// asked from now on, also by who is in rooms already. Its error lists all that is
+// wrong with cfg, and nothing has changed then.
+func (d *Desk) Reload(cfg Config) error {
 	var errs []error
 	cfg.Rules = slices.Clone(cfg.Rules)
 	for i := range cfg.Rules {
@@ -71,7 +91,11 @@ func New(cfg Config) (*Desk, error) {
 	if cfg.MaxPage < 0 || cfg.MaxPage > hub.MaxPage {
 		errs = append(errs, fmt.Errorf("verb: MaxPage %d: want 1 to %d", cfg.MaxPage, hub.MaxPage))
 	}
-	return &Desk{cfg: cfg}, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	d.current.Store(&cfg)
+	return nil
 }
 
 // A Caller is who asks.
@@ -86,6 +110,30 @@ type Caller struct {
 	// Opens says what the caller's token, which was checked before, lets it do
 	// where a rule wants a token. Nil: nothing.
 	Opens func(v Verb, room string) bool
+	// Peer is the connection over which it asks, or what its request counts as;
+	// nil: without limits.
+	Peer *quota.Peer
+	// Bearer, if set, says what the caller may do besides what rules let it.
+	Bearer Bearer
+}
+
+// A Bearer has permissions of its own, as an identity of package auth does.
+type Bearer interface {
+	// May says whether it has a permission in a room. Permissions are called as
+	// the verbs are. It must not wait.
+	May(permission, room string) bool
+}
+
+// spend counts what the caller does in a room.
+func (c Caller) spend(k quota.Kind, room string) error {
+	err := c.Peer.Take(k, c.Owner)
+	if err == nil && k != quota.Read {
+		err = c.Peer.TakeRoom(k, c.Space.Namespace(), room)
+	}
+	if err != nil {
+		return RefusalOf(err)
+	}
+	return nil
 }
 
 // Allow says whether the caller may use a verb in a room, for bindings that do
@@ -95,17 +143,34 @@ func (d *Desk) Allow(ctx context.Context, c Caller, v Verb, room string) error {
 	return err
 }
 
+// Permits is Allow for who does not ask by itself, and is asked about rooms it is
+// in already: [Config.Admit] is not.
+func (d *Desk) Permits(ctx context.Context, c Caller, v Verb, room string) bool {
+	_, err := d.permit(ctx, c, v, room)
+	return err == nil
+}
+
 // allow says whether the caller may use a verb in a room.
 func (d *Desk) allow(ctx context.Context, c Caller, v Verb, room string) (*Rule, error) {
-	if d.cfg.Admit != nil {
-		if err := d.cfg.Admit(c, v); err != nil {
+	if admit := d.cfg().Admit; admit != nil {
+		if err := admit(c, v); err != nil {
 			return nil, err
 		}
 	}
+	return d.permit(ctx, c, v, room)
+}
+
+// free is the rule of a room that has none, for who may use it all the same.
+var free = Rule{}
+
+func (d *Desk) permit(ctx context.Context, c Caller, v Verb, room string) (*Rule, error) {
 	if room == "" {
 		return nil, refuse(BadRequest, `"room" is missing`)
 	}
 	rule := d.rule(room)
+	if c.Bearer != nil && c.Bearer.May(string(v), room) {
+		return cmp.Or(rule, &free), nil
+	}
 	if rule == nil {
 		return nil, forbidden(v)
 	}
@@ -121,8 +186,8 @@ func (d *Desk) allow(ctx context.Context, c Caller, v Verb, room string) (*Rule,
 		if c.Opens != nil && c.Opens(v, room) {
 			return rule, nil
 		}
-		if d.cfg.Permit != nil {
-			return rule, permitted(d.cfg.Permit(ctx, c, v, room), v)
+		if permit := d.cfg().Permit; permit != nil {
+			return rule, permitted(permit(ctx, c, v, room), v)
 		}
 	}
 	return nil, forbidden(v)
@@ -167,7 +232,10 @@ func (d *Desk) Join(ctx context.Context, c Caller, q JoinRequest) (Receipt, erro
 	if c.Seat == nil {
 		return Receipt{}, refuse(BadRequest, "join over a connection that lasts")
 	}
-	if err := c.Seat.Join(q.Room); err != nil {
+	if err := c.spend(quota.Join, q.Room); err != nil {
+		return Receipt{}, err
+	}
+	if err := c.Seat.Ask(q.Room); err != nil {
 		return Receipt{}, RefusalOf(err)
 	}
 	return Receipt{Offset: c.Space.Head()}, nil
@@ -176,6 +244,9 @@ func (d *Desk) Join(ctx context.Context, c Caller, q JoinRequest) (Receipt, erro
 // Leave takes the caller out of a room. A room it is not in is no error.
 func (d *Desk) Leave(ctx context.Context, c Caller, q JoinRequest) (struct{}, error) {
 	if _, err := d.allow(ctx, c, Leave, q.Room); err != nil {
+		return struct{}{}, err
+	}
+	if err := c.spend(quota.Join, q.Room); err != nil {
 		return struct{}{}, err
 	}
 	if c.Seat != nil {
@@ -200,6 +271,12 @@ func (d *Desk) Publish(ctx context.Context, c Caller, p Publication) (Receipt, e
 	if err == nil {
 		err = d.check(rule, &p)
 	}
+	if err == nil {
+		err = c.spend(quota.Publish, p.Room)
+	}
+	if check := d.cfg().Check; err == nil && check != nil {
+		err = check(c.Space.Namespace(), p.Event, []string{p.Room}, p.Args)
+	}
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -215,6 +292,7 @@ func (d *Desk) Publish(ctx context.Context, c Caller, p Publication) (Receipt, e
 }
 
 func (d *Desk) check(rule *Rule, p *Publication) error {
+	most := d.cfg().MaxData
 	switch {
 	case p.Event == "":
 		return refuse(BadRequest, `"event" is missing`)
@@ -224,8 +302,8 @@ func (d *Desk) check(rule *Rule, p *Publication) error {
 		return refuse(BadEvent, "the event name %q is reserved", p.Event)
 	case len(rule.Events) > 0 && !slices.Contains(rule.Events, p.Event):
 		return refuse(BadEvent, "the event %q may not be published in this room", p.Event)
-	case d.cfg.MaxData >= 0 && p.Args.Size() > d.cfg.MaxData:
-		return tooLarge("data", d.cfg.MaxData)
+	case most >= 0 && p.Args.Size() > most:
+		return tooLarge("data", most)
 	case len(p.ID) > maxID:
 		return tooLarge("id", maxID)
 	}
@@ -254,10 +332,13 @@ func (d *Desk) History(ctx context.Context, c Caller, q PageRequest) (Page, erro
 	case q.Limit == 0:
 		q.Limit = hub.DefaultPage
 	}
-	limit := min(q.Limit, d.cfg.MaxPage)
+	if err := c.spend(quota.Read, q.Room); err != nil {
+		return Page{}, err
+	}
+	limit := min(q.Limit, d.cfg().MaxPage)
 	page, err := c.Space.History(q.Room, hub.PageQuery{Before: q.Before, After: q.After, Limit: limit})
 	if err != nil {
 		return Page{}, RefusalOf(err)
 	}
-	return newPage(page, q.After != "", d.cfg.MaxPageBytes), nil
+	return newPage(page, q.After != "", d.cfg().MaxPageBytes), nil
 }

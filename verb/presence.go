@@ -6,6 +6,7 @@ import (
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // A PresenceRequest asks who is present in a room: the first page, or where one
@@ -35,9 +36,13 @@ func (d *Desk) Presence(ctx context.Context, c Caller, q PresenceRequest) (Prese
 	if q.Limit < 0 {
 		return PresenceAnswer{}, refuse(BadRequest, `"limit" is negative`)
 	}
-	limit := min(q.Limit, d.cfg.MaxPage)
+	if err := c.spend(quota.Read, q.Room); err != nil {
+		return PresenceAnswer{}, err
+	}
+	most := d.cfg().MaxPage
+	limit := min(q.Limit, most)
 	if limit == 0 {
-		limit = min(hub.DefaultPage, d.cfg.MaxPage)
+		limit = min(hub.DefaultPage, most)
 	}
 	var (
 		answer PresenceAnswer

@@ -23,8 +23,12 @@ func Publisher(owner string, m *hub.Message, room string) string {
 	return "same:" + base64.RawStdEncoding.EncodeToString(h.Sum(nil)[:16])
 }
 
+// AuthEvent is the event by which a server tells a client what became of its
+// identity, and a client shows another token.
+const AuthEvent = "auth"
+
 // Reserved says whether an event's name belongs to the protocol or to the
 // server: peers must not be able to say it to each other.
 func Reserved(event string) bool {
-	return packet.Reserved(event) || event == hub.PresenceEvent || event == "unrecovered"
+	return packet.Reserved(event) || event == hub.PresenceEvent || event == "unrecovered" || event == AuthEvent
 }

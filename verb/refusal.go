@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // A Code says in one word what was wrong, for programs.
@@ -20,6 +21,7 @@ const (
 	BadEvent        Code = "bad_event"         // an event must not have that name here
 	BadOffset       Code = "bad_offset"        // not of this tape: read from the beginning
 	BadState        Code = "bad_state"         // not an object, or too large
+	BadData         Code = "bad_data"          // not as the event's schema wants it
 	TooLarge        Code = "too_large"         // data, event or id
 	TooManyRooms    Code = "too_many_rooms"    // the caller is in as many as it may
 	TooManyRequests Code = "too_many_requests" // again after a while
@@ -36,6 +38,9 @@ const (
 type Refusal struct {
 	Code    Code
 	Message string
+	// At is where in the data something is wrong, as a JSON pointer, after
+	// [BadData]; "" is all of it.
+	At string
 	// Limit names the limit of the desk that was hit, "" if none: "data",
 	// "event" or "id".
 	Limit string
@@ -72,6 +77,9 @@ func RefusalOf(err error) *Refusal {
 	}
 	if r, ok := errors.AsType[*Refusal](err); ok {
 		return r
+	}
+	if e, ok := errors.AsType[*quota.Exceeded](err); ok { // whose limits it has told its own trace
+		return &Refusal{Code: TooManyRequests, Message: e.Text, Retry: e.Wait}
 	}
 	r := &Refusal{Code: Internal, Message: "internal error", Err: err}
 	for _, known := range refusals {

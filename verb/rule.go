@@ -122,9 +122,10 @@ func (r *Rule) validate(at string) error {
 
 // rule returns the first rule that fits a room, nil if none does.
 func (d *Desk) rule(room string) *Rule {
-	for i := range d.cfg.Rules {
-		if hub.MatchRoom(d.cfg.Rules[i].Pattern, room) {
-			return &d.cfg.Rules[i]
+	rules := d.cfg().Rules // others may come meanwhile
+	for i := range rules {
+		if hub.MatchRoom(rules[i].Pattern, room) {
+			return &rules[i]
 		}
 	}
 	return nil
@@ -132,5 +133,6 @@ func (d *Desk) rule(room string) *Rule {
 
 // Serves says whether any rule lets somebody use a verb.
 func (d *Desk) Serves(v Verb) bool {
-	return slices.ContainsFunc(d.cfg.Rules, func(r Rule) bool { return r.who(v) != Nobody })
+	cfg := d.cfg()
+	return cfg.Bearers || slices.ContainsFunc(cfg.Rules, func(r Rule) bool { return r.who(v) != Nobody })
 }

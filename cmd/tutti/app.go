@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/admin"
 	"github.com/tutti-rt/tutti/door"
 	"github.com/tutti-rt/tutti/engineio"
 	"github.com/tutti-rt/tutti/hub"
@@ -20,27 +21,49 @@ import (
 	"github.com/tutti-rt/tutti/internal/config"
 	"github.com/tutti-rt/tutti/metrics"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/quota"
+	"github.com/tutti-rt/tutti/schema"
 	"github.com/tutti-rt/tutti/verb"
 )
 
 // An app is everything that is served, without the listeners.
 type app struct {
-	server   *tutti.Server
-	public   http.Handler
-	private  http.Handler // for operators
-	control  http.Handler // for commands; nil if there is no data folder
-	store    dataStore    // nil if there is no data folder
-	engine   hub.Engine   // nil if the program is alone
-	relayed  *door.Door   // plain WebSockets; nil unless asked for
+	server  *tutti.Server
+	public  http.Handler
+	private http.Handler // for operators
+	control http.Handler // for commands; nil if there is no data folder
+	store   dataStore    // nil if there is no data folder
+	engine  hub.Engine   // nil if the program is alone
+	quota   *quota.Quota // what peers may do together
+	blocked func(limit string)
+	relayed *door.Door // plain WebSockets; nil unless asked for
+	doors   []mounted
+	serving bool // the verbs, to sockets
+	desk    *verb.Desk
+	who     *identities
+	schemas *schema.Checker
+	keys    atomic.Pointer[[]config.Key] // those in use
+	level   *slog.LevelVar               // of the log
+	hosts   atomic.Pointer[hostRule]     // those served
+
+	encryption *encryption // nil without TLS
+	reloader   atomic.Pointer[reloader]
+
 	draining atomic.Bool
 	running  sync.WaitGroup // watch
 	ended    chan struct{}  // what watch waits for
 
+	admin      *admin.Admin
+	watching   sync.WaitGroup // its Run
+	closeAudit func() error
+	stop       chan struct{} // closed when an operator wants the process to end
+	stopping   sync.Once
+
 	closers []func(context.Context) error // in this order
 }
 
-// newApp puts the parts together that the settings ask for.
-func newApp(s config.Settings, log *slog.Logger) (*app, error) {
+// newApp puts the parts together that the settings ask for. level is that of log.
+func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, error) {
 	if s.Data != "" || s.Engine != "" {
 		s.Durable = append(slices.Clip(s.Durable), demos[s.Demo].durable...)
 	}
@@ -50,22 +73,40 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 	if err := addClientFiles(&cfg, s, log); err != nil {
 		return nil, err
 	}
-	a := &app{}
+	allowed := quotaConfig(s)
+	allowed.Trace = m.Quota()
+	a := &app{quota: quota.New(allowed), blocked: m.Listener(), level: level, closeAudit: func() error { return nil }}
+	a.keys.Store(&s.Door.Key)
+	var err error
+	if a.who, err = newIdentities(s, &a.keys, m.Auth(), log); err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	a.closers = append(a.closers, a.who.close)
+	cfg.Auth = a.who.authority
+	m.WatchQuota(a.quota)
+	cfg.Engine.Quota = a.quota
+	if err := a.openAdmin(s, &cfg, log, m); err != nil {
+		return nil, err
+	}
 	if s.Data != "" {
 		if err := a.openStore(string(s.Data), m, log); err != nil {
-			return nil, err
+			return nil, errors.Join(err, a.close(context.Background()))
 		}
 		cfg.Hub.Store = a.store
+		a.control = a.controlled()
 	}
-	var err error
 	if a.engine, err = openEngine(s, log); err != nil {
 		return nil, errors.Join(err, a.close(context.Background()))
 	}
 	cfg.Hub.Engine, cfg.Advertise = a.engine, s.Advertise
-	if a.server, err = tutti.New(cfg); err == nil {
+	if a.encryption, err = newEncryption(s, log); err == nil {
+		a.server, err = tutti.New(cfg)
+	}
+	if err == nil {
 		err = a.join()
 	}
 	if err == nil {
+		a.admin.Attach(a.server)
 		err = a.build(s, log, m)
 	}
 	if err != nil {
@@ -76,20 +117,28 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 
 // build makes the handlers, for the public and for operators.
 func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) error {
-	desk, err := verb.New(verbConfig(s))
-	if err != nil {
+	checked := schemaConfig(s)
+	checked.Trace = &schema.Trace{Checked: m.SchemaChecked}
+	var err error
+	if a.schemas, err = schema.New(checked); err != nil {
+		return fmt.Errorf("schemas: %w", err)
+	}
+	if a.desk, err = verb.New(a.deskConfig(s)); err != nil {
 		return fmt.Errorf("verbs: %w", err)
+	}
+	for _, name := range append([]string{"/"}, s.Namespaces...) {
+		a.server.Namespace(name).Use(a.schemas.Middleware())
 	}
 	mux := http.NewServeMux()
 	mux.Handle(s.Path, a.server)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { a.health(w, false) })
-	err = a.mountDoors(s, desk, mux, log, m)
+	err = a.mountDoors(s, mux, log, m)
 	a.closers = append(a.closers, a.server.Shutdown)
-	a.serveVerbs(s, desk)
+	a.serveVerbs(s)
 	if err = errors.Join(err, a.checkMemory(s), a.mount(s, mux)); err != nil {
 		return err
 	}
-	a.public = a.orRelay(mux)
+	a.public = a.protect(secure(a.orRelay(mux), s.Path, a.encryption), s)
 
 	operators := http.NewServeMux()
 	operators.Handle("GET /metrics", m.Handler())
@@ -147,7 +196,7 @@ func (a *app) close(ctx context.Context) error {
 	if a.engine != nil {
 		errs = append(errs, a.engine.Close())
 	}
-	return errors.Join(append(errs, a.closeStore())...)
+	return errors.Join(append(errs, a.closeStore(), a.closeAudit())...)
 }
 
 // health answers load balancers and supervisors: 200 while the server wants
@@ -221,7 +270,7 @@ func engineConfig(s config.Settings) engineio.Config {
 		MaxPayload:      int64(s.Limit.Payload),
 		MaxPackets:      int(s.Limit.Batch),
 		MaxQueue:        int(s.Limit.Queue),
-		MaxSessions:     int(s.Limit.Sessions),
+		MaxSessions:     sessions(s),
 		Transports:      s.Transport,
 		AllowEIO3:       s.AllowEIO3,
 		Origins:         s.Origin,

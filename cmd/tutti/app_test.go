@@ -10,6 +10,8 @@ import (
 	"github.com/tutti-rt/tutti/door"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/quota"
+	"github.com/tutti-rt/tutti/schema"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -22,6 +24,8 @@ type configs struct {
 	sockets door.WebSocketConfig
 	publish door.PublishConfig
 	read    door.ReadConfig
+	schemas schema.Config
+	quota   quota.Config
 }
 
 func configsOf(t *testing.T, args ...string) configs {
@@ -38,9 +42,11 @@ func configsOf(t *testing.T, args ...string) configs {
 	if f := memoryConfig(l.Settings); f != nil {
 		memory = f("/")
 	}
+	together := quotaConfig(l.Settings)
+	together.Shared = nil
 	verbs := verbConfig(l.Settings)
 	verbs.Permit = nil
-	return configs{memory, verbs, cfg, eventsConfig(l.Settings, nil), webSocketConfig(l.Settings, nil), publishConfig(l.Settings, nil), readConfig(l.Settings, nil)}
+	return configs{memory, verbs, cfg, eventsConfig(l.Settings, nil), webSocketConfig(l.Settings, nil), publishConfig(l.Settings, nil), readConfig(l.Settings, nil), schemaConfig(l.Settings), together}
 }
 
 // TestEverySetting: a setting that changes nothing has been forgotten.
@@ -57,20 +63,32 @@ func TestEverySetting(t *testing.T) {
 		"--door-publish-rate": "7", "--door-publish-burst": "7", "--door-key-rate": "7", "--door-key-burst": "7",
 		"--data": "data", "--memory": "/", "--allow": "a join=anyone", "--open": "a", "--presence-grace": "7s", "--presence-tick": "7s",
 		"--limit-data": "7", "--limit-state": "7", "--limit-page": "7", "--limit-page-bytes": "7",
+		"--schema": "a schema={}", "--limit-schema": "7",
 		"--compress-http": "7", "--compress-websocket": "7",
+		"--limit-address": "7", "--limit-user": "7", "--limit-busy": "7000", "--limit-waiting": "7MB", "--limit-exempt": "192.0.2.1",
+		"--rate-handshakes": "7/s", "--rate-address-handshakes": "7/s",
+		"--rate-connection-events": "7/s", "--rate-connection-publishes": "7/s", "--rate-connection-joins": "7/s", "--rate-connection-reads": "7/s",
+		"--rate-user-events": "7/s", "--rate-user-publishes": "7/s", "--rate-user-joins": "7/s", "--rate-user-reads": "7/s",
+		"--rate-address-events": "7/s", "--rate-address-publishes": "7/s", "--rate-address-joins": "7/s", "--rate-address-reads": "7/s",
+		"--rate-room-publishes": "7/s", "--rate-room-joins": "7/s",
 	}
 	// These are used where the program is put together, and tested there.
 	elsewhere := []string{
 		"--listen", "--path", "--demo", "--static", "--namespace", "--relay", "--relay-text", "--metrics", "--timeout-drain",
-		"--timeout-header", "--timeout-idle", "--limit-header",
+		"--timeout-header", "--timeout-idle", "--limit-header", "--hosts", "--trusted-proxies", "--limit-requests", "--limit-reserve",
 		"--log-format", "--log-level", "--config", "--print-config",
+		"--auth-anonymous", "--auth-token", "--auth-key", "--auth-grant", "--auth-claim", "--auth-leeway", "--auth-grace", "--auth-refresh", "--auth-retry",
+		"--auth-revoked", "--auth-session-url", "--auth-session-cookie", "--auth-session-header", "--auth-session-secret",
+		"--auth-session-timeout", "--auth-session-cache", "--auth-session-life", "--auth-session-asked",
+		"--tls-cert", "--tls-key", "--tls-domain", "--tls-email", "--tls-directory", "--tls-roots", "--tls-redirect", "--tls-min", "--tls-hsts",
+		"--admin", "--admin-keys", "--admin-payloads", "--admin-audit", "--admin-ui", "--admin-ui-user", "--admin-ui-password", "--admin-ui-readonly",
 	}
 	// These need another, without which there is nothing that they are about.
 	with := map[string]string{"--window": "7s", "--durable": "a", "--limit-tape": "7MB"}
 	withData := configsOf(t, "--data=data")
 	standard := configsOf(t)
 	for line := range strings.Lines(config.Usage()) {
-		if !strings.HasPrefix(line, "  --") {
+		if !strings.HasPrefix(line, "    --") {
 			continue
 		}
 		flag := strings.Fields(line)[0]

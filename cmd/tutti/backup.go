@@ -13,18 +13,21 @@ import (
 	"github.com/tutti-rt/tutti/hub/pebblehub"
 )
 
-const backupUsage = `usage: tutti backup FOLDER TARGET
-
-Copies the data folder of "tutti serve --data FOLDER" into TARGET, a folder that
-is empty or not there. A server that is running with FOLDER goes on meanwhile,
-and writes the backup itself: TARGET is a path on its machine. A backup holds
-all that was acknowledged before it was asked for. Bring it back with
-"tutti restore".
-`
+func backupManual() *manual {
+	return &manual{
+		name: "backup", does: "copy the data of a server, running or not",
+		synopsis: []string{"FOLDER TARGET"},
+		about: `Copies the data folder of "tutti serve --data FOLDER" into TARGET, a folder that is empty or not there. A
+server that is running with FOLDER goes on meanwhile, and writes the backup itself: TARGET is a path on its machine.
+A backup holds all that was acknowledged before it was asked for. Bring it back with "tutti restore".`,
+		examples: []example{{"tutti backup /var/lib/tutti /mnt/backup/monday", "While the server goes on:"}},
+		see:      "tutti restore, docs/operating.md",
+	}
+}
 
 // backup copies a data folder, whether a server is using it or not.
 func backup(ctx context.Context, c call) int {
-	folder, target, code := twoFolders(c, "backup", backupUsage)
+	folder, target, code := twoFolders(c, backupManual())
 	if folder == "" {
 		return code
 	}
@@ -57,23 +60,16 @@ func makeBackup(ctx context.Context, c call, folder, target string) error {
 }
 
 // twoFolders reads the arguments of a command that takes two folders. Without
-// them it prints the usage, and returns the exit code.
-func twoFolders(c call, name, usage string) (from, to string, code int) {
-	for _, arg := range c.args {
-		switch {
-		case arg == "-h" || arg == "-help" || arg == "--help":
-			fmt.Fprint(c.output, usage)
-			return "", "", exitOK
-		case strings.HasPrefix(arg, "-"):
-			fmt.Fprintf(c.errors, "tutti %s: there is no flag %s\n\n%s", name, arg, usage)
-			return "", "", exitUsage
-		}
+// them the call is over, and the exit code says how.
+func twoFolders(c call, m *manual) (from, to string, code int) {
+	a, code := m.begin(c)
+	if a == nil {
+		return "", "", code
 	}
-	if len(c.args) != 2 || c.args[0] == "" || c.args[1] == "" {
-		fmt.Fprint(c.errors, usage)
-		return "", "", exitUsage
+	if len(a.rest) != 2 || a.rest[0] == "" || a.rest[1] == "" {
+		return "", "", m.misused(c, fmt.Errorf("want two folders, not %d", len(a.rest)))
 	}
-	return c.args[0], c.args[1], exitOK
+	return a.rest[0], a.rest[1], exitOK
 }
 
 func fail(c call, name string, err error) int {

@@ -15,13 +15,13 @@ import (
 	"github.com/tutti-rt/tutti/internal/load"
 )
 
-const benchUsage = `usage: tutti bench SCENARIO [flags] URL
-       tutti bench server [flags]
+func benchManual() *manual {
+	m := &manual{
+		name: "bench", does: "measure a server under load",
+		synopsis: []string{"SCENARIO [flags] URL", "server [--listen ADDRESS]"},
+		about: `Measures a Socket.IO server that handles the events of docs/performance.md; "tutti bench server" is such a
+server. The scenarios:
 
-Measures a Socket.IO server that handles the events of docs/performance.md;
-"tutti bench server" is such a server.
-
-scenarios:
   idle      connect clients and leave them alone: memory, cost of connecting
   fanout    messages to a room that everybody is in
   rooms     messages to many rooms, of which each client is in one
@@ -29,10 +29,18 @@ scenarios:
             with --data to see what an fsync costs
   echo      events that are answered with an ack
   polling   fanout by long-polling
-  churn     clients that come, ask once and leave
+  churn     clients that come, ask once and leave`,
+		see: "docs/performance.md",
+	}
+	newBenchFlags(&load.Options{}, &benchFiles{}).VisitAll(func(f *flag.Flag) {
+		value, does := flag.UnquoteUsage(f)
+		m.options = append(m.options, option{name: f.Name, value: strings.ToUpper(value), does: capital(does) + "."})
+	})
+	return m
+}
 
-flags:
-`
+// capital is a help text as a sentence.
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // bench measures a server.
 func bench(ctx context.Context, c call) int {
@@ -104,13 +112,10 @@ func benchFlags(c call) (load.Options, benchFiles, error) {
 	}
 	err := set.Parse(args)
 	if errors.Is(err, flag.ErrHelp) || len(c.args) == 0 {
-		out := c.output
 		if err == nil {
-			out, err = c.errors, errors.New("what is to be measured?")
+			return o, f, errors.New("what is to be measured? See tutti help bench")
 		}
-		fmt.Fprint(out, benchUsage)
-		set.SetOutput(out)
-		set.PrintDefaults()
+		benchManual().print(c.output)
 		return o, f, err
 	}
 	rest := set.Args()
@@ -152,9 +157,9 @@ func newBenchFlags(o *load.Options, f *benchFiles) *flag.FlagSet {
 	return set
 }
 
-// terminal says whether w is one.
-func terminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+// terminal says whether what is read or written is one.
+func terminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	if !ok {
 		return false
 	}

@@ -122,13 +122,13 @@ func (b benchServing) servers(server http.Handler) ([]*httpServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	servers := []*httpServer{{&http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, listener}}
+	servers := []*httpServer{{Server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, listener: listener}}
 	if b.debug != "" {
 		listener, err := listen(b.debug, "--debug")
 		if err != nil {
 			return nil, errors.Join(err, servers[0].listener.Close())
 		}
-		servers = append(servers, &httpServer{&http.Server{Handler: debugHandler(), ReadHeaderTimeout: 10 * time.Second}, listener})
+		servers = append(servers, &httpServer{Server: &http.Server{Handler: debugHandler(), ReadHeaderTimeout: 10 * time.Second}, listener: listener})
 	}
 	return servers, nil
 }

@@ -21,11 +21,9 @@ const relaySpace = "relay:/ws"
 // /events, /ws, /api/publish, /api/history and /api/presence for "/", and with
 // the name of another behind. When the settings name no rooms, those of the
 // demo are open to anyone. What the desk opens is open besides.
-func (a *app) mountDoors(s config.Settings, desk *verb.Desk, mux *http.ServeMux, log *slog.Logger, m *metrics.Metrics) error {
-	open := demos[s.Demo].rooms
-	if len(s.Door.Listen) == 0 && len(s.Door.Publish) == 0 && len(s.Door.Key) == 0 {
-		s.Door.Listen, s.Door.Publish = open, open
-	}
+func (a *app) mountDoors(s config.Settings, mux *http.ServeMux, log *slog.Logger, m *metrics.Metrics) error {
+	desk := a.desk
+	s = withDemo(s)
 	var errs []error
 	for _, namespace := range append([]string{"/"}, s.Namespaces...) {
 		space, suffix := a.server.Namespace(namespace).Space(), namespace
@@ -38,20 +36,22 @@ func (a *app) mountDoors(s config.Settings, desk *verb.Desk, mux *http.ServeMux,
 				return
 			}
 			mux.Handle(path+suffix, d)
+			a.doors = append(a.doors, mounted{path, d})
 			a.closers = append(a.closers, d.Shutdown)
 		}
 		events := eventsConfig(s, log)
-		events.Desk, events.Trace = desk, m.Door("events")
+		events.Desk, events.Quota, events.Auth, events.Trace = desk, a.quota, a.who.authority, m.Door("events")
 		d, err := door.Events(space, events)
 		mount("/events", d, err)
 
 		publish := publishConfig(s, log)
-		publish.Desk, publish.Trace = desk, m.Door("publish")
+		publish.Check = a.schemas.Check
+		publish.Desk, publish.Quota, publish.Auth, publish.Trace = desk, a.quota, a.who.authority, m.Door("publish")
 		d, err = door.Publish(space, publish)
 		mount("/api/publish", d, err)
 
 		read := readConfig(s, log)
-		read.Desk, read.Trace = desk, m.Door("history")
+		read.Desk, read.Quota, read.Auth, read.Trace = desk, a.quota, a.who.authority, m.Door("history")
 		d, err = door.History(space, read)
 		mount("/api/history", d, err)
 		read.Trace = m.Door("presence")
@@ -60,14 +60,67 @@ func (a *app) mountDoors(s config.Settings, desk *verb.Desk, mux *http.ServeMux,
 
 		d, err = a.webSockets(s, space, desk, log, m)
 		mount("/ws", d, err)
+		if namespace == "/" {
+			d, err = door.Disconnect(space, door.DisconnectConfig{Auth: a.who.authority, Origins: s.Origin, Log: log, Trace: m.Door("disconnect")})
+			mount("/api/disconnect", d, err)
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// withDemo opens the rooms of the demo, when the settings name none.
+func withDemo(s config.Settings) config.Settings {
+	if len(s.Door.Listen) == 0 && len(s.Door.Publish) == 0 && len(s.Door.Key) == 0 {
+		s.Door.Listen, s.Door.Publish = demos[s.Demo].rooms, demos[s.Demo].rooms
+	}
+	return s
+}
+
+// A mounted door is one at a path, the namespace's name apart.
+type mounted struct {
+	path string
+	*door.Door
+}
+
+// reloadDoors tells the doors who may come in now.
+func (a *app) reloadDoors(s config.Settings) error {
+	s = withDemo(s)
+	var errs []error
+	for _, d := range a.doors {
+		errs = append(errs, d.Reload(liveDoor(s, d.path)))
+	}
+	return errors.Join(errs...)
+}
+
+// liveDoor is what can change of a door, by its path.
+func liveDoor(s config.Settings, path string) door.Live {
+	events, sockets, publish, read := eventsConfig(s, nil), webSocketConfig(s, nil), publishConfig(s, nil), readConfig(s, nil)
+	switch path {
+	case "/events":
+		return door.Live{Listen: events.Listen, Origins: events.Origins, Credentials: events.Credentials, MaxStreams: events.MaxStreams}
+	case "/ws":
+		return door.Live{
+			Listen: sockets.Listen, Publish: sockets.Publish, Origins: sockets.Origins, Credentials: sockets.Credentials,
+			MaxStreams: sockets.MaxStreams, Rate: sockets.Rate, Burst: sockets.Burst,
+		}
+	case "/api/disconnect":
+		return door.Live{Origins: s.Origin}
+	case "/api/publish":
+		return door.Live{
+			Publish: publish.Publish, Origins: publish.Origins, Credentials: publish.Credentials,
+			Rate: publish.Rate, Burst: publish.Burst, KeyRate: publish.KeyRate, KeyBurst: publish.KeyBurst,
+		}
+	}
+	return door.Live{
+		Listen: read.Read, Origins: read.Origins, Credentials: read.Credentials,
+		Rate: read.Rate, Burst: read.Burst, KeyRate: read.KeyRate, KeyBurst: read.KeyBurst,
+	}
 }
 
 // webSockets makes the door of plain WebSockets, which in "/" may be a relay.
 func (a *app) webSockets(s config.Settings, space *hub.Space, desk *verb.Desk, log *slog.Logger, m *metrics.Metrics) (*door.Door, error) {
 	cfg := webSocketConfig(s, log)
-	cfg.Trace = m.Door("websocket")
+	cfg.Quota, cfg.Auth, cfg.Trace, cfg.Check = a.quota, a.who.authority, m.Door("websocket"), a.schemas.Check
 	if !s.RelayText || space.Namespace() != "/" {
 		cfg.Desk = desk
 		return door.WebSocket(space, cfg)
@@ -107,6 +160,7 @@ func eventsConfig(s config.Settings, log *slog.Logger) door.EventsConfig {
 	return door.EventsConfig{
 		Listen:       access(s.Door.Listen, s.Door.Key),
 		Origins:      s.Origin,
+		Credentials:  s.Credentials,
 		Heartbeat:    s.Ping.Interval,
 		Retry:        s.Door.Retry,
 		MaxRooms:     int(s.Door.Rooms),
@@ -122,6 +176,7 @@ func webSocketConfig(s config.Settings, log *slog.Logger) door.WebSocketConfig {
 		Listen:       access(s.Door.Listen, s.Door.Key),
 		Publish:      access(s.Door.Publish, s.Door.Key),
 		Origins:      s.Origin,
+		Credentials:  s.Credentials,
 		Heartbeat:    s.Ping.Interval,
 		MaxRooms:     int(s.Door.Rooms),
 		MaxStreams:   int(s.Door.Streams),
@@ -138,6 +193,7 @@ func publishConfig(s config.Settings, log *slog.Logger) door.PublishConfig {
 	return door.PublishConfig{
 		Publish:     access(s.Door.Publish, s.Door.Key),
 		Origins:     s.Origin,
+		Credentials: s.Credentials,
 		MaxBody:     int64(s.Limit.Payload),
 		MaxRooms:    int(s.Door.Rooms),
 		Rate:        float64(s.Door.PublishRate),
@@ -151,12 +207,13 @@ func publishConfig(s config.Settings, log *slog.Logger) door.PublishConfig {
 
 func readConfig(s config.Settings, log *slog.Logger) door.ReadConfig {
 	return door.ReadConfig{
-		Read:     access(s.Door.Listen, s.Door.Key),
-		Origins:  s.Origin,
-		Rate:     float64(s.Door.PublishRate),
-		Burst:    int(s.Door.PublishBurst),
-		KeyRate:  float64(s.Door.KeyRate),
-		KeyBurst: int(s.Door.KeyBurst),
-		Log:      log,
+		Read:        access(s.Door.Listen, s.Door.Key),
+		Origins:     s.Origin,
+		Credentials: s.Credentials,
+		Rate:        float64(s.Door.PublishRate),
+		Burst:       int(s.Door.PublishBurst),
+		KeyRate:     float64(s.Door.KeyRate),
+		KeyBurst:    int(s.Door.KeyBurst),
+		Log:         log,
 	}
 }

@@ -2,6 +2,7 @@
 //
 //	tutti serve --demo chat
 //	tutti serve --config tutti.yaml
+//	tutti publish --room news --event headline '{"text":"all together"}'
 //	tutti backup .data /mnt/backup/monday
 //	tutti bench fanout http://localhost:3000
 //	tutti version
@@ -16,9 +17,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/tutti-rt/tutti/internal/config"
 )
 
 // version is set by the build, with -X.
@@ -34,8 +36,8 @@ const (
 // A command does one thing. It writes what was asked for to its output, and
 // all else to errors.
 type command struct {
-	name, does string
-	run        func(ctx context.Context, c call) int
+	run    func(ctx context.Context, c call) int
+	manual func() *manual
 }
 
 // A call is what a command is given.
@@ -44,24 +46,41 @@ type call struct {
 	environ        []string
 	output, errors io.Writer
 	signals        <-chan os.Signal
+	input          io.Reader
+	hangups        <-chan os.Signal // each asks a server to read its settings again
 }
 
 // commands returns all commands. It is a function because help is one of them.
 func commands() []command {
 	return []command{
-		{"serve", "run a server", serve},
-		{"backup", "copy the data of a server, running or not", backup},
-		{"restore", "make a data folder from a backup", restore},
-		{"bench", "measure a server under load", bench},
-		{"version", "print the version", printVersion},
-		{"help", "print this, or with a command's name its flags", help},
+		{serve, serveManual},
+		{publish, publishManual},
+		{subscribe, subscribeManual},
+		{rooms, roomsManual},
+		{disconnect, disconnectManual},
+		{drainCommand, drainManual},
+		{reload, reloadManual},
+		{configCommand, configManual},
+		{token, tokenManual},
+		{backup, backupManual},
+		{restore, restoreManual},
+		{bench, benchManual},
+		{completion, completionManual},
+		{printVersion, versionManual},
+		{help, helpManual},
 	}
 }
 
 func main() {
 	signals := make(chan os.Signal, 2) // the one that ends, and the one that aborts
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
-	os.Exit(run(call{os.Args[1:], os.Environ(), os.Stdout, os.Stderr, signals}))
+	c := call{os.Args[1:], os.Environ(), os.Stdout, os.Stderr, signals, os.Stdin, nil}
+	if len(os.Args) > 1 && os.Args[1] == "serve" { // others end at it
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		c.hangups = hangups
+	}
+	os.Exit(run(c))
 }
 
 func run(c call) int {
@@ -75,22 +94,54 @@ func run(c call) int {
 		name = "help"
 	case "-v", "-version", "--version":
 		name = "version"
+	case completeName:
+		return complete(c)
 	}
-	all := commands()
-	i := slices.IndexFunc(all, func(cmd command) bool { return cmd.name == name })
-	if i < 0 {
-		fmt.Fprintf(c.errors, "tutti: there is no command %q\n\n", name)
+	cmd := commandNamed(name)
+	if cmd == nil {
+		fmt.Fprintf(c.errors, "tutti: there is no command %q%s\n\n", name, suggestCommand(name))
 		printCommands(c.errors)
 		return exitUsage
 	}
 	c.args = c.args[1:]
-	return all[i].run(context.Background(), c)
+	return cmd.run(context.Background(), c)
+}
+
+func commandNamed(name string) *command {
+	for _, cmd := range commands() {
+		if cmd.manual().name == name {
+			return &cmd
+		}
+	}
+	return nil
+}
+
+func suggestCommand(name string) string {
+	var known []string
+	for _, cmd := range commands() {
+		known = append(known, cmd.manual().name)
+	}
+	if best := config.Closest(name, known); best != "" {
+		return "; did you mean " + best + "?"
+	}
+	return ""
 }
 
 func printCommands(w io.Writer) {
 	fmt.Fprint(w, "usage: tutti COMMAND [flags]\n\n")
 	for _, cmd := range commands() {
-		fmt.Fprintf(w, "  %-10s %s\n", cmd.name, cmd.does)
+		m := cmd.manual()
+		fmt.Fprintf(w, "  %-11s %s\n", m.name, m.does)
+	}
+	fmt.Fprint(w, "\nAll about one of them: tutti help COMMAND\n")
+}
+
+func helpManual() *manual {
+	return &manual{
+		name: "help", does: "explain a command",
+		synopsis: []string{"[COMMAND]"},
+		about:    "Prints all about a command, or without one the list of commands. tutti COMMAND --help does the same.",
+		see:      "docs/cli.md",
 	}
 }
 
@@ -99,6 +150,10 @@ func help(_ context.Context, c call) int {
 		printCommands(c.output)
 		return exitOK
 	}
-	c.args = []string{c.args[0], "--help"}
-	return run(c)
+	cmd := commandNamed(c.args[0])
+	if cmd == nil {
+		return run(c) // says so
+	}
+	cmd.manual().print(c.output)
+	return exitOK
 }

@@ -202,12 +202,12 @@ func TestCommandLine(t *testing.T) {
 		{"nothing", nil, exitUsage, nil, []string{"usage: tutti COMMAND", "serve", "version"}},
 		{"help", []string{"help"}, exitOK, []string{"usage: tutti COMMAND"}, nil},
 		{"help help", []string{"help", "help"}, exitOK, []string{"usage: tutti COMMAND"}, nil},
-		{"unknown", []string{"sevre"}, exitUsage, nil, []string{`no command "sevre"`, "usage:"}},
+		{"unknown", []string{"sevre"}, exitUsage, nil, []string{`no command "sevre"; did you mean serve?`, "usage:"}},
 		{"version", []string{"version"}, exitOK, []string{"tutti ", "go1.", "Socket.IO client "}, nil},
 		{"version flag", []string{"--version"}, exitOK, []string{"tutti "}, nil},
-		{"version with more", []string{"version", "now"}, exitUsage, nil, []string{"usage: tutti version"}},
-		{"serve help", []string{"serve", "--help"}, exitOK, []string{"usage: tutti serve", "--listen HOST:PORT", "--relay EVENT"}, nil},
-		{"help serve", []string{"help", "serve"}, exitOK, []string{"usage: tutti serve"}, nil},
+		{"version with more", []string{"version", "now"}, exitUsage, nil, []string{`"now" is too much`, "usage: tutti version"}},
+		{"serve help", []string{"serve", "--help"}, exitOK, []string{"SYNOPSIS\n    tutti serve [flags]\n", "--listen HOST:PORT", "--relay EVENT"}, nil},
+		{"help serve", []string{"help", "serve"}, exitOK, []string{"NAME\n    tutti serve - run a server\n"}, nil},
 		{"one bad flag", []string{"serve", "--lissten", ":0"}, exitUsage, nil, []string{"tutti serve: --lissten: no such flag; did you mean --listen?\n"}},
 		{"bad demo", []string{"serve", "--demo", "chess"}, exitUsage, nil, []string{`--demo: demo is "chess": want chat`}},
 		{
@@ -325,7 +325,7 @@ func TestAbort(t *testing.T) {
 	}
 	defer conn.Close()
 	// The server answers 100 when the handler reads the body that never comes.
-	fmt.Fprintf(conn, "POST /api/publish HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
+	fmt.Fprintf(conn, "POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
 	if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.Contains(line, "100") {
 		t.Fatalf("got %q, %v, want 100 Continue", line, err)
 	}

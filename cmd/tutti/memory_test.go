@@ -228,7 +228,7 @@ func TestBackup(t *testing.T) {
 	if text := command(exitUsage, "backup", data); !strings.Contains(text, "usage: tutti backup") {
 		t.Errorf("without target: %s", text)
 	}
-	if text := command(exitOK, "help", "restore"); !strings.Contains(text, "usage: tutti restore") {
+	if text := command(exitOK, "help", "restore"); !strings.Contains(text, "tutti restore SOURCE FOLDER") {
 		t.Errorf("help: %s", text)
 	}
 }

@@ -16,21 +16,39 @@ import (
 
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/internal/config"
-	"github.com/tutti-rt/tutti/packet"
 )
+
+func serveManual() *manual {
+	return &manual{
+		name: "serve", does: "run a server",
+		synopsis: []string{"[flags]", "--config FILE [flags]"},
+		about: `Runs a server until it is told to end. Each flag is also a setting in a file and an environment
+variable; see docs/configuration.md.
+
+On SIGHUP it reads its settings again. On SIGTERM or SIGINT it takes no new connections, tells its sessions, and ends
+when they are gone, after timeout.drain at the latest; on a second one it ends at once.`,
+		flags: config.Usage(),
+		examples: []example{
+			{"tutti serve --demo chat", "A chat to look at:"},
+			{"tutti serve --relay message --static public", "A page of one's own, without a server of its own:"},
+			{"tutti serve --config /etc/tutti/tutti.yaml", "A server for an application:"},
+		},
+		see: "tutti config, tutti reload, tutti drain, docs/configuration.md, docs/operating.md",
+	}
+}
 
 // serve runs a server until it is told to end. On SIGTERM or SIGINT it stops
 // listening, tells its sessions, and ends when they are gone; on a second one
 // it ends at once.
 func serve(ctx context.Context, c call) int {
-	loaded, err := config.Load(c.args, c.environ, config.Facts{Demos: demoNames(), Reserved: packet.Reserved})
+	loaded, err := config.Load(c.args, c.environ, facts())
 	if err != nil {
-		printMistakes(c.errors, err)
+		printMistakes(c.errors, "tutti serve", err)
 		return exitUsage
 	}
 	switch {
 	case loaded.Help:
-		fmt.Fprintf(c.output, "usage: tutti serve [flags]\n\nEach flag is also a setting in a file and an environment variable; see docs/configuration.md.\n\n%s", config.Usage())
+		serveManual().print(c.output)
 		return exitOK
 	case loaded.Print:
 		if _, err := loaded.WriteTo(c.output); err != nil {
@@ -39,11 +57,13 @@ func serve(ctx context.Context, c call) int {
 		}
 		return exitOK
 	}
-	log := newLog(c.errors, loaded.Log)
+	level := new(slog.LevelVar)
+	level.Set(slog.Level(loaded.Log.Level))
+	log := newLog(c.errors, loaded.Log.Format, level)
 	if len(loaded.Ignored) > 0 {
 		log.Warn("variables that are no settings", "names", loaded.Ignored)
 	}
-	if err := listenAndServe(ctx, c, loaded.Settings, log); err != nil {
+	if err := listenAndServe(ctx, c, loaded.Settings, log, level); err != nil {
 		fmt.Fprintf(c.errors, "tutti serve: %v\n", err)
 		return exitFailed
 	}
@@ -51,20 +71,20 @@ func serve(ctx context.Context, c call) int {
 }
 
 // printMistakes shows all that is wrong with the settings.
-func printMistakes(w io.Writer, err error) {
+func printMistakes(w io.Writer, who string, err error) {
 	mistakes, _ := errors.AsType[config.Mistakes](err)
 	if len(mistakes) == 1 {
-		fmt.Fprintf(w, "tutti serve: %v\n", mistakes[0])
+		fmt.Fprintf(w, "%s: %v\n", who, mistakes[0])
 		return
 	}
-	fmt.Fprintf(w, "tutti serve: %d mistakes in the settings\n", len(mistakes))
+	fmt.Fprintf(w, "%s: %d mistakes in the settings\n", who, len(mistakes))
 	for _, m := range mistakes {
 		fmt.Fprintf(w, "  %v\n", m)
 	}
 }
 
 // listenAndServe serves until a signal, and then drains.
-func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Logger) error {
+func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Logger, level *slog.LevelVar) error {
 	listener, err := listen(s.Listen, "--listen")
 	if err != nil {
 		return err
@@ -72,10 +92,11 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	if s.Advertise, err = advertised(s, listener.Addr()); err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	a, err := newApp(s, log)
+	a, err := newApp(s, log, level)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	a.reloader.Store(&reloader{args: c.args, environ: c.environ, app: a, log: log, running: s})
 	servers, err := listenAll(a, s, listener, log)
 	if err != nil {
 		return errors.Join(err, a.close(ctx))
@@ -88,29 +109,72 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	for _, server := range servers {
 		running.Go(func() { failed <- server.serve() })
 	}
-	fmt.Fprintf(c.output, "Tutti listening on %s\n", urlOf(servers[0].listener.Addr()))
-
-	var problem error
-	select {
-	case signal := <-c.signals:
-		log.Info("stopping", "signal", signal.String(), "sessions", a.server.Engine().Sessions())
-	case problem = <-failed:
-	case <-ctx.Done():
+	for _, server := range servers {
+		if server.says != "" {
+			fmt.Fprintf(c.output, server.says, server.url())
+		}
 	}
-	err = drain(ctx, c, s.Timeout.Drain, a, servers)
+	printOpen(c.output, s)
+	problem := a.wait(ctx, c, failed, log)
+	err = drain(ctx, c, a.reloader.Load().patience(), a, servers)
 	running.Wait()
 	return errors.Join(problem, err)
 }
 
+// wait returns when the program is to end, and why if that is an error. Until
+// then it reads the settings again whenever it is told to.
+func (a *app) wait(ctx context.Context, c call, failed <-chan error, log *slog.Logger) error {
+	for {
+		select {
+		case <-c.hangups:
+			// What was wrong has been logged.
+			_, _ = a.reloader.Load().reload(ctx)
+			continue
+		case signal := <-c.signals:
+			log.Info("stopping", "signal", signal.String(), "sessions", a.server.Engine().Sessions())
+		case <-a.stop:
+			log.Info("stopping", "signal", "drain", "sessions", a.server.Engine().Sessions())
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+		}
+		return nil
+	}
+}
+
 // listenAll opens the other listeners: the operators', and that of commands.
 func listenAll(a *app, s config.Settings, listener net.Listener, log *slog.Logger) ([]*httpServer, error) {
-	servers := []*httpServer{newHTTPServer(listener, a.public, s, log)}
-	if s.Metrics != "" {
-		private, err := listen(s.Metrics, "--metrics")
-		if err != nil {
-			return nil, errors.Join(err, listener.Close())
+	gate := newGate(listener, s, a.blocked, log)
+	public := newHTTPServer(gate, a.public, s, log)
+	public.ConnState = gate.state
+	public.says = "Tutti listening on %s\n"
+	public.encrypt(a.encryption)
+	servers := []*httpServer{public}
+	for _, private := range []struct {
+		address, flag string
+		handler       http.Handler
+		says          string
+	}{
+		{s.Metrics, "--metrics", a.private, ""},
+		{s.Admin.Listen, "--admin", a.admin.Handler(), "Operators: %s\n"},
+		{s.TLS.Redirect, "--tls-redirect", a.encryption.redirector(listener.Addr()), ""},
+	} {
+		if private.address == "" {
+			continue
 		}
-		servers = append(servers, newHTTPServer(private, a.private, s, log))
+		l, err := listen(private.address, private.flag)
+		if err != nil {
+			for _, opened := range servers {
+				err = errors.Join(err, opened.listener.Close())
+			}
+			return nil, err
+		}
+		server := newHTTPServer(l, private.handler, s, log)
+		server.says = private.says
+		if private.address != s.TLS.Redirect && !isLoopback(private.address) {
+			server.encrypt(a.encryption) // keys of operators go over it
+		}
+		servers = append(servers, server)
 	}
 	if a.control != nil {
 		control, err := listenControl(string(s.Data))
@@ -168,6 +232,10 @@ func drain(ctx context.Context, c call, patience time.Duration, a *app, servers 
 type httpServer struct {
 	*http.Server
 	listener net.Listener
+	says     string // with its URL, once it listens
+	// encrypted says that it speaks TLS. Its TLSConfig doesn't: net/http sets that
+	// anyway, on its own time.
+	encrypted bool
 }
 
 // newHTTPServer limits what a peer may take up before it is anybody. There is
@@ -206,7 +274,11 @@ func (c complaints) Write(p []byte) (int, error) {
 
 // serve returns when the server was shut down, nil, or can't accept any more.
 func (s *httpServer) serve() error {
-	if err := tutti.Serve(s.Server, s.listener); !errors.Is(err, http.ErrServerClosed) {
+	serve := func(l net.Listener) error { return tutti.Serve(s.Server, l) }
+	if s.encrypted {
+		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
+	}
+	if err := serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", s.listener.Addr(), err)
 	}
 	return nil
@@ -229,6 +301,22 @@ func listen(address, flag string) (net.Listener, error) {
 	return l, nil
 }
 
+// encrypt has the server speak TLS, if there is an encryption.
+func (s *httpServer) encrypt(e *encryption) {
+	if e != nil {
+		s.TLSConfig, s.encrypted = e.server(), true
+	}
+}
+
+// url is where a person on this machine reaches the server.
+func (s *httpServer) url() string {
+	url := urlOf(s.listener.Addr())
+	if s.encrypted {
+		url = strings.Replace(url, "http", "https", 1)
+	}
+	return url
+}
+
 // urlOf is where a person on this machine reaches addr.
 func urlOf(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
@@ -238,9 +326,9 @@ func urlOf(addr net.Addr) string {
 	return "http://" + addr.String()
 }
 
-func newLog(w io.Writer, l config.Log) *slog.Logger {
-	options := &slog.HandlerOptions{Level: slog.Level(l.Level)}
-	if strings.EqualFold(l.Format, "json") {
+func newLog(w io.Writer, format string, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if strings.EqualFold(format, "json") {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))

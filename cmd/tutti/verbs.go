@@ -16,7 +16,6 @@ import (
 // anyone may read, as anyone may listen there.
 func verbConfig(s config.Settings) verb.Config {
 	cfg := verb.Config{
-		Permit:       permit,
 		MaxData:      int(s.Limit.Data),
 		MaxPage:      int(s.Limit.Page),
 		MaxPageBytes: int(s.Limit.PageBytes),
@@ -44,48 +43,58 @@ func who(name string) verb.Who {
 	return w
 }
 
+// deskConfig is verbConfig with what belongs to this server.
+func (a *app) deskConfig(s config.Settings) verb.Config {
+	cfg := verbConfig(s)
+	cfg.Permit, cfg.Check, cfg.Bearers = a.permit, a.schemas.Check, s.Auth.Identifies()
+	return cfg
+}
+
 // serveVerbs lets sockets of all namespaces use the verbs that the settings
-// open. A demo has events of its own.
-func (a *app) serveVerbs(s config.Settings, desk *verb.Desk) {
-	if len(s.Allow) == 0 && len(s.Open) == 0 {
+// open; those that they come to open later, when it is called again. A demo has
+// events of its own.
+func (a *app) serveVerbs(s config.Settings) {
+	if len(s.Allow) == 0 && len(s.Open) == 0 && (s.Demo != "" || !s.Auth.Identifies()) {
 		return
 	}
 	for _, name := range append([]string{"/"}, s.Namespaces...) {
 		ns := a.server.Namespace(name)
-		if len(s.Door.Key) > 0 {
-			ns.Guard(keyGuard(s.Door.Key))
+		if !a.serving {
+			ns.Guard(a.keyGuard)
 		}
-		ns.ServeVerbs(desk)
+		ns.ServeVerbs(a.desk)
 	}
+	a.serving = true
 }
 
 type keyContext struct{}
 
-// keyGuard notes which rooms the token of a socket opens, if it is one of the
-// keys. It refuses nobody: who has no key may do what anyone may.
-func keyGuard(keys []config.Key) tutti.Guard {
-	hashes := make([][sha256.Size]byte, len(keys))
-	for i, k := range keys {
-		hashes[i] = sha256.Sum256([]byte(k.Secret))
-	}
-	return func(ctx context.Context, s *tutti.Socket) (context.Context, error) {
-		hash, found := sha256.Sum256([]byte(s.Handshake().Token())), -1
-		for i := range hashes { // all of them, so that the time tells nothing
-			if subtle.ConstantTimeCompare(hash[:], hashes[i][:]) == 1 {
-				found = i
-			}
+// keyGuard notes whose key the token of a socket is, if it is one. It refuses
+// nobody: who has no key may do what anyone may.
+func (a *app) keyGuard(ctx context.Context, s *tutti.Socket) (context.Context, error) {
+	hash, keys := sha256.Sum256([]byte(s.Handshake().Token())), *a.keys.Load()
+	found := -1
+	for i, k := range keys { // all of them, so that the time tells nothing
+		known := sha256.Sum256([]byte(k.Secret))
+		if subtle.ConstantTimeCompare(hash[:], known[:]) == 1 {
+			found = i
 		}
-		if found < 0 {
-			return ctx, nil
-		}
-		s.Identify("key:" + keys[found].Name)
-		return context.WithValue(ctx, keyContext{}, &keys[found]), nil
 	}
+	if found < 0 {
+		return ctx, nil
+	}
+	s.Identify("key:" + keys[found].Name)
+	return context.WithValue(ctx, keyContext{}, keys[found]), nil
 }
 
-// permit is asked where a rule wants a token.
-func permit(ctx context.Context, _ verb.Caller, v verb.Verb, room string) error {
-	if key, ok := ctx.Value(keyContext{}).(*config.Key); ok {
+// permit is asked where a rule wants a token: which rooms a key opens is what
+// the settings say now, if they have it still.
+func (a *app) permit(ctx context.Context, _ verb.Caller, v verb.Verb, room string) error {
+	shown, _ := ctx.Value(keyContext{}).(config.Key)
+	for _, key := range *a.keys.Load() {
+		if key.Name != shown.Name || key.Secret != shown.Secret {
+			continue
+		}
 		for _, pattern := range key.Rooms {
 			if hub.MatchRoom(pattern, room) {
 				return nil

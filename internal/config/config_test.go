@@ -58,7 +58,7 @@ func TestSources(t *testing.T) {
 	inFolder(t, map[string]string{
 		"tutti.yaml": `
 # all of them
-listen: :4000
+listen: localhost:4000
 log:
   level: debug
   format: json
@@ -79,7 +79,7 @@ static: public
 	args := []string{"--log-level", "error", "--relay=five", "--relay", "six", "-credentials"}
 	l := load(t, args, environ)
 	want := config.Default()
-	want.Listen = ":4000"
+	want.Listen = "localhost:4000"
 	want.Log = config.Log{Format: "json", Level: config.Level(slog.LevelError)}
 	want.Relay = []string{"five", "six"}
 	want.Origin = []string{"https://b.example", "https://c.example"}
@@ -116,7 +116,7 @@ func TestHelp(t *testing.T) {
 }
 
 func TestServiceLinks(t *testing.T) {
-	l := load(t, nil, []string{"TUTTI_PORT=tcp://10.0.0.1:80", "TUTTI_PORT_80_TCP_ADDR=10.0.0.1", "TUTTI_SERVICE_HOST=10.0.0.1", "TUTTI_BIN=x", "TUTTI_WHATEVER=1"})
+	l := load(t, nil, []string{"TUTTI_PORT=tcp://10.0.0.1:80", "TUTTI_PORT_80_TCP_ADDR=10.0.0.1", "TUTTI_SERVICE_HOST=10.0.0.1", "TUTTI_BIN=x", "TUTTI_WHATEVER=1", "TUTTI_URL=x", "TUTTI_KEY=x", "TUTTI_ADMIN=x", "TUTTI_ADMIN_KEY=x"})
 	if want := []string{"TUTTI_BIN", "TUTTI_WHATEVER"}; !slices.Equal(l.Ignored, want) {
 		t.Errorf("ignored %q, want %q to be mentioned", l.Ignored, want)
 	}
@@ -263,7 +263,7 @@ func TestConflicts(t *testing.T) {
 // as the same settings.
 func TestPrint(t *testing.T) {
 	want := testdata(t, "print.yaml")
-	inFolder(t, map[string]string{"tutti.yaml": "listen: :4000\nlog:\n  level: debug\n"})
+	inFolder(t, map[string]string{"tutti.yaml": "listen: localhost:4000\nlog:\n  level: debug\n"})
 	l := load(t, []string{"--config", "tutti.yaml", "--print-config", "--relay", "chat message", "--relay", "yes", "--limit-queue", "2MiB", "--credentials"},
 		[]string{"TUTTI_COOKIE=io", "TUTTI_TIMEOUT_CONNECT=1m"})
 	if !l.Print {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding"
 	"fmt"
 	"reflect"
 	"strings"
@@ -17,9 +18,15 @@ type field struct {
 	help        string
 	index       []int
 	typ         reflect.Type
+	live        bool // a running server can put it to use
 }
 
-func (f field) flag() string { return "--" + strings.ReplaceAll(f.name, ".", "-") }
+func (f field) flag() string {
+	if f.name == "admin.listen" {
+		return "--admin" // as commands call it
+	}
+	return "--" + strings.ReplaceAll(f.name, ".", "-")
+}
 
 func (f field) env() string {
 	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(f.name))
@@ -36,7 +43,10 @@ func (f field) isWorded() bool {
 }
 
 // isSecret says whether a value must not be shown.
-func (f field) isSecret() bool { return f.typ == reflect.TypeFor[[]Key]() }
+func (f field) isSecret() bool {
+	return f.typ == reflect.TypeFor[[]Key]() || f.typ == reflect.TypeFor[[]TokenIssuer]() || f.typ == reflect.TypeFor[[]HashedKey]() ||
+		f.typ == reflect.TypeFor[Secret]()
+}
 
 // of is the field's value in s.
 func (f field) of(s *Settings) reflect.Value { return reflect.ValueOf(s).Elem().FieldByIndex(f.index) }
@@ -65,21 +75,22 @@ func fieldsOf(t reflect.Type, prefix string, index []int) []field {
 		head, help, _ := strings.Cut(sf.Tag.Get("set"), ": ")
 		name, placeholder, _ := strings.Cut(head, " ")
 		at := append(index[:len(index):len(index)], i)
-		if sf.Type.Kind() == reflect.Struct {
+		if sf.Type.Kind() == reflect.Struct && !reflect.PointerTo(sf.Type).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 			all = append(all, fieldsOf(sf.Type, prefix+name+".", at)...)
 			continue
 		}
 		if name == "" || help == "" {
 			panic(fmt.Sprintf("config: field %s has no tag", sf.Name))
 		}
-		all = append(all, field{prefix + name, placeholder, help, at, sf.Type})
+		all = append(all, field{prefix + name, placeholder, help, at, sf.Type, sf.Tag.Get("live") == "yes"})
 	}
 	return all
 }
 
-// closest returns the known name that a mistyped one is likely to mean, "" if
-// none is near.
-func closest(name string, known []string) string {
+// Closest returns the known name that a mistyped one is likely to mean, "" if
+// none is near. Dashes, dots, underscores and the prefix of variables don't
+// count.
+func Closest(name string, known []string) string {
 	name = plainName(name)
 	best, distance := "", max(1, len(name)/3)+1
 	for _, k := range known {

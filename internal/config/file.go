@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -152,28 +153,47 @@ func (f *fileReader) value(field field, n *yaml.Node) (string, error) {
 	if n.Kind != yaml.MappingNode || !field.isWorded() {
 		return f.scalar(field, n)
 	}
-	pattern, rest := "", ""
+	first, rest := "", ""
+	name := reflect.New(field.typ.Elem()).Interface().(worded).first()
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], resolve(n.Content[i+1])
 		values := []*yaml.Node{value}
 		if value.Kind == yaml.SequenceNode {
 			values = value.Content
 		}
+		if key.Value == "schema" && value.Kind == yaml.MappingNode {
+			text, err := jsonOf(value)
+			if err != nil {
+				return "", fmt.Errorf("has a schema that can't be written as JSON: %w", err)
+			}
+			rest += " schema=" + strconv.Quote(text)
+			continue
+		}
 		for _, v := range values {
 			if v = resolve(v); v.Kind != yaml.ScalarNode {
 				return "", fmt.Errorf("has %s under %s: want one value", kindName(v), key.Value)
 			}
-			if key.Value == patternName {
-				pattern = word(v.Value)
+			if key.Value == name {
+				first = word(v.Value)
 			} else {
 				rest += " " + word(key.Value) + "=" + word(v.Value)
 			}
 		}
 	}
-	if pattern == "" {
-		return "", errors.New("has an element without pattern")
+	if first == "" {
+		return "", errors.New("has an element without " + name)
 	}
-	return pattern + rest, nil
+	return first + rest, nil
+}
+
+// jsonOf writes a part of the file as JSON.
+func jsonOf(n *yaml.Node) (string, error) {
+	var v any
+	if err := n.Decode(&v); err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(v)
+	return string(text), err
 }
 
 // scalar is the text of a value. YAML decides what is a number and what is

@@ -14,6 +14,9 @@ type Facts struct {
 	Demos []string
 	// Reserved, if set, says which event names belong to the protocol.
 	Reserved func(event string) bool
+	// Further, if set, finds what only shows when settings are put to use, such as
+	// in files that they name. It is asked whatever else is wrong.
+	Further func(*Loaded) Mistakes
 }
 
 // Loaded is the outcome of Load.
@@ -65,6 +68,9 @@ func Load(args, environ []string, facts Facts) (*Loaded, error) {
 	l.apply(env)
 	l.apply(flags)
 	l.validate(facts)
+	if facts.Further != nil {
+		l.mistakes = append(l.mistakes, facts.Further(&l.Loaded)...)
+	}
 	if err := l.mistakes.sorted(); err != nil {
 		return nil, err
 	}
@@ -197,7 +203,7 @@ func (l *loader) parseEnv(environ []string) []assignment {
 	var got []assignment
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, envPrefix) || isServiceLink(name) {
+		if !strings.HasPrefix(name, envPrefix) || isServiceLink(name) || slices.Contains(commandVariables, name) {
 			continue
 		}
 		at := Place{Name: name}
@@ -227,6 +233,10 @@ func (l *loader) parseEnv(environ []string) []assignment {
 	return got
 }
 
+// commandVariables tell the other commands where a server is, and are near the
+// names of settings.
+var commandVariables = []string{"TUTTI_URL", "TUTTI_KEY", "TUTTI_ADMIN", "TUTTI_ADMIN_KEY"}
+
 // isServiceLink says whether Kubernetes set the variable: for a service named
 // "tutti" every pod gets TUTTI_PORT, TUTTI_SERVICE_HOST and so on.
 func isServiceLink(name string) bool {
@@ -250,7 +260,7 @@ func (l *loader) suggest(name string, write func(field) string) string {
 	for _, f := range append([]field{configField, printField}, l.fields...) {
 		known = append(known, write(f))
 	}
-	if c := closest(name, known); c != "" {
+	if c := Closest(name, known); c != "" {
 		return fmt.Sprintf("; did you mean %s?", c)
 	}
 	return ""

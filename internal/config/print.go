@@ -63,6 +63,29 @@ func scalarText(text string, f field) string {
 	return strings.TrimSuffix(string(quoted), "\n")
 }
 
+// A Flag is one of the flags of `tutti serve`.
+type Flag struct {
+	Name        string // without dashes
+	Placeholder string // what follows, "" for a switch
+	Help        string
+	List        bool   // whether it can be repeated
+	Setting     string // its name in a file, "" if it is none
+	Live        bool   // whether a running server can put it to use
+}
+
+// Flags returns all flags.
+func Flags() []Flag {
+	var all []Flag
+	for _, f := range append([]field{configField, printField}, fields()...) {
+		one := Flag{Name: strings.TrimPrefix(f.flag(), "--"), Placeholder: f.placeholder, Help: f.help}
+		if f.index != nil {
+			one.List, one.Setting, one.Live = f.isList(), f.name, f.live
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
 // Usage returns the help text's list of flags.
 func Usage() string {
 	defaults := Default()
@@ -77,7 +100,7 @@ func Usage() string {
 		if f.placeholder != "" {
 			head += " " + f.placeholder
 		}
-		fmt.Fprintf(&b, "  %s\n", head)
+		fmt.Fprintf(&b, "    %s\n", head)
 		help := f.help
 		if d := f.defaultText(&defaults); d != "" {
 			help += " Default: " + d + "."
@@ -159,8 +182,13 @@ repeated; a variable takes commas. Sizes are written ` + "`64KiB`, `1MB` or `100
 All mistakes are reported at once, each with its place. ` + "`tutti serve --print-config`" + ` prints the settings that result, and
 where each came from. Variables that Kubernetes sets for a service named "tutti" (` + "`TUTTI_PORT…`, `TUTTI_SERVICE_…`" + `) are ignored.
 
-| In the file | Flag | Variable | Default | |
-| --- | --- | --- | --- | --- |
+A running server reads its settings again on SIGHUP and when asked by ` + "`tutti reload`" + `: from the same file, environment and flags. If
+anything is wrong it logs all of it, and goes on with the settings that it has. Else it puts to use what has changed among those
+marked ` + "`live`" + ` here, and the contents of certificates and schemas, and drops no connection for it; what else has changed it names,
+because that takes a new start.
+
+| In the file | Flag | Variable | Default | Live | |
+| --- | --- | --- | --- | --- | --- |
 `
 
 // Markdown returns the text of docs/configuration.md.
@@ -181,7 +209,11 @@ func Markdown() string {
 			value = "`" + value + "`"
 		}
 		help := strings.ReplaceAll(strings.ReplaceAll(f.help, "|", `\|`), "'*'", "`*`")
-		fmt.Fprintf(&b, "| `%s` | `%s` | `%s` | %s | %s |\n", f.name, flag, f.env(), value, help)
+		live := ""
+		if f.live {
+			live = "live"
+		}
+		fmt.Fprintf(&b, "| `%s` | `%s` | `%s` | %s | %s | %s |\n", f.name, flag, f.env(), value, live, help)
 	}
 	return b.String()
 }

@@ -39,6 +39,7 @@ type VerbRule struct {
 // A worded value is written in words: a pattern, and then name=value. Set takes
 // the values one by one.
 type worded interface {
+	first() string // the name of what comes first, without a name before it
 	begin()
 	set(name, value string) error
 	end() error
@@ -50,6 +51,9 @@ var (
 )
 
 const patternName = "pattern"
+
+func (r *RoomRule) first() string { return patternName }
+func (r *VerbRule) first() string { return patternName }
 
 func checkPattern(p string) error {
 	if p == "" || strings.Count(p, "*") > 1 {
@@ -190,7 +194,7 @@ func readWords(text string, w worded) error {
 		if text == "" {
 			break
 		}
-		name := patternName
+		name := w.first()
 		if i > 0 {
 			var ok bool
 			if name, text, ok = strings.Cut(text, "="); !ok || strings.ContainsFunc(name, unicode.IsSpace) {
@@ -201,7 +205,7 @@ func readWords(text string, w worded) error {
 		if err != nil {
 			return err
 		}
-		if slices.Contains(named, name) && name != "event" {
+		if slices.Contains(named, name) && !slices.Contains(repeatable, name) {
 			return fmt.Errorf("%s is there twice", name)
 		}
 		named = append(named, name)

@@ -19,9 +19,14 @@ func (l *loader) validate(facts Facts) {
 	l.checkContent(facts)
 	l.checkEvents(facts)
 	l.checkOrigins()
+	l.checkHosts()
 	l.checkDoors()
+	l.checkAuth()
 	l.checkMemory()
 	l.checkVerbs(facts)
+	l.checkAdmin()
+	l.checkSchemas(facts)
+	l.checkTLS()
 	l.checkTransports()
 	l.checkTimes()
 	l.checkLimits()
@@ -33,12 +38,17 @@ func (l *loader) validate(facts Facts) {
 // place is where the last value of a setting came from.
 func (l *loader) place(name string) Place { return l.placeOf(name, len(l.places[name])-1) }
 
-// placeOf is where the i-th value of a list came from.
-func (l *loader) placeOf(name string, i int) Place {
+// Place is where the i-th value of a setting came from.
+func (l *Loaded) Place(name string, i int) Place {
 	if places := l.places[name]; i >= 0 && i < len(places) {
 		return places[i]
 	}
 	return Place{}
+}
+
+// placeOf is where the i-th value of a list came from.
+func (l *loader) placeOf(name string, i int) Place {
+	return l.Place(name, i)
 }
 
 // not reports a setting whose value can't be.
@@ -157,6 +167,16 @@ func (l *loader) checkOrigins() {
 	}
 }
 
+// checkHosts checks the names, which are compared as they are.
+func (l *loader) checkHosts() {
+	for i, host := range l.Hosts {
+		if host != "*" && (host == "" || strings.ContainsAny(host, "*/@ ,")) {
+			l.wrong(l.placeOf("hosts", i), "hosts is %q: want a name such as app.example.com, perhaps with a port, or *", host)
+		}
+		l.Hosts[i] = strings.ToLower(host)
+	}
+}
+
 func (l *loader) checkDoors() {
 	for _, other := range []struct {
 		name string
@@ -250,6 +270,12 @@ func (l *loader) checkLimits() {
 			l.conflict(b.name, "limit.payload", "%s is %s, less than the %s that one message may have: want at least that", b.name, mustText(b.value), mustText(l.Limit.Payload))
 		}
 	}
+	if b := l.Limit.Busy; b < 1000 || b > 10_000_000 {
+		l.not("limit.busy", "is %d: want 1000 to 10000000", b)
+	}
+	if r := l.Limit.Reserve; r < 0 {
+		l.not("limit.reserve", "is none: want 0 or more")
+	}
 	if p := l.Limit.Page; p < 1 || p > 1000 {
 		l.not("limit.page", "is %d: want 1 to 1000", p)
 	}
@@ -261,7 +287,9 @@ func (l *loader) checkLimits() {
 		name  string
 		value Count
 	}{
-		{"limit.sessions", l.Limit.Sessions},
+		{"limit.address", l.Limit.Address},
+		{"limit.user", l.Limit.User},
+		{"limit.requests", l.Limit.Requests},
 		{"limit.namespaces", l.Limit.Namespaces},
 		{"limit.dynamic", l.Limit.Dynamic},
 		{"limit.rooms", l.Limit.Rooms},

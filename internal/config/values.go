@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,6 +55,31 @@ func (k *Key) UnmarshalText(text []byte) error {
 // back.
 func (k Key) MarshalText() ([]byte, error) {
 	return []byte(k.Name + " (hidden) " + strings.Join(k.Rooms, " ")), nil
+}
+
+// An AdminKey lets an operator in. It is written "name role hash".
+type AdminKey struct{ Name, Role, Hash string }
+
+// UnmarshalText reads a key.
+func (k *AdminKey) UnmarshalText(text []byte) error {
+	parts := strings.Fields(string(text))
+	if len(parts) != 3 {
+		return errors.New("want a name, view or operate, and the hash of the key, with spaces between")
+	}
+	if parts[1] != "view" && parts[1] != "operate" {
+		return fmt.Errorf("the role of %q is %q: want view or operate", parts[0], parts[1])
+	}
+	digest, ok := strings.CutPrefix(parts[2], "sha256:")
+	if raw, err := hex.DecodeString(digest); !ok || err != nil || len(raw) != 32 {
+		return fmt.Errorf("the hash of %q: want sha256: and 64 hex digits, never the key itself", parts[0])
+	}
+	*k = AdminKey{parts[0], parts[1], parts[2]}
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (k AdminKey) MarshalText() ([]byte, error) {
+	return []byte(k.Name + " " + k.Role + " " + k.Hash), nil
 }
 
 // units, longest suffix first within a kind. KB is 1000 and KiB 1024.

@@ -70,3 +70,15 @@ func (r Rate) take(full, now time.Time) (next time.Time, wait time.Duration, ok 
 	}
 	return next, 0, true
 }
+
+// Take is the bucket as a function, for who keeps the time himself, as what has
+// passed since some moment: from when it would have been full to when it will
+// be. A refusal takes nothing. The rate must be limited.
+func (r Rate) Take(full, now time.Duration) (next, wait time.Duration, ok bool) {
+	full = max(full, now)
+	next = full + r.interval()
+	if wait = next - now - r.burst(); wait > 0 {
+		return full, wait, false
+	}
+	return next, 0, true
+}

@@ -163,3 +163,17 @@ func stripPort(scheme, host string) string {
 	}
 	return host
 }
+
+// Trusted reports whether the cookies of r may count: it was sent by a page of the server's own origin or of one that is
+// listed by name, or by no page. That any page may connect does not make all pages act for their visitors.
+func (p *Policy) Trusted(r *http.Request) bool {
+	switch values := r.Header["Origin"]; len(values) {
+	case 0:
+		// Browsers leave Origin out of what a page may send without asking, and say so here.
+		site := r.Header.Get("Sec-Fetch-Site")
+		return site == "" || site == "same-origin" || site == "none"
+	case 1:
+		return values[0] != "null" && (same(values[0], r) || p.lists(values[0]))
+	}
+	return false
+}

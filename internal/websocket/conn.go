@@ -29,6 +29,7 @@ type Conn struct {
 	mu      sync.Mutex
 	out     outbox
 	drained func()        // see OnDrained
+	arrived int           // bytes of the message under way that the budget counts; only who reads changes it
 	alarm   *alarm        // of the first form, while something is due
 	done    chan struct{} // made when asked for
 	err     error         // why the connection ends; the first reason stays
@@ -44,6 +45,7 @@ type state struct {
 	reading bool // messages are still received
 	writing bool // somebody writes, is about to, or waits for the socket to take more
 	ended   bool // the socket is being closed
+	owing   bool // the budget may cut it off
 	shut    bool // the socket is closed
 	gone    bool // and nobody is left
 
@@ -198,7 +200,7 @@ func (c *Conn) finishLocked(last *Frame, why error) {
 	if c.alarm != nil {
 		c.alarm.final = true
 	}
-	c.out.push(last).last = true
+	c.pushLocked(last).last = true
 }
 
 // Abort closes the socket now; what is queued is lost. It does not wait for the
@@ -246,6 +248,7 @@ func (c *Conn) endLocked(err error) {
 		c.err = err
 	}
 	c.out.drop()
+	c.clearedLocked()
 	c.calmLocked()
 }
 

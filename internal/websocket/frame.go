@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
+
+	"github.com/tutti-rt/tutti/internal/limit"
 )
 
 const (
@@ -23,6 +25,7 @@ type Frame struct {
 	data   []byte // as written, unmasked
 	head   int    // bytes of header in data
 	plain  bool   // never deflate
+	shared limit.Shared
 	shrink sync.Once
 	shrunk []byte // the deflated form as written, nil if it is not smaller
 }

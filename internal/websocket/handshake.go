@@ -101,7 +101,7 @@ func Accept(w http.ResponseWriter, r *http.Request, o Options) (*Conn, error) {
 	answer := handshakeAnswer(r.Header["Sec-Websocket-Key"][0], subprotocol, extension, o.Header)
 	if c.line == nil {
 		// It leaves with what is sent first, or when Start is called.
-		c.out.push(&Frame{data: answer, plain: true})
+		c.pushLocked(&Frame{data: answer, plain: true}) // nobody else knows c yet
 		return c, nil
 	}
 	if err := nc.SetDeadline(time.Time{}); err != nil { // the http.Server's

@@ -24,6 +24,7 @@ func (c *Conn) read() {
 		err = c.readPlain(r)
 	}
 	normal = true
+	c.arrive(0)
 	c.leave(err, r.reply, r.heard)
 	c.receiver.Ended(c.Err())
 	c.vanish()
@@ -72,6 +73,7 @@ func (l *line) awaitEnd(c *Conn, reading, started bool) {
 		if r.feed(c.takeEarly()) == nil {
 			l.drain(r)
 		}
+		c.arrive(0)
 	}
 	c.end(ErrClosed, true)
 }

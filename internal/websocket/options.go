@@ -4,6 +4,8 @@ import (
 	"math"
 	"net/http"
 	"time"
+
+	"github.com/tutti-rt/tutti/internal/limit"
 )
 
 // Options are what [Accept] is to do. The zero value is ready to use. Options
@@ -35,6 +37,9 @@ type Options struct {
 	// memory and time on both sides, and it reveals by its length what secrets
 	// and a peer's text have in common.
 	Deflate *Deflate
+	// Budget, if set, counts what waits for the peer, and what has arrived of a
+	// message, once that is much. It may cut the connection off.
+	Budget *limit.Budget
 	// Loop carries the connections that need no goroutine. Nil: all have one.
 	Loop *Loop
 }
@@ -46,6 +51,7 @@ type limits struct {
 	maxQueue     int
 	writeTimeout time.Duration // 0 = none
 	closeTimeout time.Duration
+	budget       *limit.Budget
 	deflateFrom  int // payload bytes; negative = permessage-deflate was not negotiated
 }
 
@@ -56,6 +62,7 @@ func (o Options) limits(deflate bool) limits {
 		maxQueue:     orDefault(o.MaxQueue, 1<<20, math.MaxInt),
 		writeTimeout: orDefault(o.WriteTimeout, 10*time.Second, 0),
 		closeTimeout: orDefault(o.CloseTimeout, 5*time.Second, 5*time.Second),
+		budget:       o.Budget,
 		deflateFrom:  -1,
 	}
 	if deflate {

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"github.com/gobwas/ws"
+
+	"github.com/tutti-rt/tutti/internal/limit"
 )
 
 const (
@@ -28,6 +30,10 @@ type batch struct {
 	notes  []note
 	last   bool   // the last of frames is the close frame
 	pongs  []byte // leaves first: encoded pong frames
+
+	budget  *limit.Budget // which counts the frames from the held-th on, but for those before dropped; held 0: none
+	held    int
+	dropped int
 
 	data []byte  // what is left of the write under way
 	from int     // it carries frames[from:to]
@@ -94,6 +100,7 @@ func (b *batch) release() {
 		return
 	}
 	b.written()
+	b.drop(len(b.frames))
 	if cap(b.frames) > keepFrames {
 		return
 	}
@@ -114,13 +121,6 @@ func (o *outbox) batch() *batch {
 		o.next = batches.Get().(*batch)
 	}
 	return o.next
-}
-
-func (o *outbox) push(f *Frame) *batch {
-	b := o.batch()
-	b.frames = append(b.frames, f)
-	o.queued += f.cost()
-	return b
 }
 
 // drop empties the outbox.
@@ -174,7 +174,7 @@ func (c *Conn) SendNotify(f *Frame, flushed func()) error {
 		c.mu.Unlock()
 		return err
 	}
-	b := c.out.push(f)
+	b := c.pushLocked(f)
 	b.notes = append(b.notes, note{len(b.frames) - 1, flushed})
 	start := c.writeLocked()
 	c.mu.Unlock()
@@ -223,7 +223,7 @@ func (c *Conn) queueLocked(frames []*Frame) error {
 		return err
 	}
 	for _, f := range frames {
-		c.out.push(f)
+		c.pushLocked(f)
 	}
 	return nil
 }
@@ -378,6 +378,7 @@ func (c *Conn) writeSome(data []byte) (int, error) {
 // settle takes note that a write is done.
 func (c *Conn) settle(b *batch) {
 	b.written()
+	b.drop(b.to)
 	size := 0
 	for _, f := range b.frames[b.from:b.to] {
 		size += f.cost()
@@ -389,6 +390,7 @@ func (c *Conn) settle(b *batch) {
 	var drained func()
 	if c.out.queued == 0 {
 		drained = c.takeDrainedLocked()
+		c.clearedLocked()
 	}
 	c.mu.Unlock()
 	if drained != nil {

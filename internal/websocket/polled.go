@@ -90,6 +90,7 @@ func (c *Conn) vanishLocked() {
 	c.mu.Unlock()
 	c.sock.Close()
 	c.reader = nil
+	c.arrive(0)
 	if reading || !c.told {
 		c.told = true
 		c.receiver.Ended(err)
@@ -169,6 +170,7 @@ func (c *Conn) settleReader(r *reader, err error) {
 	}
 	c.reader = nil
 	reply, heard := r.reply, r.heard
+	c.arrive(0)
 	*r = reader{}
 	readers.Put(r)
 	if err != nil {

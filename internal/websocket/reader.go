@@ -232,6 +232,7 @@ func (r *reader) payload(p []byte) error {
 	}
 	whole := r.message
 	r.message = nil
+	r.conn.arrive(0)
 	return r.deliver(whole)
 }
 
@@ -249,6 +250,7 @@ func (r *reader) grow(n int) {
 	bigger := make([]byte, len(r.message), size)
 	copy(bigger, r.message)
 	r.message = bigger
+	r.conn.arrive(size)
 }
 
 func (r *reader) deliver(data []byte) error {

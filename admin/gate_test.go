@@ -1,0 +1,200 @@
+package admin_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tutti-rt/tutti/admin"
+)
+
+// paths are what there is, and who may.
+var paths = []struct {
+	method, path string
+	need         admin.Role
+}{
+	{"GET", "/metrics", admin.View},
+	{"GET", "/api/me", admin.View},
+	{"GET", "/api/stats", admin.View},
+	{"GET", "/api/stats/history", admin.View},
+	{"GET", "/api/sockets", admin.View},
+	{"GET", "/api/rooms", admin.View},
+	{"GET", "/api/rooms/members?room=a", admin.View},
+	{"GET", "/api/rooms/presence?room=a", admin.View},
+	{"GET", "/api/rooms/history?room=kept&namespace=/kept", admin.View},
+	{"GET", "/api/users", admin.View},
+	{"GET", "/api/audit", admin.View},
+	{"GET", "/debug/pprof/", admin.Operate},
+	{"GET", "/debug/pprof/goroutine", admin.Operate},
+	{"GET", "/debug/pprof/cmdline", admin.Operate},
+	{"POST", "/api/publish", admin.Operate},
+	{"POST", "/api/move", admin.Operate},
+	{"POST", "/api/disconnect", admin.Operate},
+	{"POST", "/api/drain", admin.Operate},
+	{"POST", "/api/reload", admin.Operate},
+}
+
+// TestRoles: each role may what it may, and nobody anything.
+func TestRoles(t *testing.T) {
+	k := newKit(t, nil)
+	for _, p := range paths {
+		for key, role := range map[string]admin.Role{"": "", viewKey: admin.View, operateKey: admin.Operate} {
+			k.key = key
+			w := k.request(p.method, p.path, "{}")
+			allowed := role == admin.Operate || role == admin.View && p.need == admin.View
+			switch {
+			case role == "":
+				refused(t, w, http.StatusUnauthorized, "unauthorized")
+			case !allowed:
+				refused(t, w, http.StatusForbidden, "forbidden")
+			case w.Code == http.StatusUnauthorized || w.Code == http.StatusForbidden:
+				t.Errorf("%s %s as %q: got %d", p.method, p.path, role, w.Code)
+			}
+		}
+	}
+	k.key = ""
+	for _, path := range []string{"/healthz", "/readyz", "/", "/app.js", "/base.css"} {
+		if w := k.request("GET", path, ""); w.Code != http.StatusOK {
+			t.Errorf("%s without a key: got %d", path, w.Code)
+		}
+	}
+	if !strings.Contains(k.audit.String(), `"who":"watcher","role":"view","from":"192.0.2.1","action":"refused","target":"/api/drain","result":"forbidden"`) {
+		t.Errorf("the audit log does not say who tried what he may not:\n%s", k.audit)
+	}
+}
+
+// TestLogin: the page gets a cookie for a key, which it can lose again, and what
+// it changes needs a header that other origins can't send.
+func TestLogin(t *testing.T) {
+	k := newKit(t, nil)
+	k.key = ""
+	page := func(r *http.Request) { r.Header.Set("X-Tutti-Admin", "1") }
+	refused(t, k.request("POST", "/api/login", `{"key":"`+viewKey+`"}`), http.StatusForbidden, "csrf")
+	refused(t, k.request("POST", "/api/login", `{"key":"wrong"}`, page), http.StatusUnauthorized, "unauthorized")
+	w := k.request("POST", "/api/login", `{"key":"`+operateKey+`"}`, page)
+	if w.Code != http.StatusOK {
+		t.Fatalf("got %d %s", w.Code, w.Body)
+	}
+	cookies := w.Result().Cookies()
+	if len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode || len(cookies[0].Value) < 40 {
+		t.Fatalf("got the cookies %v", cookies)
+	}
+	as := func(r *http.Request) { r.AddCookie(cookies[0]) }
+	if w := k.request("GET", "/api/stats", "", as); w.Code != http.StatusOK {
+		t.Errorf("with the cookie: got %d", w.Code)
+	}
+	refused(t, k.request("POST", "/api/drain", "{}", as), http.StatusForbidden, "csrf")
+	refused(t, k.request("POST", "/api/drain", "{}", as, page), http.StatusNotImplemented, "unsupported")
+	if err := k.admin.Reload([]admin.Key{keys[0]}); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, k.request("GET", "/api/stats", "", as), http.StatusUnauthorized, "unauthorized") // the key is gone
+	if err := k.admin.Reload(keys); err != nil {
+		t.Fatal(err)
+	}
+	cookies = k.request("POST", "/api/login", `{"key":"`+viewKey+`"}`, page).Result().Cookies()
+	k.request("POST", "/api/logout", "", as, page)
+	refused(t, k.request("GET", "/api/stats", "", as), http.StatusUnauthorized, "unauthorized")
+	for _, secret := range []string{viewKey, operateKey, cookies[0].Value} {
+		if strings.Contains(k.audit.String(), secret) {
+			t.Error("the audit log has a secret in it")
+		}
+	}
+}
+
+// TestGuesses: who tries keys is stopped, and a right key still works.
+func TestGuesses(t *testing.T) {
+	k := newKit(t, nil)
+	statuses := map[int]int{}
+	for range 30 {
+		k.key = "a wrong one"
+		statuses[k.request("GET", "/api/stats", "").Code]++
+	}
+	if statuses[http.StatusUnauthorized] != 10 || statuses[http.StatusTooManyRequests] != 20 {
+		t.Errorf("got %v, want 10 tries", statuses)
+	}
+	k.key = viewKey
+	if w := k.request("GET", "/api/stats", ""); w.Code != http.StatusOK {
+		t.Errorf("got %d", w.Code)
+	}
+	refused(t, k.request("POST", "/api/login", `{"key":"x"}`, func(r *http.Request) { r.Header.Set("X-Tutti-Admin", "1") }), http.StatusTooManyRequests, "too_many_requests")
+}
+
+// TestLoginEnds: a cookie holds half a day.
+func TestLoginEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, nil)
+		k.key = ""
+		w := k.request("POST", "/api/login", `{"key":"`+viewKey+`"}`, func(r *http.Request) { r.Header.Set("X-Tutti-Admin", "1") })
+		as := func(r *http.Request) { r.AddCookie(w.Result().Cookies()[0]) }
+		time.Sleep(11 * time.Hour)
+		if w := k.request("GET", "/api/me", "", as); w.Code != http.StatusOK {
+			t.Errorf("after 11 hours: got %d", w.Code)
+		}
+		time.Sleep(2 * time.Hour)
+		refused(t, k.request("GET", "/api/me", "", as), http.StatusUnauthorized, "unauthorized")
+		k.admin.Close()
+	})
+}
+
+// TestKeyless: without keys, who reaches the handler operates, but no page of
+// the web does: neither under a name of its own (DNS rebinding) nor by a form.
+func TestKeyless(t *testing.T) {
+	k := newKit(t, func(c *admin.Config) { c.Keys = nil })
+	k.key = ""
+	for host, ok := range map[string]bool{
+		"localhost:9091": true, "127.0.0.1:9091": true, "[::1]:9091": true, "tutti.localhost": true, "127.9.9.9": true,
+		"evil.example": false, "evil.example:9091": false, "localhost.evil.example": false, "192.168.1.10:9091": false, "": false, "127.0.0.1.evil.example": false,
+	} {
+		for _, path := range []string{"/api/stats", "/", "/metrics", "/debug/pprof/cmdline"} {
+			w := k.request("GET", path, "", func(r *http.Request) { r.Host = host })
+			if got := w.Code == http.StatusOK; got != ok {
+				t.Errorf("%s with Host %q: got %d", path, host, w.Code)
+			}
+		}
+	}
+	refused(t, k.request("POST", "/api/disconnect", `{"room":"a"}`), http.StatusForbidden, "csrf")
+	if w := k.request("POST", "/api/disconnect", `{"room":"a"}`, func(r *http.Request) { r.Header.Set("X-Tutti-Admin", "1") }); w.Code != http.StatusOK {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
+// TestHeaders: every answer has those that keep other pages away.
+func TestHeaders(t *testing.T) {
+	k := newKit(t, nil)
+	for _, path := range []string{"/", "/app.js", "/api/stats", "/nowhere", "/metrics"} {
+		h := k.request("GET", path, "").Header()
+		policy := h.Get("Content-Security-Policy")
+		for _, part := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"} {
+			if !strings.Contains(policy, part) {
+				t.Errorf("%s: the policy %q lacks %s", path, policy, part)
+			}
+		}
+		if strings.Contains(policy, "unsafe") || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("Cache-Control") == "" {
+			t.Errorf("%s: got %v", path, h)
+		}
+		if h.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s is open to other origins", path)
+		}
+	}
+	for _, path := range []string{"/../admin.go", "/page/index.html", "/%2e%2e/admin.go", "/app.js/", "//app.js"} {
+		if w := k.request("GET", path, ""); w.Code == http.StatusOK {
+			t.Errorf("%s is served", path)
+		}
+	}
+}
+
+// TestConfig: all that is wrong with keys is said at once.
+func TestConfig(t *testing.T) {
+	_, err := admin.New(admin.Config{Keys: []admin.Key{{Name: "", Role: "king", Hash: "x"}, {Name: "b", Role: admin.View, Hash: "sha256:00"}}})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, part := range []string{"without a name", `"king"`, `the key "b"`} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q does not say %s", err, part)
+		}
+	}
+}

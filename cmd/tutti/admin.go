@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+
+	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/admin"
+	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/metrics"
+)
+
+// openAdmin makes the operators' view of the server that cfg is going to be.
+func (a *app) openAdmin(s config.Settings, cfg *tutti.Config, log *slog.Logger, m *metrics.Metrics) error {
+	a.stop = make(chan struct{})
+	c := admin.Config{
+		Version:  programVersion(),
+		Keys:     adminKeys(s),
+		Payloads: s.Admin.Payloads,
+		Metrics:  m,
+		Log:      log,
+		Unready:  a.unready,
+		Drain:    a.askToStop,
+		Reload:   func(ctx context.Context) (admin.Reloaded, error) { return a.reloader.Load().reload(ctx) },
+	}
+	if s.Admin.UI != "off" {
+		c.UI = &admin.UI{
+			Development: s.Admin.UI == "development", User: s.Admin.UIUser, PasswordHash: s.Admin.UIPassword, Readonly: s.Admin.UIReadonly,
+		}
+	}
+	closeAudit := func() error { return nil }
+	if s.Admin.Audit != "" {
+		f, err := os.OpenFile(string(s.Admin.Audit), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fmt.Errorf("open the audit log: %w; choose another file with --admin-audit", err)
+		}
+		c.Audit, closeAudit = f, f.Close
+	}
+	var err error
+	if a.admin, err = admin.New(c); err != nil {
+		return err
+	}
+	a.admin.Observe(cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	// Started here, ended and waited for by the closer.
+	a.watching.Go(func() { a.admin.Run(ctx) })
+	a.closers = append(a.closers, func(context.Context) error {
+		cancel()
+		a.admin.Close()
+		a.watching.Wait()
+		return nil
+	})
+	a.closeAudit = closeAudit
+	return nil
+}
+
+// adminKeys are the keys in the admin's terms.
+func adminKeys(s config.Settings) []admin.Key {
+	var keys []admin.Key
+	for _, k := range s.Admin.Keys {
+		keys = append(keys, admin.Key{Name: k.Name, Role: admin.Role(k.Role), Hash: k.Hash})
+	}
+	return keys
+}
+
+// askToStop has the process drain and end as a signal does.
+func (a *app) askToStop() { a.stopping.Do(func() { close(a.stop) }) }
+
+// unready says why the server wants no clients.
+func (a *app) unready() []admin.Reason {
+	var reasons []admin.Reason
+	if a.draining.Load() {
+		reasons = append(reasons, admin.Reason{Code: admin.ReasonDraining, Detail: "the process is about to end"})
+	}
+	if a.store != nil && a.store.Err() != nil {
+		reasons = append(reasons, admin.Reason{Code: "store_failed", Detail: a.store.Err().Error()})
+	}
+	return reasons
+}
+
+// controlled is what commands reach through the data folder: backups, and all
+// that operators may do.
+func (a *app) controlled() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("POST /backup", a.control)
+	mux.Handle("/", a.admin.Control())
+	return mux
+}

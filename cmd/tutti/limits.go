@@ -1,0 +1,218 @@
+package main
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/engineio"
+	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/internal/limit"
+	"github.com/tutti-rt/tutti/quota"
+)
+
+// quotaConfig says in the quota's terms what peers may do together.
+func quotaConfig(s config.Settings) quota.Config {
+	r, standard := s.Rate, quota.Default()
+	cfg := quota.Config{
+		Connection: rates(r.ConnectionEvents, r.ConnectionPublishes, r.ConnectionJoins, r.ConnectionReads),
+		User:       rates(r.UserEvents, r.UserPublishes, r.UserJoins, r.UserReads),
+		Address:    rates(r.AddressEvents, r.AddressPublishes, r.AddressJoins, r.AddressReads),
+		Room:       rates(config.Rate{}, r.RoomPublishes, r.RoomJoins, config.Rate{}),
+
+		Handshakes:        quota.Rate(r.Handshakes),
+		AddressHandshakes: quota.Rate(r.AddressHandshakes),
+		MaxAddress:        int(s.Limit.Address),
+		MaxUser:           int(s.Limit.User),
+		Exempt:            config.Prefixes(s.Limit.Exempt),
+		Shared:            func(user string) bool { return strings.HasPrefix(user, "key:") },
+		MaxBusy:           int(s.Limit.Busy),
+		MaxWaiting:        int64(s.Limit.Waiting),
+	}
+	if s.Limit.Waiting == 0 {
+		cfg.MaxWaiting = standard.MaxWaiting
+	}
+	return cfg
+}
+
+func rates(events, publishes, joins, reads config.Rate) quota.Rates {
+	return quota.Rates{Events: quota.Rate(events), Publishes: quota.Rate(publishes), Joins: quota.Rate(joins), Reads: quota.Rate(reads)}
+}
+
+// sessions is how many there may be.
+func sessions(s config.Settings) int {
+	if s.Limit.Sessions == 0 {
+		return engineio.DefaultSessions()
+	}
+	return int(s.Limit.Sessions)
+}
+
+// protect wraps what is served to everyone: requests get the address of who
+// sent them, and those that ask for another host are refused.
+func (a *app) protect(next http.Handler, s config.Settings) http.Handler {
+	a.hosts.Store(hostsOf(s))
+	return tutti.TrustProxies(onlyHosts(next, &a.hosts), config.Prefixes(s.Proxies)...)
+}
+
+// A hostRule says which hosts are served.
+type hostRule func(host string) bool
+
+// hostsOf returns which hosts the settings serve.
+func hostsOf(s config.Settings) *hostRule {
+	rule := hostRuleOf(s)
+	return &rule
+}
+
+func hostRuleOf(s config.Settings) hostRule {
+	every := func(string) bool { return true }
+	switch {
+	case slices.Contains(s.Hosts, "*"):
+		return every
+	case len(s.Hosts) > 0:
+		return func(host string) bool {
+			return slices.Contains(s.Hosts, host) || slices.Contains(s.Hosts, withoutPort(host))
+		}
+	case !isLoopback(s.Listen):
+		return every
+	}
+	var pages []string // of the application, which may be asked for through a proxy
+	for _, o := range s.Origin {
+		_, host, _ := strings.Cut(o, "://")
+		pages = append(pages, strings.ToLower(withoutPort(host)))
+	}
+	own := strings.ToLower(withoutPort(s.Listen))
+	return func(host string) bool {
+		name := withoutPort(host)
+		// A page can't be at an address that isn't its own, so who asks for an
+		// address hasn't been led here by a name.
+		_, err := netip.ParseAddr(strings.Trim(name, "[]"))
+		return err == nil || name == "localhost" || strings.HasSuffix(name, ".localhost") || name == own || slices.Contains(pages, name)
+	}
+}
+
+func withoutPort(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return host
+}
+
+// isLoopback says whether an address to listen on is only reached from this
+// machine.
+func isLoopback(listen string) bool {
+	host := withoutPort(listen)
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
+}
+
+// onlyHosts refuses requests for hosts that aren't allowed: a page of the web
+// can have a name of its own resolve to this machine, and would then pass for a
+// page of this server (DNS rebinding).
+func onlyHosts(next http.Handler, rule *atomic.Pointer[hostRule]) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		allowed := *rule.Load()
+		if allowed(strings.ToLower(strings.TrimSuffix(r.Host, "."))) || r.URL.Path == "/healthz" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusMisdirectedRequest)
+		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{ // nobody is left to tell
+			"code": "host", "message": "this server is not known by that name: see its setting hosts",
+		}})
+	})
+}
+
+// A gate is a listener that keeps connections from taking all that there is:
+// each address has so many that aren't WebSockets, which the quota counts, and
+// some files stay free for the rest of the process.
+type gate struct {
+	net.Listener
+	addresses *limit.Tally[netip.Prefix]
+	free      []netip.Prefix // of the limit of addresses
+	files     int            // connections have lower descriptors; 0: any
+	hit       func(limit string)
+	log       *slog.Logger
+}
+
+// newGate returns l behind a gate. hit is told of the limits "requests" and
+// "files".
+func newGate(l net.Listener, s config.Settings, hit func(string), log *slog.Logger) *gate {
+	most, files := int(s.Limit.Requests), limit.Files()
+	g := &gate{Listener: l, hit: hit, log: log, free: slices.Concat(config.Prefixes(s.Limit.Exempt), config.Prefixes(s.Proxies))}
+	if files > 0 {
+		g.files = files - min(int(s.Limit.Reserve), files/2)
+		if most > 0 {
+			most = min(most, max(files/2, 1))
+		}
+	}
+	g.addresses = limit.NewTally[netip.Prefix](most)
+	return g
+}
+
+// busyAnswer is the whole answer to whom there is no room for.
+var busyAnswer = []byte("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+// Accept returns the next connection that there is room for.
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		c, err := g.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		network, counts := g.network(c)
+		switch {
+		case g.files > 0 && descriptor(c) >= g.files:
+			g.hit("files")
+			// The buffer of a new socket takes it at once; if not, that is
+			// all the same.
+			_, _ = c.Write(busyAnswer)
+		case counts && !g.addresses.Take(network):
+			g.hit("requests")
+			g.log.Debug("too many connections", "remote", c.RemoteAddr().String())
+		default:
+			return c, nil
+		}
+		_ = c.Close() // it is of no use to anybody
+	}
+}
+
+// state is the server's ConnState: it gives back the place of a connection that
+// is over or has become a WebSocket.
+func (g *gate) state(c net.Conn, s http.ConnState) {
+	if s != http.StateClosed && s != http.StateHijacked {
+		return
+	}
+	if network, counts := g.network(c); counts {
+		g.addresses.Give(network)
+	}
+}
+
+// network is what a connection counts for.
+func (g *gate) network(c net.Conn) (netip.Prefix, bool) {
+	a := limit.Address(c.RemoteAddr().String())
+	if !a.IsValid() || slices.ContainsFunc(g.free, func(p netip.Prefix) bool { return p.Contains(a) }) {
+		return netip.Prefix{}, false
+	}
+	return limit.NetworkOf(a), true
+}
+
+// descriptor is the number of a connection's file, -1 if it has none. A new one
+// is the lowest that is free, so it says how many there are.
+func descriptor(c net.Conn) int {
+	n := -1
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return n
+	}
+	if raw, err := tcp.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { n = int(fd) }) // it is open
+	}
+	return n
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/quota"
+)
+
+func settingsOf(t *testing.T, args ...string) config.Settings {
+	t.Helper()
+	l, err := config.Load(args, nil, config.Facts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Settings
+}
+
+// TestQuotaDefaults: the program and the package say the same.
+func TestQuotaDefaults(t *testing.T) {
+	got, want := quotaConfig(settingsOf(t)), quota.Default()
+	if got.Shared == nil || !got.Shared("key:a") || got.Shared("a") {
+		t.Error("the bearers of a key are taken for one user")
+	}
+	got.Shared, want.MaxBusy = nil, got.MaxBusy
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
+// TestHosts: a page of the web that has its name resolve to this machine (DNS
+// rebinding) reaches nothing.
+func TestHosts(t *testing.T) {
+	for _, c := range []struct {
+		args    []string
+		allowed string
+		refused string
+	}{
+		{nil, "localhost:3000 127.0.0.1:3000 [::1]:3000 app.localhost 192.0.2.1 LOCALHOST. healthz", "evil.example evil.example:3000 localhost.evil.example"},
+		{[]string{"--listen=localhost:3000"}, "localhost:3000", "evil.example"},
+		{[]string{"--origin=https://app.example"}, "app.example localhost", "evil.example"},
+		{[]string{"--hosts=app.example", "--hosts=b.example:8443"}, "app.example app.example:3000 b.example:8443", "localhost 127.0.0.1:3000 b.example sub.app.example"},
+		{[]string{"--hosts=*"}, "evil.example localhost", ""},
+		{[]string{"--listen=0.0.0.0:3000"}, "evil.example localhost", ""},
+		{[]string{"--listen=:3000"}, "evil.example", ""},
+	} {
+		h := new(app).protect(http.NotFoundHandler(), settingsOf(t, c.args...))
+		status := func(host string) int {
+			r := httptest.NewRequest("GET", "/socket.io/", nil)
+			if r.Host = host; host == "healthz" { // a supervisor asks by whatever name
+				r.Host, r.URL.Path = "some.where", "/healthz"
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w.Code
+		}
+		for host := range strings.FieldsSeq(c.allowed) {
+			if got := status(host); got != http.StatusNotFound {
+				t.Errorf("%v: %s is answered %d", c.args, host, got)
+			}
+		}
+		for host := range strings.FieldsSeq(c.refused) {
+			if got := status(host); got != http.StatusMisdirectedRequest {
+				t.Errorf("%v: %s is answered %d", c.args, host, got)
+			}
+		}
+	}
+}
+
+// TestGate: one address can't take all the connections there are.
+func TestGate(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	hits := map[string]int{}
+	hit := func(limit string) {
+		mu.Lock()
+		defer mu.Unlock()
+		hits[limit]++
+	}
+	s := settingsOf(t, "--limit-requests=3", "--limit-exempt=none")
+	g := newGate(l, s, hit, slog.New(slog.DiscardHandler))
+	server := &http.Server{Handler: http.NotFoundHandler(), ConnState: g.state}
+	var running sync.WaitGroup
+	running.Go(func() { _ = server.Serve(g) }) // ended by Close, waited for here
+	defer running.Wait()
+	defer server.Close()
+
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	// answered says whether a request on c is.
+	answered := func(c net.Conn) bool {
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			return false
+		}
+		n, _ := c.Read(make([]byte, 12))
+		return n == 12
+	}
+	var open []net.Conn
+	for range 3 {
+		c := dial()
+		if !answered(c) {
+			t.Fatal("a connection within the limit is closed")
+		}
+		open = append(open, c)
+	}
+	if answered(dial()) {
+		t.Error("a fourth connection is answered")
+	}
+	open[0].Close()
+	for !answered(dial()) { // the server learns of the end when it does
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if hits["requests"] == 0 || hits["files"] != 0 {
+		t.Errorf("told of %v", hits)
+	}
+}
+
+// TestGateKeepsFiles: when few files are left, a new connection is told so.
+func TestGateKeepsFiles(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := ""
+	g := newGate(l, settingsOf(t), func(limit string) { told = limit }, slog.New(slog.DiscardHandler))
+	g.files = 1 // as if all above were in use
+	var accepting sync.WaitGroup
+	accepting.Go(func() { _, _ = g.Accept() }) // ended by Close, waited for below
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	text, err := io.ReadAll(c)
+	if err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 503 ") || !strings.Contains(string(text), "Retry-After: ") {
+		t.Errorf("answered %q, %v", text, err)
+	}
+	l.Close()
+	accepting.Wait()
+	if told != "files" {
+		t.Errorf("told of %q", told)
+	}
+	if g.free = nil; len(config.Prefixes([]config.Network{{}, {Prefix: netip.MustParsePrefix("::1/128")}})) != 1 {
+		t.Error("none is a network")
+	}
+}

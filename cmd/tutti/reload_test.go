@@ -1,0 +1,356 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/packet"
+)
+
+// clients are connected by three doors, and live through what happens to the
+// server's settings.
+type clients struct {
+	t       *testing.T
+	p       *program
+	stream  *bufio.Scanner
+	socket  net.Conn
+	session string
+}
+
+// connect connects them; the stream and the WebSocket listen to the room news.
+func connect(t *testing.T, p *program) *clients {
+	t.Helper()
+	c := &clients{t: t, p: p, session: p.open()}
+	p.send(c.session, "40")
+	if _, _, body := p.get(c.session); !strings.Contains(body, "40{") {
+		t.Fatalf("connect: %q", body)
+	}
+	res, err := http.Get(p.url + "/events?room=news")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("events: %d", res.StatusCode)
+	}
+	c.stream = bufio.NewScanner(res.Body)
+	c.socket, _, _, err = ws.Dial(t.Context(), "ws"+strings.TrimPrefix(p.url, "http")+"/ws?room=news&framing=json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.socket.Close() })
+	return c
+}
+
+// hear fails unless the stream and the WebSocket get an event next, and the
+// session still answers.
+func (c *clients) hear(event string) {
+	c.t.Helper()
+	for c.stream.Scan() && !strings.HasPrefix(c.stream.Text(), "event: ") {
+	}
+	if got := c.stream.Text(); got != "event: "+event {
+		c.t.Errorf("the stream got %q, %v, want %s", got, c.stream.Err(), event)
+	}
+	text, err := wsutil.ReadServerText(c.socket)
+	if err != nil || !strings.Contains(string(text), `"event":"`+event+`"`) {
+		c.t.Errorf("the WebSocket got %q, %v, want %s", text, err, event)
+	}
+	c.p.send(c.session, "40/none,")
+	if _, _, body := c.p.get(c.session); !strings.Contains(body, "44/none,") {
+		c.t.Errorf("the session got %q, want an answer", body)
+	}
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func publishNews(p *program, event string) int {
+	status, _ := post(p.t, p.url+"/api/publish", fmt.Sprintf(`{"room":"news","event":%q,"data":"x"}`, event))
+	return status
+}
+
+// TestReload: settings change under clients that stay connected; a file with
+// mistakes changes nothing.
+func TestReload(t *testing.T) {
+	file, data := filepath.Join(t.TempDir(), "tutti.yaml"), t.TempDir()
+	write(t, file, "door:\n  listen: [news]\n  rate: 100\n")
+	p := start(t, "--config", file, "--data", data)
+	c := connect(t, p)
+	if status := publishNews(p, "early"); status != http.StatusForbidden {
+		t.Errorf("publish before: %d", status)
+	}
+
+	write(t, file, "door:\n  listen: [news]\n  publish: [news]\n  publish-rate: none\n  rate: 100\nlog: {level: debug}\nnamespace: [/new]\n")
+	o := runCommand(t, nil, "", "reload", "--data", data)
+	o.want(t, "reload", exitOK, "applied: door.publish: nothing → news\napplied: door.publish-rate: 10 → none\napplied: log.level: info → debug\nneeds a new start: namespace: nothing → /new\n", "")
+	if status := publishNews(p, "one"); status != http.StatusOK {
+		t.Errorf("publish after: %d", status)
+	}
+	c.hear("one")
+	if status, _ := post(t, p.url+"/api/publish/new", `{"event":"x"}`); status != http.StatusNotFound {
+		t.Errorf("the namespace of the new file is served: %d", status)
+	}
+	runCommand(t, nil, "", "reload", "--data", data).want(t, "reload again", exitOK, "needs a new start: namespace", "")
+
+	write(t, file, "door:\n  publish: news\n  rate: 0\nlog: {level: loud}\nschema: [\"a file=gone.json\"]\n")
+	o = runCommand(t, nil, "", "reload", "--data", data)
+	o.want(t, "reload of mistakes", exitFailed, "", "tutti reload: "+file+":3: door.rate is 0: want 1 or more, or none\ntutti reload: "+file+":4: log.level is")
+	p.signal(syscall.SIGHUP)
+	if status := publishNews(p, "two"); status != http.StatusOK {
+		t.Errorf("publish after mistakes: %d", status)
+	}
+	c.hear("two")
+
+	write(t, file, "door:\n  listen: [news]\n  publish-rate: none\nallow: [\"news publish=token presence=anyone\"]\n")
+	p.signal(syscall.SIGHUP)
+	before := 0
+	for runCommand(t, nil, "", "publish", "--url", p.url, "--room", "news", "--event", "other", "x").code == exitOK {
+		before++ // until the signal has its effect
+	}
+	t.Log("published before the signal had its effect:", before)
+	c.skip(before, "other")
+	// The verb is served to sockets that are there.
+	p.send(c.session, `421["presence",{"room":"news"}]`)
+	if _, _, body := p.get(c.session); !strings.HasPrefix(body, "431[{") || !strings.Contains(body, `"members"`) {
+		t.Errorf("the verb: %q", body)
+	}
+	c.socket.Close() // or its answer to the farewell would be waited for
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	contains(t, "stderr", p.stderr.String(), []string{
+		`msg="mistake in the settings" err="` + file + `:3: door.rate is 0`, `msg="settings refused: those from before stay" mistakes=`,
+		`msg="setting changed" setting=allow from=nothing to="news publish=token presence=anyone"`,
+		`msg="setting changed, which takes a new start" setting=namespace from=nothing to=/new`,
+	})
+}
+
+// skip reads over what was published before a change had its effect.
+func (c *clients) skip(n int, event string) {
+	c.t.Helper()
+	for range n {
+		c.hear(event)
+	}
+}
+
+// TestEveryLiveSetting: a setting that is said to be live is put to use by a
+// server that runs.
+func TestEveryLiveSetting(t *testing.T) {
+	used := map[string]func(*app) any{
+		"origin":        func(a *app) any { return allowsPage(a, "https://a.example", false) },
+		"credentials":   func(a *app) any { return allowsPage(a, "https://b.example", true) },
+		"hosts":         func(a *app) any { return (*a.hosts.Load())("c.example") },
+		"log.level":     func(a *app) any { return a.level.Level() },
+		"schema":        func(a *app) any { return a.schemas.Check("/", "a", nil, packet.Args{}) == nil },
+		"limit.schema":  func(a *app) any { return a.schemas.Check("/", "long", nil, numbers) == nil },
+		"timeout.drain": func(a *app) any { return a.reloader.Load().patience() },
+	}
+	// These have tests of their own, by the objects that they are put to use in:
+	// the desk, the doors, the quota, the engine, the identities, the gate of
+	// operators, certificates.
+	elsewhere := []string{"allow", "open", "door.", "limit.", "rate.", "auth.", "admin.keys", "tls."}
+	values := map[string]string{"origin": "https://a.example", "hosts": "c.example", "log.level": "error", "schema": "a schema=false", "limit.schema": "3", "timeout.drain": "7s"}
+	base := []string{"--origin", "https://b.example", "--schema", "long schema={}"}
+	for _, f := range config.Flags() {
+		if !f.Live || slices.ContainsFunc(elsewhere, func(prefix string) bool { return strings.HasPrefix(f.Setting, prefix) && used[f.Setting] == nil }) {
+			continue
+		}
+		read := used[f.Setting]
+		if read == nil {
+			t.Errorf("%s is live: how does it show?", f.Setting)
+			continue
+		}
+		a := runningApp(t, base...)
+		before := read(a)
+		args := append(slices.Clone(base), "--"+f.Name+"="+cmp.Or(values[f.Setting], "true"))
+		a.reloader.Load().args = args
+		if done, err := a.reloader.Load().reload(t.Context()); err != nil || len(done.Applied) != 1 || len(done.Restart) != 0 {
+			t.Errorf("%s: %+v, %v", f.Setting, done, err)
+		}
+		if after := read(a); after == before {
+			t.Errorf("%s: %v before and after", f.Setting, after)
+		}
+	}
+}
+
+var numbers, _ = packet.ParseArgs([]byte("[[1,2,3,4,5]]"))
+
+// runningApp is a server without listeners.
+func runningApp(t *testing.T, args ...string) *app {
+	t.Helper()
+	l, err := config.Load(args, nil, facts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := newApp(l.Settings, slog.New(slog.DiscardHandler), new(slog.LevelVar))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.close(context.Background()) })
+	a.reloader.Store(&reloader{args: args, app: a, log: slog.New(slog.DiscardHandler), running: l.Settings})
+	return a
+}
+
+// allowsPage says whether a page may connect, or may do so with cookies.
+func allowsPage(a *app, origin string, cookies bool) bool {
+	r := httptest.NewRequest("GET", "/socket.io/?EIO=4&transport=polling", http.NoBody)
+	r.Host = "localhost"
+	r.Header.Set("Origin", origin)
+	w := httptest.NewRecorder()
+	a.public.ServeHTTP(w, r)
+	return w.Code == http.StatusOK && (!cookies || w.Header().Get("Access-Control-Allow-Credentials") == "true")
+}
+
+// TestReloadTLS: from http to https takes a new start.
+func TestReloadTLS(t *testing.T) {
+	dir := t.TempDir()
+	certify(t, dir, 1)
+	a := runningApp(t)
+	a.reloader.Load().args = []string{"--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"), "--log-level", "warn"}
+	done, err := a.reloader.Load().reload(t.Context())
+	if err != nil || len(done.Applied) != 1 || len(done.Restart) != 2 || !strings.HasPrefix(done.Restart[0], "tls.cert: nothing → ") {
+		t.Errorf("%+v, %v", done, err)
+	}
+}
+
+// TestHeaders: what browsers are told of pages and of answers.
+func TestHeaders(t *testing.T) {
+	a := runningApp(t, "--open", "a")
+	for _, tt := range []struct{ path, policy, frames string }{
+		{"/", pagePolicy, "SAMEORIGIN"}, {"/api/history?room=a", answerPolicy, "DENY"}, {"/healthz", answerPolicy, "DENY"}, {"/socket.io/?EIO=4&transport=polling", "", ""},
+	} {
+		r := httptest.NewRequest("GET", tt.path, http.NoBody)
+		r.Host = "localhost"
+		w := httptest.NewRecorder()
+		a.public.ServeHTTP(w, r)
+		h := w.Header()
+		if h.Get("Content-Security-Policy") != tt.policy || h.Get("X-Frame-Options") != tt.frames || h.Get("Strict-Transport-Security") != "" {
+			t.Errorf("%s: %v", tt.path, h)
+		}
+		if tt.policy != "" && (h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") == "") {
+			t.Errorf("%s: %v", tt.path, h)
+		}
+	}
+}
+
+// TestOpenTo: the lines in which a server says what is open to whom.
+func TestOpenTo(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want []string
+	}{
+		{nil, []string{"at /socket.io/, namespace /, by polling, websocket", "of this server only; give others with --origin", "connect, and use no room: see --open, --allow and --door-listen"}},
+		{[]string{"--demo", "chat", "--origin", "*"}, []string{"the demo chat, at /", "listen to chat:*; publish to chat:*", "of this server and of every other site"}},
+		{
+			[]string{"--namespace", "/x", "--open", "a", "--allow", "b join=anyone publish=token", "--door-key", "backend 0123456789abcdef a b", "--memory", "/x"},
+			[]string{"namespaces /, /x", "do everything in a; join b", "backend (a, b)", "of /x, 2m0s, kept until the program ends"},
+		},
+		{[]string{"--open", "a", "--open", "b", "--open", "c", "--open", "d", "--open", "e", "--open", "f", "--open", "g"}, []string{"a, b, c, d, e and 2 more"}},
+	} {
+		l, err := config.Load(tt.args, nil, facts())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		printOpen(&b, l.Settings)
+		contains(t, strings.Join(tt.args, " "), b.String(), tt.want)
+		if strings.Contains(b.String(), "0123456789abcdef") {
+			t.Errorf("a secret is printed:\n%s", b.String())
+		}
+	}
+}
+
+// TestReloadKeys: a key that is taken away opens nothing any more, also to whom
+// it has let in.
+func TestReloadKeys(t *testing.T) {
+	file, data := filepath.Join(t.TempDir(), "tutti.yaml"), t.TempDir()
+	rules := "allow: [\"news publish=token\"]\n"
+	write(t, file, rules+"door:\n  key: [\"backend 0123456789abcdef news\"]\n")
+	p := start(t, "--config", file, "--data", data)
+	session := p.open()
+	p.send(session, `40{"token":"0123456789abcdef"}`)
+	p.get(session)
+	try := func() string {
+		p.send(session, `421["publish",{"room":"news","event":"x"}]`)
+		_, _, body := p.get(session)
+		return body
+	}
+	if body := try(); strings.Contains(body, "error") {
+		t.Errorf("with the key: %q", body)
+	}
+	write(t, file, rules)
+	o := runCommand(t, nil, "", "reload", "--data", data)
+	o.want(t, "reload", exitOK, "applied: door.key: backend (hidden) news → nothing\n", "")
+	if body := try(); !strings.Contains(body, `"code":"forbidden"`) {
+		t.Errorf("after the key was taken away: %q", body)
+	}
+}
+
+// TestOperate: the operators' commands against a server.
+func TestOperate(t *testing.T) {
+	data := t.TempDir()
+	secret := "tutti_0123456789abcdef"
+	hash := "sha256:" + sha256Hex(secret)
+	p := start(t, "--data", data, "--open", "*", "--admin", "127.0.0.1:0", "--admin-keys", "ops operate "+hash, "--admin-keys", "eyes view "+hash[:len(hash)-4]+"0000")
+	line, err := p.stdout.ReadString('\n')
+	admin, found := strings.CutPrefix(strings.TrimSpace(line), "Operators: ")
+	if !found {
+		t.Fatalf("second line is %q, %v", line, err)
+	}
+	var sessions []string
+	for i := range 3 {
+		session := p.open()
+		p.send(session, "40")
+		p.get(session)
+		p.send(session, fmt.Sprintf(`420["join",{"room":"tea:%d"}]`, i%2))
+		p.get(session)
+		sessions = append(sessions, session)
+	}
+	byKey := []string{"TUTTI_ADMIN=" + admin, "TUTTI_ADMIN_KEY=" + secret}
+	for _, how := range [][]string{{"TUTTI_DATA=" + data}, byKey} {
+		o := runCommand(t, how, "", "rooms", "tea:")
+		o.want(t, "rooms", exitOK, "MEMBERS  NAMESPACE  ROOM\n", "")
+		contains(t, "rooms", o.stdout, []string{"      2  /          tea:0\n", "      1  /          tea:1\n"})
+	}
+	runCommand(t, byKey, "", "rooms", "--json", "--limit", "1").want(t, "rooms --json", exitOK, `"members":`, "there are more than 1")
+	runCommand(t, []string{"TUTTI_ADMIN=" + admin}, "", "rooms").want(t, "without a key", exitFailed, "", "give a key with --key or TUTTI_ADMIN_KEY")
+	runCommand(t, byKey, "", "publish", "--admin", admin, "--room", "tea:0", "--event", "hot", "1").want(t, "publish", exitOK, "-", "")
+	if _, _, body := p.get(sessions[0]); !strings.Contains(body, `42["hot",1`) {
+		t.Errorf("got %q, want the operator's message", body)
+	}
+	runCommand(t, byKey, "", "disconnect", "--room", "tea:0", "--reason", "test").want(t, "disconnect", exitOK, "disconnected 2 sockets\n", "")
+	runCommand(t, byKey, "", "disconnect", "--socket", "nobody").want(t, "disconnect nobody", exitOK, "disconnected 0 sockets\n", "")
+	runCommand(t, byKey, "", "reload").want(t, "reload", exitOK, "nothing has changed\n", "")
+	runCommand(t, byKey, "", "drain").want(t, "drain", exitOK, "draining\n", "")
+	if code := p.wait(); code != exitOK {
+		t.Errorf("exit code %d after drain; stderr:\n%s", code, p.stderr.String())
+	}
+}
+
+func sha256Hex(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,141 @@
+package door
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/tutti-rt/tutti/auth"
+	"github.com/tutti-rt/tutti/hub"
+)
+
+// DisconnectConfig sets up [Disconnect]. For every field zero means the default.
+type DisconnectConfig struct {
+	// Auth says who asks, and has the register of connections. Nil: the door is
+	// closed.
+	Auth *auth.Authority
+	// Keep is how long a revocation is remembered whose request does not say
+	// when the token expires: longer than any token lasts. Default 24 h.
+	Keep time.Duration
+	// Origins are the origins whose pages may ask besides the server's own.
+	Origins []string
+	// Log is where the door logs; nil means [slog.Default].
+	Log *slog.Logger
+	// Trace, if set, is told what happens.
+	Trace *Trace
+}
+
+type disconnecter struct {
+	*Door
+	cfg DisconnectConfig
+}
+
+// Disconnect returns a door by which a backend ends the connections of a user,
+// of all kinds and in all namespaces, at a logout for instance:
+//
+//	POST /api/disconnect
+//	Content-Type: application/json
+//
+//	{"user":"ann","reason":"signed out"}
+//
+// With "revoke":true what was issued to the user up to now is refused from now on.
+// {"token":"<jti>","expires":1767225600} does both to one token. The answer
+// {"connections":n} says how many were ended. Who asks needs the permission
+// [auth.Admin] in all rooms, as a grant with the pattern "*" gives it.
+//
+// The error lists every mistake in the configuration.
+func Disconnect(space *hub.Space, cfg DisconnectConfig) (*Door, error) {
+	cfg.Keep = cmp.Or(cfg.Keep, 24*time.Hour)
+	d := &disconnecter{Door: newDoor("disconnect", space, cfg.Log, cfg.Trace), cfg: cfg}
+	if err := d.Reload(Live{Origins: cfg.Origins}); err != nil {
+		return nil, fmt.Errorf("disconnect door: %w", err)
+	}
+	d.auth = cfg.Auth
+	d.serve = d.disconnect
+	return d.Door, nil
+}
+
+// A dismissal is what is asked for.
+type dismissal struct {
+	User    given[string]  `json:"user"`
+	Reason  given[string]  `json:"reason"`
+	Revoke  given[bool]    `json:"revoke"`
+	Token   given[string]  `json:"token"`
+	Expires given[float64] `json:"expires"`
+}
+
+// maxDismissal is more than any request has.
+const maxDismissal = 16 << 10
+
+func (d *disconnecter) disconnect(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost {
+		return methodNotAllowed(http.MethodPost)
+	}
+	if d.auth == nil {
+		return errClosed
+	}
+	id, err := d.auth.Identify(r.Context(), d.credentials(r))
+	if err != nil {
+		return authRefusal(err)
+	}
+	if !id.MayAll(string(auth.Admin)) {
+		if id.User() == "" {
+			return errKeyWanted
+		}
+		return &refusal{status: http.StatusForbidden, code: "forbidden", message: "that takes the permission admin in all rooms"}
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		// Anything else a page of another origin could send without asking.
+		return &refusal{status: http.StatusUnsupportedMediaType, code: "unsupported_media_type",
+			message: "the Content-Type is not application/json"}
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(defaultWriteTimeout)) // not everybody's can
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDismissal))
+	if err != nil {
+		return &refusal{status: http.StatusBadRequest, code: "bad_body", message: "the body cannot be read", err: err}
+	}
+	var q dismissal
+	if err := decode(body, &q); err != nil {
+		return badRequest("bad_json", "%v", err)
+	}
+	n, err := d.dismiss(q)
+	if err != nil {
+		return err
+	}
+	d.log.Info("disconnected", slog.String("by", id.Subject), slog.String("user", q.User.value), slog.Int("connections", n))
+	writeJSON(w, http.StatusOK, struct {
+		Connections int `json:"connections"`
+	}{n})
+	return nil
+}
+
+// dismiss does what is asked for.
+func (d *disconnecter) dismiss(q dismissal) (int, error) {
+	register, now := d.auth.Register(), time.Now()
+	v := auth.Revocation{Token: q.Token.value, User: q.User.value, Since: now, Until: now.Add(d.cfg.Keep)}
+	switch {
+	case (q.User.value == "") == (q.Token.value == ""):
+		return 0, badRequest("bad_message", `want one of "user" and "token"`)
+	case q.Expires.is && (q.Token.value == "" || q.Expires.value < 0 || q.Expires.value > math.MaxUint32):
+		return 0, badRequest("bad_message", `"expires" is when the token does, in seconds since 1970`)
+	case q.Revoke.is && q.User.value == "":
+		return 0, badRequest("bad_message", `"revoke" belongs to "user"`)
+	case q.User.value != "" && !q.Revoke.value:
+		return register.Disconnect(q.User.value, q.Reason.value), nil
+	}
+	if q.Expires.is {
+		// Leeway and all: a token may be good a little longer than it says.
+		v.Until = time.UnixMilli(int64(q.Expires.value * 1000)).Add(10 * time.Minute)
+	}
+	n, err := register.Revoke(v)
+	if refused, ok := errors.AsType[*auth.Refusal](err); ok {
+		return n, authRefusal(refused)
+	}
+	return n, err
+}

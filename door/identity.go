@@ -1,0 +1,136 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tutti-rt/tutti/auth"
+)
+
+type tokenKey struct{}
+
+// hideToken takes the token out of a request's query, so that nothing that sees
+// the request from here on can log it or keep it. The token goes into the
+// context.
+func hideToken(r *http.Request) *http.Request {
+	if !strings.Contains(r.URL.RawQuery, "token") {
+		return r
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || !query.Has(tokenName) {
+		return r // what cannot be read is refused where it is needed
+	}
+	shown := query[tokenName]
+	query.Del(tokenName)
+	u := *r.URL
+	u.RawQuery = query.Encode()
+	r = r.WithContext(context.WithValue(r.Context(), tokenKey{}, shown))
+	r.URL, r.RequestURI = &u, u.RequestURI()
+	return r
+}
+
+// tokenName is the parameter by which a browser can show a token where it cannot
+// send a header: to an event stream and to a WebSocket.
+const tokenName = "token"
+
+// credentials are what the sender of r shows. A header counts more than the
+// query.
+func (d *Door) credentials(r *http.Request) auth.Credentials {
+	c := auth.Credentials{Header: r.Header, Ambient: d.now().origins.Trusted(r)}
+	token, shown := bearer(r)
+	if in, ok := r.Context().Value(tokenKey{}).([]string); ok && !shown {
+		token, shown = in[0], true
+		if len(in) > 1 {
+			token = ""
+		}
+	}
+	if c.Token = token; shown && token == "" {
+		c.Token = "-" // it meant something, which nobody knows
+	}
+	return c
+}
+
+// recognise says what the sender of r may do by each of the lists: with a key of
+// theirs, or as who it is.
+func (d *Door) recognise(r *http.Request, lists ...*access) ([]grant, error) {
+	grants := make([]grant, len(lists))
+	found := false
+	for i, a := range lists {
+		var err error
+		if grants[i], err = a.of(r); err != nil {
+			grants[i] = grant{rooms: a.anyone}
+			continue
+		}
+		found = found || grants[i].key != ""
+	}
+	_, shown := bearer(r)
+	asks := d.auth != nil && d.auth.Asks()
+	switch {
+	case found: // a key that is known for one of them will do
+		return grants, nil
+	case !asks && shown:
+		return grants, errKey
+	case !asks:
+		return grants, nil
+	}
+	id, err := d.auth.Identify(r.Context(), d.credentials(r))
+	if err != nil {
+		return grants, authRefusal(err)
+	}
+	for i := range grants {
+		grants[i].id = id
+		grants[i].locks = id.Method == auth.Anonymous
+	}
+	return grants, nil
+}
+
+// authRefusal translates what an authority says.
+func authRefusal(err error) error {
+	r, ok := errors.AsType[*auth.Refusal](err)
+	if !ok {
+		return err
+	}
+	e := &refusal{status: http.StatusUnauthorized, code: string(r.Code), message: r.Message, err: r.Err}
+	if r.Code == auth.Unavailable {
+		e.status, e.retry = http.StatusServiceUnavailable, time.Second
+	}
+	return e
+}
+
+// user is whose the grant is to the register of users, nil if nobody's.
+func (g grant) user() *auth.Identity {
+	if g.id.User() != "" {
+		return g.id
+	}
+	if g.key != "" {
+		return &auth.Identity{Subject: g.owner(), Method: auth.ByKey}
+	}
+	return nil
+}
+
+// enlist registers a stream, so that it ends when its user's rights do.
+func (d *Door) enlist(c auth.Connection, g grant) (*auth.Entry, error) {
+	id := g.user()
+	if d.auth == nil || id == nil {
+		return nil, nil
+	}
+	return d.auth.Register().Enter(c, id)
+}
+
+// known adds to a context who asks.
+func (g grant) known(ctx context.Context) context.Context {
+	if g.id == nil {
+		return ctx
+	}
+	return auth.NewContext(ctx, func() *auth.Identity { return g.id })
+}
+
+// A notice tells a client why its stream ends, in the form of the verbs.
+type notice struct {
+	Code  auth.Code `json:"code"`
+	Error string    `json:"error"`
+}

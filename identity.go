@@ -1,0 +1,292 @@
+package tutti
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/tutti-rt/tutti/auth"
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/verb"
+)
+
+// AuthEvent is the event by which a client shows another token on a connection
+// that goes on, in a server with [Config.Auth]:
+//
+//	socket.emit("auth", {token}, ({expires, removed, error, code}) => …)
+//
+// The server emits it to tell a client what became of its identity.
+const AuthEvent Event[AuthNotice] = verb.AuthEvent
+
+// An AuthNotice tells a client what became of its identity.
+type AuthNotice struct {
+	// Code is why: of [auth.Code], or "rooms_removed".
+	Code  string `json:"code"`
+	Error string `json:"error"` // in words for people
+	// Grace is how many milliseconds are left to show another token. Without it
+	// the connection is over, unless the notice is about rooms.
+	Grace int64 `json:"grace,omitempty"`
+	// Rooms are those that the client was in, on its own request, and may not be
+	// in any more.
+	Rooms []string `json:"rooms,omitempty"`
+}
+
+const roomsRemoved = "rooms_removed"
+
+// AdmitAnonymous lets in who shows nothing to the namespace's own guards, also
+// where [Config.Auth] would not: for namespaces that have credentials of another
+// kind. Who shows a token that does not hold is refused here too.
+func (ns *Namespace) AdmitAnonymous() {
+	ns.rules.change(func(t *table) { t.anonymous = true })
+}
+
+// Identity returns who the socket's peer is, by [Config.Auth]; nil if that is not
+// set. It may be another after the peer has shown a new token, but of the same
+// subject.
+func (s *Socket) Identity() *auth.Identity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.partyLocked().identity
+}
+
+// Users returns the register of the connections of each user: sockets, by the
+// owner that [Config.Auth] or [Socket.Identify] says they have, and whatever
+// else was given the same [auth.Authority].
+func (srv *Server) Users() *auth.Register { return srv.users }
+
+// DisconnectUser disconnects what a user is connected with to this node, in all
+// namespaces, and returns how many connections these were. The peers are told a
+// reason, in words; "" is one too. Their sessions are not recovered, but nothing
+// keeps the user from coming back: see [auth.Register.Revoke].
+func (srv *Server) DisconnectUser(user, reason string) int {
+	return srv.users.Disconnect(user, reason)
+}
+
+// credentials are what the socket's peer showed when it came.
+func (s *Socket) credentials() auth.Credentials {
+	h := s.Handshake()
+	request := s.link.session.Request()
+	c := auth.Credentials{Token: h.Token(), Header: h.Header}
+	if c.Token == "" && s.link.session.Protocol() == 3 {
+		// Socket.IO 2 has no other place for it in a browser.
+		c.Token = h.Query.Get("token")
+	}
+	c.Ambient = s.link.server.origins.Load().Trusted(&http.Request{Header: h.Header, Host: request.Host, TLS: request.TLS})
+	return c
+}
+
+// authenticate finds out who the peer is, before guards are asked.
+func (s *Socket) authenticate(open bool) error {
+	authority := s.link.server.cfg.Auth
+	if authority == nil || !authority.Asks() {
+		return nil
+	}
+	id, err := authority.Identify(s.ctx, s.credentials())
+	if refused, ok := errors.AsType[*auth.Refusal](err); ok && open && refused.Code == auth.Unauthorized {
+		id, err = &auth.Identity{Method: auth.Anonymous}, nil
+	}
+	if err == nil {
+		err = s.become(id)
+	}
+	if err != nil {
+		return s.authRefusal(err)
+	}
+	s.ctx = auth.NewContext(s.ctx, s.Identity)
+	return nil
+}
+
+// become makes the socket its peer's.
+func (s *Socket) become(id *auth.Identity) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.changePartyLocked()
+	p.identity, p.owner = id, id.Subject
+	if id.Subject != "" {
+		p.person = id.Subject
+	}
+	return s.registerLocked()
+}
+
+// registerLocked notes whose socket it is, so that it can be found and ended.
+func (s *Socket) registerLocked() error {
+	if s.left != "" {
+		return ErrDisconnected
+	}
+	id := s.partyLocked().identity
+	if id == nil {
+		id = &auth.Identity{}
+	}
+	if id.Subject != s.partyLocked().owner { // a guard knows better
+		other := *id
+		other.Subject = s.partyLocked().owner
+		id = &other
+	}
+	if s.partyLocked().entry != nil {
+		return s.party.entry.Renew(id)
+	}
+	if id.Subject == "" && id.Expiry.IsZero() {
+		return nil
+	}
+	entry, err := s.link.server.users.Enter((*ward)(s), id)
+	s.changePartyLocked().entry = entry
+	return err
+}
+
+// authRefusal tells the peer what it may know, and the log the rest.
+func (s *Socket) authRefusal(err error) error {
+	refused, ok := errors.AsType[*auth.Refusal](err)
+	if !ok {
+		return err
+	}
+	if refused.Err != nil {
+		s.link.server.log.Warn("identify", keySocket, s, keyErr, refused.Err)
+	}
+	return &Refusal{Message: refused.Message, Data: struct {
+		Code auth.Code `json:"code"`
+	}{refused.Code}}
+}
+
+// A ward is a socket as the register of users sees it.
+type ward Socket
+
+var _ auth.Connection = (*ward)(nil)
+
+// Lapsed implements [auth.Connection]. Who is known by a session may still be:
+// it is asked for again. Anybody else is asked for another token.
+func (w *ward) Lapsed(grace time.Duration) {
+	s := (*Socket)(w)
+	id := s.Identity()
+	if id != nil && id.Method == auth.BySession && grace > 0 && s.mailbox.Put(messageOverhead, s.revalidate) == nil {
+		return
+	}
+	n := lapsed
+	n.Grace = grace.Milliseconds()
+	s.notice(n)
+}
+
+// Expel implements [auth.Connection].
+func (w *ward) Expel(why *auth.Refusal) {
+	s := (*Socket)(w)
+	if !s.Connected() {
+		refusal := &Refusal{Message: why.Message, Data: AuthNotice{Code: string(why.Code), Error: why.Message}}
+		s.sendPacket(connectError(s.link.session.Protocol(), refusal)) // an error means that it is gone
+		s.leave(ReasonServerDisconnect)
+		return
+	}
+	s.notice(AuthNotice{Code: string(why.Code), Error: why.Message})
+	s.Disconnect()
+}
+
+// notice tells the peer of its identity. It is not for the tape.
+func (s *Socket) notice(n AuthNotice) {
+	m, err := s.link.server.newMessage(string(AuthEvent), []any{n})
+	if err == nil {
+		s.deliver(m) // an error means that it is gone
+	}
+}
+
+// revalidate asks again whose session it is, in the mailbox.
+func (s *Socket) revalidate() {
+	id, err := s.link.server.cfg.Auth.Identify(s.ctx, s.credentials())
+	if err == nil {
+		_, err = s.renew(id)
+	}
+	if err != nil {
+		(*ward)(s).Expel(&auth.Refusal{Code: auth.Expired, Message: "the session has expired"})
+	}
+}
+
+// renew puts the socket under another identity of the same user, and takes it
+// out of the rooms that this one may not be in.
+func (s *Socket) renew(id *auth.Identity) (removed []string, err error) {
+	s.mu.Lock()
+	old := s.partyLocked().identity
+	if id.Subject != old.User() {
+		s.mu.Unlock()
+		return nil, auth.Refuse(auth.WrongUser, "the token is another user's: connect anew")
+	}
+	s.changePartyLocked().identity = id
+	err = s.registerLocked()
+	if err != nil {
+		s.party.identity = old
+	}
+	seat := s.seat
+	s.mu.Unlock()
+	desk := s.ns.rules.load().desk
+	if err != nil || seat == nil || desk == nil {
+		return nil, err
+	}
+	asked := seat.Asked()
+	kept := s.mayStay(desk, asked)
+	if removed = without(asked, kept); len(removed) > 0 {
+		seat.Leave(removed...)
+	}
+	return removed, nil
+}
+
+// mayStay returns those of the rooms that the peer may join now.
+func (s *Socket) mayStay(desk *verb.Desk, rooms []string) []string {
+	caller := s.caller()
+	return slices.DeleteFunc(slices.Clone(rooms), func(room string) bool {
+		return !desk.Permits(s.ctx, caller, verb.Join, room)
+	})
+}
+
+// showToken serves [AuthEvent].
+func (s *Socket) showToken(ctx context.Context, m *Message) error {
+	var shown struct {
+		Token string `json:"token"`
+	}
+	if m.Args.Scan(&shown) != nil || shown.Token == "" {
+		return &Refusal{Message: `"token" is missing`}
+	}
+	var removed []string
+	id, err := s.link.server.cfg.Auth.Identify(ctx, auth.Credentials{Token: shown.Token})
+	if err == nil {
+		removed, err = s.renew(id)
+	}
+	if refused, ok := errors.AsType[*auth.Refusal](err); ok {
+		if refused.Err != nil {
+			s.link.server.log.Warn("identify", keySocket, s, keyErr, refused.Err)
+		}
+		return m.Reply(AuthNotice{Code: string(refused.Code), Error: refused.Message})
+	}
+	if err != nil {
+		return err
+	}
+	return m.Reply(struct {
+		Expires int64    `json:"expires,omitempty"` // milliseconds since 1970
+		Removed []string `json:"removed,omitempty"`
+	}{millis(id.Expiry), removed})
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// lapsed answers an event of a peer whose identity has expired.
+var lapsed = AuthNotice{Code: string(auth.Expired), Error: "the token has expired"}
+
+// stillAllowed fills in which of the rooms that the client asked for it may come
+// back to.
+func (s *Socket) stillAllowed(session string, a *hub.Arrival) {
+	desk := s.ns.rules.load().desk
+	if desk == nil {
+		return
+	}
+	// An error is that of ResumeSession, which tells it.
+	asked, _ := s.ns.space.SessionAsked(s.ctx, session, a.Owner)
+	a.Checked, a.Allowed = true, s.mayStay(desk, asked)
+}
+
+// sayRemoved tells a client that came back in which rooms it is not any more.
+func (s *Socket) sayRemoved(rooms []string) {
+	if len(rooms) > 0 {
+		s.notice(AuthNotice{Code: roomsRemoved, Error: "you may not be in these rooms any more", Rooms: rooms})
+	}
+}
