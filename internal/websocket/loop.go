@@ -22,7 +22,10 @@ type Loop struct {
 
 // Close lets the workers end with the last connection. It does not wait.
 // Connections accepted after it have goroutines of their own.
-func (l *Loop) Close() { l.poller.Close() }
+func (l *Loop) Close() {
+	l.poller.Close()
+	l.flusher.close()
+}
 
 // Wait returns when no worker runs. It is for after Close.
 func (l *Loop) Wait() { l.poller.Wait() }
@@ -66,7 +69,10 @@ type flusher struct {
 	queue   []Task // from head on
 	head    int
 	running int
-	start   func() // run, bound once so that starting it allocates nothing
+	resting int           // goroutines that wait for wake: their stacks have grown
+	wake    chan struct{} // holds a token for each that was resting and is running now
+	start   func()        // run, bound once so that starting it allocates nothing
+	closed  bool
 }
 
 // add has t done. If that is a connection the caller has made it writing.
@@ -81,14 +87,19 @@ func (f *flusher) add(t Task) {
 	start := f.running == 0 || len(f.queue)-f.head > f.running*flushAtOnce && f.running < runtime.GOMAXPROCS(0)
 	if start {
 		f.running++
-		if f.start == nil {
+		if f.resting > 0 {
+			f.resting--
+			f.wake <- struct{}{} // there is room for all that rest
+			start = false
+		} else if f.start == nil {
 			f.start = f.run
 		}
 	}
 	f.mu.Unlock()
 	if start {
-		// Started by who finds too few of them, ends when the queue is
-		// empty. Nobody waits for it: it never waits itself.
+		// Started by who finds too few of them, rests when the queue is empty,
+		// and is ended by Loop.Close. Nobody waits for it: it never waits for
+		// anything else.
 		go f.start()
 	}
 }
@@ -96,9 +107,15 @@ func (f *flusher) add(t Task) {
 func (f *flusher) run() {
 	var some [flushAtOnce]Task
 	for {
-		n := f.take(some[:])
+		n, wake := f.take(some[:])
 		if n == 0 {
-			return
+			if wake == nil {
+				return
+			}
+			if _, more := <-wake; !more {
+				return
+			}
+			continue
 		}
 		for i, t := range some[:n] {
 			some[i] = nil
@@ -110,17 +127,36 @@ func (f *flusher) run() {
 	}
 }
 
-// take takes out what is next; if that is nothing there is one flusher less.
-func (f *flusher) take(some []Task) int {
+// take takes out what is next. If that is nothing there is one flusher less,
+// which rests until there is a token in wake, or ends if that is nil.
+func (f *flusher) take(some []Task) (n int, wake chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := copy(some, f.queue[f.head:])
+	n = copy(some, f.queue[f.head:])
 	clear(f.queue[f.head : f.head+n])
 	if f.head += n; f.head == len(f.queue) {
 		f.queue, f.head = f.queue[:0], 0
 	}
-	if n == 0 {
-		f.running--
+	if n > 0 {
+		return n, nil
 	}
-	return n
+	f.running--
+	if f.wake == nil {
+		f.wake = make(chan struct{}, runtime.GOMAXPROCS(0))
+	}
+	if f.closed || f.resting == cap(f.wake) {
+		return 0, nil
+	}
+	f.resting++
+	return 0, f.wake
+}
+
+// close ends those who rest, and the others when they have nothing to do.
+func (f *flusher) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.closed && f.wake != nil {
+		close(f.wake)
+	}
+	f.closed, f.resting = true, 0
 }
