@@ -17,9 +17,9 @@ const (
 	maxTestFile    = 800
 	maxExported    = 60 // exported names of a package, methods included
 	maxExportedTop = 120
-	// The hub has the contract of its stores besides, which whoever calls
-	// declares, and not a package of its own.
-	maxExportedHub = 120
+	// The hub has the contracts of its stores and engines besides, which whoever
+	// calls declares, and not a package of its own.
+	maxExportedHub = 150
 )
 
 // ruleFunctions: none longer than 100 lines, at most one in twenty (and one in
