@@ -15,6 +15,7 @@ type Metrics struct {
 	sockets  sockets
 	messages messages
 	memory   memory
+	shared   shared
 	doors    map[string]*doorway
 	limits   map[string]family // by stage
 
@@ -29,6 +30,7 @@ func New() *Metrics {
 		sockets:  newSockets(&mk),
 		messages: newMessages(&mk),
 		memory:   newMemory(&mk),
+		shared:   newShared(&mk),
 		doors:    newDoors(&mk),
 		limits:   newLimits(&mk),
 	}

@@ -57,7 +57,7 @@ func newApp(s config.Settings, log *slog.Logger) (*app, error) {
 		cfg.Hub.Store = a.store
 	}
 	var err error
-	if a.engine, err = openEngine(s, log); err != nil {
+	if a.engine, err = openEngine(s, m, log); err != nil {
 		return nil, errors.Join(err, a.close(context.Background()))
 	}
 	cfg.Hub.Engine, cfg.Advertise = a.engine, s.Advertise
