@@ -23,6 +23,7 @@ var chaosRooms = []string{"r0", "r1", "r2", "r3"}
 // counts calls and returns.
 type chaosRun struct {
 	*cluster
+	sleep   func(time.Duration) // the bubble's
 	clock   atomic.Int64
 	clients []*client
 
@@ -232,7 +233,7 @@ func (x *chaosRun) publish(rng *rand.Rand, publisher string, n int) {
 			x.t.Errorf("publish: %v", err)
 			return
 		}
-		time.Sleep(time.Duration(rng.IntN(200)) * time.Millisecond)
+		x.sleep(time.Duration(rng.IntN(200)) * time.Millisecond)
 	}
 }
 
@@ -286,7 +287,7 @@ func chaos(t *testing.T, seed uint64) {
 	const clients, publishers, each = 6, 3, 60
 	size := []int64{1, 1000, 1 << 20}[seed%3]
 	inCluster(t, 3, hub.Memory{MaxBytes: size}, func(t *testing.T, c *cluster) {
-		x := &chaosRun{cluster: c}
+		x := &chaosRun{cluster: c, sleep: func(d time.Duration) { time.Sleep(d) }}
 		var living, publishing, harming sync.WaitGroup
 		stop, calm := make(chan struct{}), make(chan struct{})
 		for i := range clients {

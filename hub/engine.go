@@ -32,9 +32,9 @@ type Engine interface {
 	// get to know of this node: a few bytes, such as where it can be reached. It
 	// is called once, before any Open.
 	Join(ctx context.Context, p Peer, about []byte) error
-	// Open takes part in a namespace. It is called once for each: again it is an
-	// error. memory is nil for a namespace without one, of whose line only
-	// Listen, Ignore and Cast are used.
+	// Open takes part in a namespace. It is an error for one that is open: again
+	// only after its line was closed. memory is nil for a namespace without one,
+	// of whose line only Listen, Ignore and Cast are used.
 	Open(ctx context.Context, namespace string, memory *Memory, f Follower) (Line, error)
 	// Nodes returns the other nodes whose leases have not ended, with what each
 	// said about itself.
@@ -63,7 +63,8 @@ type Peer interface {
 }
 
 // A Follower is a space that follows the log of its namespace. Its methods are
-// called one at a time, must not wait, and must not call the line.
+// called one at a time, wait for nothing but their turn in the space, and do not
+// call the line, but for State.
 type Follower interface {
 	// Follow hands on messages of the rooms that the node listens to, and those
 	// for everyone: in the order of positions, each once, this node's own

@@ -149,7 +149,8 @@ func newEpoch() string {
 	return strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
 }
 
-// Space returns the space of a namespace and makes it at the first call.
+// Space returns the space of a namespace and makes it at the first call. It does
+// not wait for an engine: what is done with the space first does.
 func (h *Hub) Space(namespace string) *Space {
 	h.mu.RLock()
 	sp := h.spaces[namespace]
@@ -161,7 +162,9 @@ func (h *Hub) Space(namespace string) *Space {
 			h.spaces[namespace] = sp
 		}
 		h.mu.Unlock()
-		_ = sp.usable() // who uses it is told
+		if h.node == nil {
+			_ = sp.usable() // who uses it is told
+		}
 	}
 	return sp
 }

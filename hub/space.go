@@ -181,6 +181,11 @@ func (sp *Space) Head() Offset {
 	if sp.usable() != nil || sp.tape == nil {
 		return ""
 	}
+	// A node that listens to little has not heard how far the others are. If it
+	// cannot ask, where it stands is a little early, and nothing is left out.
+	ctx, cancel := sp.hub.node.patient()
+	_ = sp.tape.barrier(ctx)
+	cancel()
 	var o Offset
 	sp.order.do(func() { o = newOffset(sp.tape.life(), sp.head) })
 	return o

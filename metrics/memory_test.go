@@ -115,3 +115,22 @@ func TestStoreFailed(t *testing.T) {
 		t.Errorf("got %v and %v", got["tutti_store_failed"], got[`tutti_commits_total{durability="failed"}`])
 	}
 }
+
+func TestEngine(t *testing.T) {
+	m := metrics.New()
+	m.EngineConnected()
+	m.EngineLost()
+	m.EngineConnected()
+	m.EngineFilled(7)
+	m.EngineRetried()
+	m.EngineIgnored()
+	got := scrape(t, m)
+	for name, want := range map[string]float64{
+		"tutti_engine_up": 1, "tutti_engine_connections_lost_total": 1, "tutti_engine_filled_messages_total": 7,
+		"tutti_engine_retries_total": 1, "tutti_engine_ignored_total": 1,
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %v, want %v", name, got[name], want)
+		}
+	}
+}

@@ -18,6 +18,7 @@ type Metrics struct {
 	sockets    sockets
 	messages   messages
 	memory     memory
+	shared     shared
 	doors      map[string]*doorway
 	limits     map[string]family // by stage
 	checks     family            // of schemas
@@ -36,6 +37,7 @@ func New() *Metrics {
 		sockets:  newSockets(&mk),
 		messages: newMessages(&mk),
 		memory:   newMemory(&mk),
+		shared:   newShared(&mk),
 		doors:    newDoors(&mk),
 		limits:   newLimits(&mk),
 	}

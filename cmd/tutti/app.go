@@ -95,7 +95,7 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 		cfg.Hub.Store = a.store
 		a.control = a.controlled()
 	}
-	if a.engine, err = openEngine(s, log); err != nil {
+	if a.engine, err = openEngine(s, m, log); err != nil {
 		return nil, errors.Join(err, a.close(context.Background()))
 	}
 	cfg.Hub.Engine, cfg.Advertise = a.engine, s.Advertise

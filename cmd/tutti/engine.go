@@ -8,13 +8,16 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/hub/redishub"
 	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/metrics"
 )
 
 // engineKinds are the engines there are, by the schemes of their URLs.
-var engineKinds = map[string]func(context.Context, config.Settings, *slog.Logger) (hub.Engine, error){
+var engineKinds = map[string]func(context.Context, config.Settings, *metrics.Metrics, *slog.Logger) (hub.Engine, error){
 	"redis":  openRedis,
 	"rediss": openRedis,
 	"unix":   openRedis,
@@ -25,7 +28,7 @@ var engineKinds = map[string]func(context.Context, config.Settings, *slog.Logger
 const engineStart = 15 * time.Second
 
 // openEngine reaches the engine that the settings name, or returns nil.
-func openEngine(s config.Settings, log *slog.Logger) (hub.Engine, error) {
+func openEngine(s config.Settings, m *metrics.Metrics, log *slog.Logger) (hub.Engine, error) {
 	if s.Engine == "" {
 		return nil, nil
 	}
@@ -39,15 +42,34 @@ func openEngine(s config.Settings, log *slog.Logger) (hub.Engine, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), engineStart)
 	defer cancel()
-	e, err := open(ctx, s, log)
+	e, err := open(ctx, s, m, log)
 	if err != nil {
 		return nil, fmt.Errorf("engine %s: %w", u.Redacted(), err)
 	}
 	return e, nil
 }
 
-func openRedis(ctx context.Context, s config.Settings, log *slog.Logger) (hub.Engine, error) {
-	return redishub.Open(ctx, redishub.Config{URL: s.Engine, Cluster: s.Cluster, AllowLoss: s.EngineLoss, Log: log})
+func openRedis(ctx context.Context, s config.Settings, m *metrics.Metrics, log *slog.Logger) (hub.Engine, error) {
+	redis.SetLogger(redisLog{log})
+	return redishub.Open(ctx, redishub.Config{
+		URL: s.Engine, Cluster: s.Cluster, AllowLoss: s.EngineLoss, Log: log,
+		Trace: &redishub.Trace{
+			Connected: m.EngineConnected,
+			Lost:      func(error) { m.EngineLost() },
+			Filled:    m.EngineFilled,
+			Retried:   m.EngineRetried,
+			Ignored:   m.EngineIgnored,
+		},
+	})
+}
+
+// redisLog has the client of Redis log where the program does. What matters the
+// engine says itself.
+type redisLog struct{ *slog.Logger }
+
+// Printf writes a line for whoever looks for a mistake.
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.DebugContext(ctx, fmt.Sprintf(format, v...))
 }
 
 // advertised returns where other nodes reach this one: what the settings say, or

@@ -94,7 +94,7 @@ func (e *clusterEngine) Open(ctx context.Context, namespace string, m *hub.Memor
 	l := &clusterLine{e: e, namespace: namespace, follower: f, rooms: make(map[string]bool)}
 	var twice bool
 	err := e.ask(ctx, func() {
-		if twice = slices.ContainsFunc(e.lines, func(o *clusterLine) bool { return o.namespace == namespace }); twice {
+		if twice = slices.ContainsFunc(e.lines, func(o *clusterLine) bool { return o.namespace == namespace && !o.closed }); twice {
 			return
 		}
 		if m != nil {

@@ -138,6 +138,10 @@ func testLines(t *testing.T, x *ensemble) {
 	if _, err := o.engine.Open(x.ctx, "/a", memory(), (*lineFollower)(lines[0])); err == nil {
 		t.Error("a namespace was opened twice")
 	}
+	again := x.node().open("/", memory())
+	again.close()
+	again = x.nodes[2].open("/", memory())
+	defer again.wantTexts("to all of /")
 	for _, name := range names {
 		l := n.open(name, memory())
 		m := letter(name, "r")

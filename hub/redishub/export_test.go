@@ -2,6 +2,7 @@ package redishub
 
 import (
 	"bytes"
+	"context"
 
 	"github.com/tutti-rt/tutti/hub"
 )
@@ -53,5 +54,24 @@ func Settle(reply string, messages, sessions int) error {
 		p.sessions = append(p.sessions, new(hub.SharedSession))
 	}
 	_, err := p.settle(reply)
+	return err
+}
+
+// WriteAs writes a message once with a number of a slot, as a write that was under
+// way for long does.
+func WriteAs(ctx context.Context, of hub.Line, slotName string, number uint64, m *hub.SharedMessage) error {
+	l := of.(*line)
+	link, err := l.e.await(ctx, true)
+	if err != nil {
+		return err
+	}
+	p := &part{messages: []*hub.SharedMessage{m}}
+	reply, err := l.try(ctx, link, scriptCommit, func(epoch string) []any {
+		return l.commitArgs(p, epoch, &slot{name: slotName, number: number})
+	})
+	if err != nil {
+		return err
+	}
+	_, err = p.settle(reply[0])
 	return err
 }

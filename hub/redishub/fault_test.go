@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/hub/redishub"
@@ -88,8 +89,8 @@ func TestForgottenScripts(t *testing.T) {
 	a.wants([]string{"0", "1"})
 }
 
-// TestStopped: the server does nothing for a while, and then does what it was
-// asked meanwhile.
+// TestStopped: the server does nothing for longer than leases last, and then does
+// what it was asked meanwhile. No node has left for that.
 func TestStopped(t *testing.T) {
 	s := startServer(t)
 	a, b := join(t, quick(s.url()), "r"), join(t, quick(s.url()), "r")
@@ -100,12 +101,18 @@ func TestStopped(t *testing.T) {
 		wg.Go(func() { a.say("r", fmt.Sprint(1+i)) })
 		a.until("to know of it", func() bool { return a.away })
 		b.until("to know of it", func() bool { return b.away })
+		<-time.After(2 * time.Second) // the leases end
 		s.signal(syscall.SIGCONT)
 		wg.Wait()
 		a.until("it to be over", func() bool { return !a.away })
 	}
 	a.wants([]string{"0", "1", "2"})
 	b.wants([]string{"0", "1", "2"})
+	for _, n := range []*node{a, b} {
+		if n.left > 0 || len(n.engine.Nodes()) != 1 {
+			t.Errorf("a node has left: %d times; there are %q", n.left, n.engine.Nodes())
+		}
+	}
 }
 
 // TestSlow: a follower that has stopped, and a server that keeps little for who
@@ -254,4 +261,28 @@ func TestManyRooms(t *testing.T) {
 	if err != nil || len(list) != len(want) {
 		t.Errorf("Read: %d messages, %v; want %d", len(list), err, len(want))
 	}
+}
+
+// TestLate: a write that is tried again is written once, and one that comes after
+// a later one of its slot is not written at all.
+func TestLate(t *testing.T) {
+	s := startServer(t)
+	n := join(t, quick(s.url()), "r")
+	write := func(number uint64, text string) (*hub.SharedMessage, error) {
+		m := &hub.SharedMessage{Rooms: []string{"r"}, Body: []byte(text)}
+		return m, redishub.WriteAs(t.Context(), n.Line, "slot", number, m)
+	}
+	first, err := write(1, "1")
+	again, err2 := write(1, "1")
+	if err != nil || err2 != nil || first.Position != again.Position {
+		t.Errorf("%d, %v, and again %d, %v", first.Position, err, again.Position, err2)
+	}
+	if _, err := write(2, "2"); err != nil {
+		t.Error(err)
+	}
+	if _, err := write(1, "late"); err == nil {
+		t.Error("a write that nobody waits for was written")
+	}
+	n.say("r", "3")
+	n.wants([]string{"1", "2", "3"})
 }

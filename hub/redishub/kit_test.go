@@ -30,6 +30,7 @@ type node struct {
 	level hub.Position
 	lost  []error
 	away  bool
+	left  int // times that a node left
 	wrong []string
 }
 
@@ -157,5 +158,5 @@ type peer struct{ n *node }
 
 func (p peer) Told(string, []byte) {}
 func (p peer) Came(string, []byte) {}
-func (p peer) Left(string)         {}
+func (p peer) Left(string)         { p.n.change(func() { p.n.left++ }) }
 func (p peer) Reached(err error)   { p.n.change(func() { p.n.away = err != nil }) }
