@@ -193,3 +193,51 @@ func TestServeAsks(t *testing.T) {
 		t.Errorf("a server that is open to the world: %d %s", code, out)
 	}
 }
+
+// TestRevocationsAreKept: a restart lets nobody in again, and forgets what is
+// over.
+func TestRevocationsAreKept(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *identities {
+		t.Helper()
+		keys := new(atomic.Pointer[[]config.Key])
+		keys.Store(&[]config.Key{})
+		who, err := newIdentities(config.Default(), keys, nil, slog.New(slog.DiscardHandler))
+		if err == nil {
+			err = who.kept.open(dir, who.authority.Register())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { who.close(context.Background()) })
+		return who
+	}
+	who := open()
+	now := time.Now()
+	for _, v := range []auth.Revocation{
+		{Token: "long", Until: now.Add(time.Hour)}, {User: "ann", Since: now, Until: now.Add(time.Hour)}, {Token: "over", Until: now.Add(-time.Second)},
+	} {
+		if _, err := who.authority.Register().Revoke(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := who.close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, revocationsName)
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.WriteString(`{"Token":"cut of`) // by a crash
+	f.Close()
+	for range 2 {
+		got := open().authority.Register().Revocations()
+		if len(got) != 2 || got[0].Token != "long" || got[1].User != "ann" || !got[1].Since.Equal(now) {
+			t.Fatalf("after a restart: %+v", got)
+		}
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file: %v, %v", info, err)
+	}
+}

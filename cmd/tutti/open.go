@@ -61,6 +61,9 @@ func originsText(s config.Settings) string {
 
 // anyone is what needs no token and no key.
 func anyone(s config.Settings) string {
+	if !s.AllowsAnonymous() {
+		return "nothing: who comes is asked for a token, a key or a cookie"
+	}
 	var may []string
 	add := func(what string, patterns []string) {
 		if len(patterns) > 0 {
