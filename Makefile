@@ -45,7 +45,7 @@ vuln: ## known vulnerabilities; needs the Go vulnerability database online, so i
 	$(GOVULNCHECK) ./...
 
 # The conformance tests build the program themselves, with the client files.
-PEERS := chromium prometheus python3-socketio python3-aiohttp python3-requests python3-websocket
+PEERS := chromium prometheus python3-socketio python3-aiohttp python3-requests python3-websocket openssl zsh fish
 
 conformance: client ## stock clients, raw frames and a browser against the program
 	@scripts/debian.sh $(PEERS)
@@ -67,8 +67,9 @@ bench: ## Node, Tutti and the floor under load: docs/performance.md; QUICK=1 for
 microbench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
 
-docs: ## write docs/configuration.md anew from the settings
+docs: ## write docs/configuration.md anew from the settings, and docs/cli.md from the commands
 	go test ./internal/config -run '^TestDocs$$' -update
+	go test ./cmd/tutti -run '^TestDocs$$' -update
 
 clean: ## remove what was built
 	rm -rf bin .cache
