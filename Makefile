@@ -17,7 +17,7 @@ T ?= 30s
 ADDR ?= 127.0.0.1:3000
 DATA ?= .data
 
-.PHONY: help run build client test unit lint vuln conformance chaos screenshots fuzz bench microbench docs clean
+.PHONY: help run build client test unit lint vuln conformance chaos soak screenshots fuzz bench microbench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -53,6 +53,10 @@ conformance: client ## stock clients, raw frames and a browser against the progr
 
 chaos: build ## nothing is lost: a server that is killed, a network that fails (SEED=7 DURATION=60)
 	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node chaos/chaos.mjs
+
+soak: T = 2h
+soak: build ## a long run under load: memory, goroutines and descriptors stay flat; writes docs/soak.svg (T=2h)
+	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node operators/soak.mjs $(T)
 
 screenshots: client ## take the pictures in docs/screenshots anew
 	@scripts/debian.sh $(PEERS)
