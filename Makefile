@@ -18,7 +18,11 @@ ADDR ?= 127.0.0.1:3000
 DATA ?= .data
 ENGINE ?= redis
 
+<<<<<<< HEAD
 .PHONY: help run build client test unit lint vuln conformance chaos chaos-cluster screenshots fuzz bench scale microbench docs clean
+=======
+.PHONY: help run build client test unit lint vuln conformance chaos soak screenshots fuzz bench microbench docs clean
+>>>>>>> safe
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -53,7 +57,11 @@ vuln: ## known vulnerabilities; needs the Go vulnerability database online, so i
 	$(GOVULNCHECK) ./...
 
 # The conformance tests build the program themselves, with the client files.
+<<<<<<< HEAD
 PEERS := chromium prometheus python3-socketio python3-aiohttp python3-requests python3-websocket nginx haproxy openssl $(SERVERS)
+=======
+PEERS := chromium prometheus python3-socketio python3-aiohttp python3-requests python3-websocket openssl zsh fish
+>>>>>>> safe
 
 conformance: client ## stock clients, raw frames and a browser against the program
 	@scripts/debian.sh $(PEERS)
@@ -62,9 +70,15 @@ conformance: client ## stock clients, raw frames and a browser against the progr
 chaos: build ## nothing is lost: a server that is killed, a network that fails (SEED=7 DURATION=60)
 	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node chaos/chaos.mjs
 
+<<<<<<< HEAD
 chaos-cluster: build ## the same for three nodes on Redis or NATS (ENGINE=redis SEED=7 DURATION=60)
 	@scripts/debian.sh $(SERVERS)
 	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node chaos/chaos.mjs --engine $(ENGINE)
+=======
+soak: T = 2h
+soak: build ## a long run under load: memory, goroutines and descriptors stay flat; writes docs/soak.svg (T=2h)
+	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node operators/soak.mjs $(T)
+>>>>>>> safe
 
 screenshots: client ## take the pictures in docs/screenshots anew
 	@scripts/debian.sh $(PEERS)
@@ -82,8 +96,9 @@ scale: ## what a member costs among a hundred and among a million: docs/performa
 microbench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
 
-docs: ## write docs/configuration.md anew from the settings
+docs: ## write docs/configuration.md anew from the settings, and docs/cli.md from the commands
 	go test ./internal/config -run '^TestDocs$$' -update
+	go test ./cmd/tutti -run '^TestDocs$$' -update
 
 clean: ## remove what was built
 	rm -rf bin .cache

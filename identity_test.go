@@ -15,6 +15,7 @@ import (
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/engineio"
+	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -366,4 +367,40 @@ func TestTokensAreNotLogged(t *testing.T) {
 	if strings.Contains(log.String(), "SECRET") {
 		t.Errorf("the log has a token:\n%s", &log)
 	}
+}
+
+// TestRecoveryAsksAgainAfterRestart: which rooms a client had asked for itself
+// is on the disk.
+func TestRecoveryAsksAgainAfterRestart(t *testing.T) {
+	k := &tokens{}
+	k.set("both", pass{user: "ann", rooms: auth.Rooms{"chat:*": {"join"}}})
+	k.set("one", pass{user: "ann", rooms: auth.Rooms{"chat:a": {"join"}}})
+	store := &lastingStore{Store: hub.NewMemoryStore(), logs: make(map[string]hub.Log)}
+	cfg := remembering(store)
+	cfg.Auth = k.authority(t)
+	var ids struct{ SID, PID string }
+	var head string
+	inWorld(t, cfg, func(w *world) {
+		w.serveGrants()
+		c := w.dial()
+		c.send(`0{"token":"both"}`)
+		reply, _ := c.Receive()
+		json.Unmarshal([]byte(reply[1:]), &ids)
+		c.ask("join", `{"room":"chat:a"}`)
+		c.ask("join", `{"room":"chat:b"}`)
+		s, _ := w.srv.Namespace("/").Socket(ids.SID)
+		s.Join("app")
+		head = string(w.srv.Namespace("/").Space().Head())
+	})
+	inWorld(t, cfg, func(w *world) {
+		w.serveGrants()
+		if _, recovered := w.returning("one", ids.PID, head); !recovered {
+			t.Fatal("not recovered")
+		}
+		synctest.Wait()
+		s, _ := w.srv.Namespace("/").Socket(ids.SID)
+		if rooms := strings.Join(s.Rooms(), " "); rooms != ids.SID+" chat:a app" {
+			t.Errorf("it is in %s", rooms)
+		}
+	})
 }

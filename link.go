@@ -92,7 +92,7 @@ func (l *link) tooMany(p *packet.Packet, err error) {
 	answers := ok && (p.HasID || p.Type == packet.Connect) && l.session.Peer().Patience()
 	switch {
 	case !answers:
-		l.server.log.Info("session closed: "+err.Error(), keySession, l.session.ID(), keyNamespace, p.Namespace)
+		l.server.log.Info("session closed: "+err.Error(), keySession, shownID(l.session), keyNamespace, p.Namespace)
 		l.session.CloseFor(engineio.ReasonForcedServerClose, err)
 	case p.Type == packet.Connect:
 		l.refuse(p.Namespace, refusalFor(e))
@@ -143,7 +143,7 @@ func (l *link) awaitAttachments(size int) {
 
 // violation ends a session whose client breaks the protocol.
 func (l *link) violation(what string, err error) {
-	l.server.log.Debug(what, keySession, l.session.ID(), keyErr, err)
+	l.server.log.Debug(what, keySession, shownID(l.session), keyErr, err)
 	l.session.Close(engineio.ReasonParseError)
 }
 

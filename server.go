@@ -63,6 +63,13 @@ const (
 	keyErr       = "err"
 )
 
+// shownID is the beginning of a session's id, for the log: who knows all of it
+// can act as the peer.
+func shownID(s *engineio.Session) string {
+	id := s.ID()
+	return id[:min(len(id), 8)]
+}
+
 var (
 	errUnexpected = errors.New("tutti: packet out of turn")
 	errPanic      = errors.New("tutti: handler panicked")

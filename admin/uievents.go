@@ -115,7 +115,7 @@ const transportChanged = "transport changed"
 
 // tellTransport tells of the sockets of a session that was upgraded.
 func (u *ui) tellTransport(session any) {
-	for _, e := range u.admin.roster.all().entries {
+	for _, e := range u.admin.roster.fresh().entries {
 		if s := e.socket.Session(); session == any(s) {
 			u.tell(uiEvent{"socket_updated", []any{map[string]string{"id": e.id, "nsp": e.namespace, "transport": s.Transport()}}})
 		}

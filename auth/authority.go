@@ -33,6 +33,10 @@ type Config struct {
 	Grace time.Duration
 	// MaxRevocations is how many revocations are remembered. Default 100,000.
 	MaxRevocations int
+	// Revoked, if set, is called for every revocation before it is answered, by
+	// who keeps them longer than the process lives, or tells other nodes. Who
+	// comes with them gives them to [Register.Revoke], which calls it again.
+	Revoked func(v Revocation)
 	// Trace, if set, is told what happens.
 	Trace *Trace
 }
@@ -63,6 +67,7 @@ type policy struct {
 func New(cfg Config) (*Authority, error) {
 	a := &Authority{register: NewRegister(cmp.Or(cfg.Grace, 10*time.Second)), stranger: &Identity{Method: Anonymous}}
 	a.register.most = cmp.Or(cfg.MaxRevocations, defaultMaxRevocations)
+	a.register.onRevoke = cfg.Revoked
 	if cfg.Trace != nil {
 		a.register.onLimit = cfg.Trace.LimitHit
 	}
@@ -72,7 +77,8 @@ func New(cfg Config) (*Authority, error) {
 	return a, nil
 }
 
-// Reload puts another configuration to use, but for Grace and MaxRevocations. It
+// Reload puts another configuration to use, but for Grace,
+// MaxRevocations and Revoked. It
 // holds for who comes from now on: who was let in keeps its identity until that
 // expires, is renewed or is ended by the [Register]. Its error lists all that is
 // wrong with cfg, and nothing has changed then.

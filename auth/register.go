@@ -26,9 +26,10 @@ type Connection interface {
 // connections of one user takes time for these alone, however many others there
 // are.
 type Register struct {
-	grace   time.Duration
-	most    int // revocations
-	onLimit func(limit string)
+	grace    time.Duration
+	most     int // revocations
+	onLimit  func(limit string)
+	onRevoke func(v Revocation)
 
 	mu      sync.Mutex
 	heads   [2]map[string]*Entry // byUser, byToken
@@ -253,6 +254,9 @@ func (r *Register) Revoke(v Revocation) (int, error) {
 	r.mu.Unlock()
 	if err != nil && r.onLimit != nil {
 		r.onLimit("revocations")
+	}
+	if err == nil && r.onRevoke != nil {
+		r.onRevoke(v)
 	}
 	why := &Refusal{Code: Revoked, Message: "the token has been revoked"}
 	if v.Token != "" {

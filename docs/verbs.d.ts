@@ -139,11 +139,29 @@ export interface VerbEvents {
   history: (request: PageRequest, answer: (answer: Page | Refusal) => void) => void;
   presence: (request: PresenceRequest, answer: (answer: Attendance | Refusal) => void) => void;
   state: (request: { room: string; state: State | null }, answer: (answer: {} | Refusal) => void) => void;
+  /** Shows another token of the same user, where the server asks for one. removed are rooms that you may not be in any more. */
+  auth: (request: { token: string }, answer: (answer: Renewed | AuthNotice) => void) => void;
 }
 
 /** What the client hears besides the events that are published. */
 export interface HeardEvents {
   presence: (difference: Difference) => void;
+  /** What became of your token. With grace, show another in that many milliseconds; without, you are about to be disconnected. */
+  auth: (notice: AuthNotice) => void;
   /** You were away for too long: what you missed may be in the histories of your rooms before that offset. */
   unrecovered: (where: { before: Offset }) => void;
+}
+
+export interface Renewed {
+  /** In milliseconds since 1970. */
+  expires?: number;
+  removed?: string[];
+}
+
+export interface AuthNotice {
+  code: "token_expired" | "token_revoked" | "invalid_token" | "wrong_user" | "unavailable" | "disconnected" | "rooms_removed";
+  error: string;
+  grace?: number;
+  /** Of rooms_removed: where you were, and may not be. */
+  rooms?: string[];
 }

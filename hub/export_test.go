@@ -76,7 +76,7 @@ func RereadSession(body []byte) ([]byte, error) {
 func SessionBody(name, owner string, rooms ...string) []byte {
 	s := sessionRecord{Name: name, Owner: owner, Start: 7, Generation: 3}
 	for i, room := range rooms {
-		s.Rooms = append(s.Rooms, standing{Room: room, Since: Position(i)})
+		s.Rooms = append(s.Rooms, standing{Room: room, Since: Position(i), Asked: i%2 == 1})
 	}
 	return s.append(nil)
 }

@@ -93,6 +93,9 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 			return nil, errors.Join(err, a.close(context.Background()))
 		}
 		cfg.Hub.Store = a.store
+		if err := a.who.kept.open(string(s.Data), a.who.authority.Register()); err != nil {
+			return nil, errors.Join(fmt.Errorf("read what was revoked: %w", err), a.close(context.Background()))
+		}
 		a.control = a.controlled()
 	}
 	if a.engine, err = openEngine(s, m, log); err != nil {

@@ -23,6 +23,7 @@ type identities struct {
 	trace     *auth.Trace
 	log       *slog.Logger
 	doorKeys  *atomic.Pointer[[]config.Key] // of door.key, those in use
+	kept      revocations
 
 	mu       sync.Mutex
 	settings config.Settings // those in use
@@ -33,7 +34,7 @@ type identities struct {
 }
 
 func newIdentities(s config.Settings, keys *atomic.Pointer[[]config.Key], trace *auth.Trace, log *slog.Logger) (*identities, error) {
-	i := &identities{trace: trace, log: log, doorKeys: keys, settings: s}
+	i := &identities{trace: trace, log: log, doorKeys: keys, settings: s, kept: revocations{log: log}}
 	cfg, commit, err := i.config(s)
 	if err != nil {
 		return nil, err
@@ -52,7 +53,7 @@ func (i *identities) close(context.Context) error {
 	if i.tokens != nil {
 		i.tokens.Close()
 	}
-	return nil
+	return i.kept.close()
 }
 
 // reload puts other settings to use, and ends the connections of keys that are
@@ -83,7 +84,7 @@ func (i *identities) reload(s config.Settings) error {
 func (i *identities) config(s config.Settings) (cfg auth.Config, commit func(), err error) {
 	cfg = auth.Config{
 		AllowAnonymous: s.AllowsAnonymous(), AllowUnknown: !s.Auth.Identifies() && s.AllowsAnonymous(),
-		Claim: s.Auth.Claim, Grace: s.Auth.Grace, MaxRevocations: int(s.Auth.Revoked), Trace: i.trace,
+		Claim: s.Auth.Claim, Grace: s.Auth.Grace, MaxRevocations: int(s.Auth.Revoked), Revoked: i.kept.keep, Trace: i.trace,
 	}
 	if cfg.Claim == "none" {
 		cfg.Claim = "-"

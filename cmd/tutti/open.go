@@ -31,7 +31,14 @@ func openTo(s config.Settings) [][2]string {
 	case len(s.Relay) > 0:
 		lines = append(lines, [2]string{"application", "passes " + list(s.Relay) + " on to everyone"})
 	}
-	lines = append(lines, [2]string{"anyone may", anyone(s)})
+	who := "anyone may"
+	if from := identified(s); len(from) > 0 || !s.AllowsAnonymous() {
+		lines = append(lines, [2]string{"come in", comers(s, from)})
+	}
+	if !s.AllowsAnonymous() {
+		who = "they may"
+	}
+	lines = append(lines, [2]string{who, anyone(s)})
 	if len(s.Door.Key) > 0 {
 		var keys []string
 		for _, k := range s.Door.Key {
@@ -49,6 +56,36 @@ func openTo(s config.Settings) [][2]string {
 	return lines
 }
 
+// identified are the ways in which somebody can say who it is.
+func identified(s config.Settings) []string {
+	var from []string
+	for _, t := range s.Auth.Token {
+		issuer := t.Name
+		if issuer == "*" {
+			issuer = "any issuer"
+		}
+		from = append(from, "a token of "+issuer)
+	}
+	for _, k := range s.Auth.Key {
+		from = append(from, "the key "+k.Name)
+	}
+	if s.Auth.SessionURL != "" {
+		from = append(from, "a cookie that "+s.Auth.SessionURL+" knows")
+	}
+	return from
+}
+
+// comers says who is let in at all.
+func comers(s config.Settings, from []string) string {
+	switch {
+	case len(from) == 0:
+		return "with a key of door.key only; give others with auth.token, auth.key or auth.session-url"
+	case s.AllowsAnonymous():
+		return "anyone; known by " + list(from)
+	}
+	return "with " + list(from) + "; nobody without"
+}
+
 func originsText(s config.Settings) string {
 	switch {
 	case slices.Contains(s.Origin, "*"):
@@ -61,6 +98,9 @@ func originsText(s config.Settings) string {
 
 // anyone is what needs no token and no key.
 func anyone(s config.Settings) string {
+	if !s.AllowsAnonymous() {
+		return "nothing: who comes is asked for a token, a key or a cookie"
+	}
 	var may []string
 	add := func(what string, patterns []string) {
 		if len(patterns) > 0 {

@@ -268,6 +268,11 @@ func TestOpenTo(t *testing.T) {
 			[]string{"--namespace", "/x", "--open", "a", "--allow", "b join=anyone publish=token", "--door-key", "backend 0123456789abcdef a b", "--memory", "/x"},
 			[]string{"namespaces /, /x", "do everything in a; join b", "backend (a, b)", "of /x, 2m0s, kept until the program ends"},
 		},
+		{
+			[]string{"--open", "a", "--auth-key", "backend sha256:" + sha256Hex("x"), "--auth-anonymous", "false"},
+			[]string{"come in     with the key backend; nobody without\n", "they may    do everything in a\n"},
+		},
+		{[]string{"--auth-key", "backend sha256:" + sha256Hex("x"), "--auth-anonymous", "true"}, []string{"come in     anyone; known by the key backend\n", "anyone may "}},
 		{[]string{"--open", "a", "--open", "b", "--open", "c", "--open", "d", "--open", "e", "--open", "f", "--open", "g"}, []string{"a, b, c, d, e and 2 more"}},
 	} {
 		l, err := config.Load(tt.args, nil, facts())
