@@ -18,11 +18,7 @@ ADDR ?= 127.0.0.1:3000
 DATA ?= .data
 ENGINE ?= redis
 
-<<<<<<< HEAD
-.PHONY: help run build client test unit lint vuln conformance chaos chaos-cluster screenshots fuzz bench scale microbench docs clean
-=======
-.PHONY: help run build client test unit lint vuln conformance chaos soak screenshots fuzz bench microbench docs clean
->>>>>>> safe
+.PHONY: help run build client test unit lint vuln conformance chaos chaos-cluster soak screenshots fuzz bench scale microbench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -57,11 +53,7 @@ vuln: ## known vulnerabilities; needs the Go vulnerability database online, so i
 	$(GOVULNCHECK) ./...
 
 # The conformance tests build the program themselves, with the client files.
-<<<<<<< HEAD
-PEERS := chromium prometheus python3-socketio python3-aiohttp python3-requests python3-websocket nginx haproxy openssl $(SERVERS)
-=======
-PEERS := chromium prometheus python3-socketio python3-aiohttp python3-requests python3-websocket openssl zsh fish
->>>>>>> safe
+PEERS := chromium prometheus python3-socketio python3-aiohttp python3-requests python3-websocket openssl zsh fish nginx haproxy $(SERVERS)
 
 conformance: client ## stock clients, raw frames and a browser against the program
 	@scripts/debian.sh $(PEERS)
@@ -70,15 +62,13 @@ conformance: client ## stock clients, raw frames and a browser against the progr
 chaos: build ## nothing is lost: a server that is killed, a network that fails (SEED=7 DURATION=60)
 	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node chaos/chaos.mjs
 
-<<<<<<< HEAD
 chaos-cluster: build ## the same for three nodes on Redis or NATS (ENGINE=redis SEED=7 DURATION=60)
 	@scripts/debian.sh $(SERVERS)
 	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node chaos/chaos.mjs --engine $(ENGINE)
-=======
+
 soak: T = 2h
 soak: build ## a long run under load: memory, goroutines and descriptors stay flat; writes docs/soak.svg (T=2h)
 	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node operators/soak.mjs $(T)
->>>>>>> safe
 
 screenshots: client ## take the pictures in docs/screenshots anew
 	@scripts/debian.sh $(PEERS)

@@ -133,41 +133,6 @@ func (s *Seat) Join(rooms ...string) error {
 	return s.space.joinHere(s.alone, rooms, false)
 }
 
-// Ask is Join on the request of the member's own peer, who may lose the right to be
-// there: see [Arrival]. A room that the seat is in already stays as it was.
-func (s *Seat) Ask(rooms ...string) error {
-	if err := s.space.hub.checkRooms(rooms); err != nil {
-		return err
-	}
-	return s.space.joinHere(s.alone, rooms, true)
-}
-
-// mark notes of rooms that it has joined whether its peer asked for them.
-func (s *Seat) mark(rooms []string, asked bool) {
-	for _, name := range rooms {
-		if i := s.find(name); i >= 0 {
-			s.places[i].asked = asked
-		}
-	}
-}
-
-// Asked returns the rooms that the seat is in because its peer asked for them.
-func (s *Seat) Asked() []string {
-	var rooms []string
-	s.space.order.do(func() { rooms = asked(s.standings()) })
-	return rooms
-}
-
-func asked(list []standing) []string {
-	var rooms []string
-	for _, st := range list {
-		if st.Asked {
-			rooms = append(rooms, st.Room)
-		}
-	}
-	return rooms
-}
-
 // Leave takes the seat out of rooms. A room it is not in is no error.
 func (s *Seat) Leave(rooms ...string) {
 	// An error is the tape's, which tells everybody.

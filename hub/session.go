@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -263,40 +262,6 @@ func (sp *Space) resume(ctx context.Context, r Reader, id string, offset Offset,
 		return nil, err
 	}
 	return s, nil
-}
-
-// reenter puts a returning member into the rooms it was in, and returns those in
-// which it may not be any more.
-func (s *Seat) reenter(standings []standing, a Arrival) (removed []string) {
-	for _, st := range standings {
-		if a.Checked && st.Asked && !slices.Contains(a.Allowed, st.Room) {
-			removed = append(removed, st.Room)
-			continue
-		}
-		s.addSince(st.Room, st.Since)
-		s.places[len(s.places)-1].asked = st.Asked
-	}
-	return removed
-}
-
-// SessionAsked returns the rooms of a session that its member asked for itself,
-// for who is to say in which it still may be. It fails with [ErrNoSession] or
-// [ErrNotOwner].
-func (sp *Space) SessionAsked(ctx context.Context, id, owner string) (rooms []string, err error) {
-	if sp.tape == nil {
-		return nil, ErrNoSession
-	}
-	rec, err := sp.keeper.recall(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	sp.order.do(func() {
-		var old *session
-		if old, err = sp.findSession(id, rec, owner); err == nil {
-			rooms = asked(old.standings())
-		}
-	})
-	return rooms, err
 }
 
 // greet waits until the session is written, welcomes the member, and lets the

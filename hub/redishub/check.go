@@ -123,7 +123,7 @@ func (e *Engine) check(c *conn, info map[string]string, first bool) error {
 		return loss
 	}
 	if loss != nil && first {
-		e.cfg.Log.Warn("Redis may lose what is acknowledged, which is allowed by the configuration", "setting", loss.Setting, "why", loss.Reason)
+		e.cfg.Log.Warn("Redis may lose what is acknowledged, which is allowed by the configuration", "setting", loss.Setting, "err", loss.Reason)
 	}
 	return e.checkSync(c, info, first)
 }

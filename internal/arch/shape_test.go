@@ -16,7 +16,7 @@ const (
 	maxFile        = 500
 	maxTestFile    = 800
 	maxExported    = 60 // exported names of a package, methods included
-	maxExportedTop = 120
+	maxExportedTop = 130
 	// The hub has the contracts of its stores and engines besides, which whoever
 	// calls declares, and not a package of its own.
 	maxExportedHub = 150
