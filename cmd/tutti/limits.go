@@ -159,6 +159,12 @@ func newGate(l net.Listener, s config.Settings, hit func(string), log *slog.Logg
 // busyAnswer is the whole answer to whom there is no room for.
 var busyAnswer = []byte("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 
+// Plain returns the listener behind the gate.
+func (g *gate) Plain() *net.TCPListener {
+	tcp, _ := g.Listener.(*net.TCPListener)
+	return tcp
+}
+
 // Accept returns the next connection that there is room for.
 func (g *gate) Accept() (net.Conn, error) {
 	for {
@@ -166,37 +172,58 @@ func (g *gate) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		network, counts := g.network(c)
-		switch {
-		case g.files > 0 && descriptor(c) >= g.files:
-			g.hit("files")
-			// The buffer of a new socket takes it at once; if not, that is
-			// all the same.
-			_, _ = c.Write(busyAnswer)
-		case counts && !g.addresses.Take(network):
-			g.hit("requests")
-			g.log.Debug("too many connections", "remote", c.RemoteAddr().String())
-		default:
+		refusal, ok := g.Admit(remoteOf(c), descriptor(c))
+		if ok {
 			return c, nil
 		}
+		if len(refusal) > 0 {
+			// The buffer of a new socket takes it at once; if not, that is
+			// all the same.
+			_, _ = c.Write(refusal)
+		}
 		_ = c.Close() // it is of no use to anybody
+	}
+}
+
+// Admit counts a connection in, or says what its peer is told.
+func (g *gate) Admit(remote netip.AddrPort, descriptor int) (refusal []byte, ok bool) {
+	network, counts := g.network(remote)
+	switch {
+	case g.files > 0 && descriptor >= g.files:
+		g.hit("files")
+		return busyAnswer, false
+	case counts && !g.addresses.Take(network):
+		g.hit("requests")
+		g.log.Debug("too many connections", "remote", remote.String())
+		return nil, false
+	}
+	return nil, true
+}
+
+// Left gives back the place of a connection that was let in.
+func (g *gate) Left(remote netip.AddrPort) {
+	if network, counts := g.network(remote); counts {
+		g.addresses.Give(network)
 	}
 }
 
 // state is the server's ConnState: it gives back the place of a connection that
 // is over or has become a WebSocket.
 func (g *gate) state(c net.Conn, s http.ConnState) {
-	if s != http.StateClosed && s != http.StateHijacked {
-		return
-	}
-	if network, counts := g.network(c); counts {
-		g.addresses.Give(network)
+	if s == http.StateClosed || s == http.StateHijacked {
+		g.Left(remoteOf(c))
 	}
 }
 
+// remoteOf is the zero address if it is not one of the network.
+func remoteOf(c net.Conn) netip.AddrPort {
+	a, _ := netip.ParseAddrPort(c.RemoteAddr().String())
+	return a
+}
+
 // network is what a connection counts for.
-func (g *gate) network(c net.Conn) (netip.Prefix, bool) {
-	a := limit.Address(c.RemoteAddr().String())
+func (g *gate) network(remote netip.AddrPort) (netip.Prefix, bool) {
+	a := remote.Addr().Unmap()
 	if !a.IsValid() || slices.ContainsFunc(g.free, func(p netip.Prefix) bool { return p.Contains(a) }) {
 		return netip.Prefix{}, false
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -202,6 +203,17 @@ func (c *conn) close() {
 	c.mu.Unlock()
 	c.sock.Close()
 	c.gate.leave(c)
+	c.left()
+}
+
+// left tells the guard that the connection is over, or somebody else's.
+func (c *conn) left() {
+	if c.gate.guard == nil {
+		return
+	}
+	if remote, err := netip.ParseAddrPort(c.remote); err == nil {
+		c.gate.guard.Left(remote)
+	}
 }
 
 // closeAtRest ends the connection if it has no request.

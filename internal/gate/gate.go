@@ -33,6 +33,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -59,12 +60,28 @@ const (
 	acceptAtOnce = 64
 )
 
+// A Guarded listener says which connections there is room for. Its methods may
+// be called by any goroutine and must not wait.
+type Guarded interface {
+	net.Listener
+	// Plain returns the listener behind it, nil if that is not a socket.
+	Plain() *net.TCPListener
+	// Admit counts a connection in, which has that descriptor; or it returns
+	// what the peer is told before it is closed.
+	Admit(remote netip.AddrPort, descriptor int) (refusal []byte, ok bool)
+	// Left counts a connection out that was let in: it is over, or was taken
+	// over by its handler. Of one that is passed on to the server it is not
+	// told; the server's ConnState is.
+	Left(remote netip.AddrPort)
+}
+
 // Gate stands before a server. It is the listener of what is passed on.
 type Gate struct {
 	net.Listener
 	server  *http.Server
 	handler http.Handler
 	door    door
+	guard   Guarded         // nil: there is room for all
 	ctx     context.Context // of requests: what they have in common
 	poller  poll.Poller
 	wheel   *wheel.Wheel
@@ -81,8 +98,9 @@ type Gate struct {
 }
 
 // Serve is server.Serve(l), through a gate where that is possible: l is a TCP
-// listener on a system with a poller, and the server has no hooks that want to
-// see every connection. It returns when the server does; answers may still be
+// listener, or a [Guarded] one, on a system with a poller, and the server has no
+// hooks that want to see every connection; ConnState is heeded with a guard, for
+// the connections that are passed on. It returns when the server does; answers may still be
 // on their way then, as with connections that were hijacked.
 func Serve(server *http.Server, l net.Listener) error {
 	g := newGate(server, l)
@@ -96,13 +114,19 @@ func Serve(server *http.Server, l net.Listener) error {
 // newGate opens a gate, or returns nil if there can be none.
 func newGate(server *http.Server, l net.Listener) *Gate {
 	tcp, ok := l.(*net.TCPListener)
-	if !ok || server.ConnState != nil || server.ConnContext != nil || server.BaseContext != nil {
+	guard, guarded := l.(Guarded)
+	if guarded {
+		tcp = guard.Plain()
+		ok = tcp != nil
+	}
+	if !ok || server.ConnState != nil && !guarded || server.ConnContext != nil || server.BaseContext != nil {
 		return nil
 	}
 	g := &Gate{
 		Listener: l,
 		server:   server,
 		handler:  server.Handler,
+		guard:    guard,
 		wheel:    wheel.New(tick),
 		crew:     serial.Crew{Limit: -1, Resting: resting},
 		done:     make(chan struct{}),
@@ -142,7 +166,7 @@ func (d *door) Ready(poll.Event, []byte) {
 		fd, remote, err := d.sock.Accept()
 		switch {
 		case err == nil:
-			d.gate.open(fd, remote.String())
+			d.gate.open(fd, remote)
 		case errors.Is(err, syscall.EAGAIN):
 			return
 		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE),
@@ -163,16 +187,34 @@ func (d *door) Ready(poll.Event, []byte) {
 func (d *door) expect() { _ = d.sock.Again() } // closed: as well
 
 // open begins with a connection.
-func (g *Gate) open(fd int, remote string) {
-	c := newConn(g, remote)
+func (g *Gate) open(fd int, remote netip.AddrPort) {
+	if g.guard != nil {
+		if refusal, ok := g.guard.Admit(remote, fd); !ok {
+			discard(fd, refusal)
+			return
+		}
+	}
+	c := newConn(g, remote.String())
 	if !g.enter(c) || !c.sock.AdoptDescriptor(&g.poller, fd) {
 		g.leave(c)
-		if nc, err := poll.Conn(fd); err == nil {
-			_ = nc.Close() // nobody to tell
-		}
+		c.left()
+		discard(fd, nil)
 		return
 	}
 	c.begin()
+}
+
+// discard closes a connection, with a few last words: the buffer of a new one
+// takes them at once.
+func discard(fd int, words []byte) {
+	nc, err := poll.Conn(fd)
+	if err != nil {
+		return // it is closed
+	}
+	if len(words) > 0 {
+		_, _ = nc.Write(words)
+	}
+	_ = nc.Close() // nobody to tell
 }
 
 func (g *Gate) enter(c *conn) bool {
