@@ -35,6 +35,7 @@ export type Code =
   | "bad_event" // an event must not have that name in this room
   | "bad_offset" // not of this history, or a page that is none: read from the beginning
   | "bad_state" // not an object, or too large
+  | "bad_data" // not as the schema of its event wants it: `at` says where
   | "too_large" // data, event or id
   | "too_many_rooms"
   | "too_many_requests" // again, after a while
