@@ -27,6 +27,8 @@ export interface Refusal {
   code: Code;
   /** After "too_many_requests": when to come again, in milliseconds. */
   retry?: number;
+  /** After "bad_data": where, as a JSON pointer; "" or missing is all of it. */
+  at?: string;
 }
 
 export type Code =
