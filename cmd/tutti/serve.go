@@ -143,7 +143,7 @@ func listenAll(a *app, s config.Settings, log *slog.Logger) ([]*httpServer, erro
 	}
 	gate := newGate(listener, s, a.blocked, log)
 	public := newHTTPServer(gate, a.public, s, log)
-	public.ConnState = gate.state
+	gate.guard(public.Server)
 	public.says = "Tutti listening on %s\n"
 	public.encrypt(a.encryption)
 	servers := []*httpServer{public}
