@@ -10,7 +10,7 @@ import (
 )
 
 // quoting are the documents whose Go code is quoted from tests that run.
-var quoting = []string{"README.md", "docs/library.md", "docs/moving-from-socketio.md", "docs/metrics.md", "docs/verbs.md", "docs/doors.md", "docs/auth.md"}
+var quoting = []string{"README.md", "docs/library.md", "docs/moving-from-socketio.md", "docs/metrics.md", "docs/verbs.md", "docs/doors.md", "docs/auth.md", "docs/limits.md"}
 
 // TestDocuments holds the documents and the examples together: every block of
 // Go in a document stands, as it is, in a test of this package, and a whole

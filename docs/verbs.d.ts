@@ -27,6 +27,8 @@ export interface Refusal {
   code: Code;
   /** After "too_many_requests": when to come again, in milliseconds. */
   retry?: number;
+  /** After "bad_data": where, as a JSON pointer; "" or missing is all of it. */
+  at?: string;
 }
 
 export type Code =
@@ -35,6 +37,7 @@ export type Code =
   | "bad_event" // an event must not have that name in this room
   | "bad_offset" // not of this history, or a page that is none: read from the beginning
   | "bad_state" // not an object, or too large
+  | "bad_data" // not as the schema of its event wants it: `at` says where
   | "too_large" // data, event or id
   | "too_many_rooms"
   | "too_many_requests" // again, after a while

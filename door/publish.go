@@ -137,7 +137,7 @@ func (p *publisher) publish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := p.allow(r.Context(), nil, g, verb.Publish, rooms); err != nil {
+	if err := p.allowEvent(r.Context(), nil, g, msg.Event.value, rooms); err != nil {
 		return err
 	}
 	m, err := message(msg.Event.value, msg.Data)

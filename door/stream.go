@@ -19,7 +19,6 @@ import (
 	"github.com/tutti-rt/tutti/internal/wheel"
 	"github.com/tutti-rt/tutti/packet"
 	"github.com/tutti-rt/tutti/quota"
-	"github.com/tutti-rt/tutti/verb"
 )
 
 // A stream is one client of [WebSocket], in either framing.
@@ -372,7 +371,7 @@ func (s *stream) say(m *hub.Message, rooms []string) (hub.Receipt, error) {
 	if len(rooms) == 0 {
 		rooms = slices.Clone(s.rooms) // the message keeps them
 	}
-	if err := s.door.allow(s.door.open, s.seat, s.door.now().publish.renew(s.publish), verb.Publish, rooms); err != nil {
+	if err := s.door.allowEvent(s.door.open, s.seat, s.door.now().publish.renew(s.publish), m.Event, rooms); err != nil {
 		return hub.Receipt{}, err
 	}
 	if err := s.door.spend(s.peer, quota.Publish, s.publish.owner(), rooms); err != nil {

@@ -27,6 +27,28 @@ func (d *Door) allow(ctx context.Context, seat *hub.Seat, g grant, v verb.Verb, 
 	return nil
 }
 
+// allowEvent says whether somebody may publish an event of that name to rooms.
+// Where that is the desk's to allow, its rule may name the events.
+func (d *Door) allowEvent(ctx context.Context, seat *hub.Seat, g grant, event string, rooms []string) error {
+	refused := g.allow(verb.Publish, rooms)
+	if d.desk == nil || len(rooms) == 0 {
+		return refused
+	}
+	for _, room := range rooms {
+		if g.rooms.match(room) {
+			continue // the door's own
+		}
+		err := d.desk.AllowEvent(g.known(ctx), d.caller(seat, g, nil), room, event)
+		if err != nil && verb.RefusalOf(err).Code == verb.BadEvent {
+			return verbRefusal(err)
+		}
+		if err != nil {
+			return refused
+		}
+	}
+	return nil
+}
+
 // serves says whether the desk, or who somebody is, may open anything to a verb.
 func (d *Door) serves(v verb.Verb) bool {
 	return d.auth != nil && d.auth.Asks() || d.desk != nil && d.desk.Serves(v)

@@ -61,7 +61,11 @@ func (f *refusal) write(srv *Server, w http.ResponseWriter, r *http.Request, upg
 			h.Set("Content-Type", "text/plain; charset=utf-8")
 		}
 		w.WriteHeader(f.status)
-		_, _ = io.WriteString(w, f.why) // nobody is left to tell
+		_, _ = io.WriteString(w, f.why)                // nobody is left to tell
+		if f.status != http.StatusServiceUnavailable { // then a limit was hit, or the server ends
+			srv.cfg.Log.Debug("request refused", "status", f.status)
+			srv.trace.refused(r, CodeBadRequest)
+		}
 		return
 	case upgrade:
 		h.Set("Connection", "close")

@@ -26,7 +26,8 @@ type Config struct {
 	// ConfirmTimeout is how long a session may go without [Session.Confirm] before it is closed with
 	// [ReasonForcedServerClose]. Default 45 s; negative means for ever.
 	ConfirmTimeout time.Duration
-	// WriteTimeout is how long a peer may take none of the bytes written to it. Default 10 s; negative means for ever.
+	// WriteTimeout is how long a peer may take none of the bytes written to it, and send none of the body of a POST.
+	// Default 10 s; negative means for ever.
 	WriteTimeout time.Duration
 
 	// MaxPayload is the size in bytes of the largest message, and of the largest body of a POST. It is announced to

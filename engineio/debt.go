@@ -1,7 +1,10 @@
 package engineio
 
 import (
+	"io"
 	"net/http"
+	"os"
+	"time"
 
 	"github.com/tutti-rt/tutti/internal/limit"
 )
@@ -83,15 +86,29 @@ func (t *pollTransport) arrive(size int) {
 	}
 }
 
-// A counted body tells what has arrived of it.
+// extend gives the next piece of a body its time. It reports whether the body was ended meanwhile, which must stand.
+func (t *pollTransport) extend(conn *http.ResponseController) (cut bool) {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	if d := t.s.srv.cfg.WriteTimeout; d > 0 && !t.cut {
+		_ = conn.SetReadDeadline(time.Now().Add(d)) // a connection without deadlines has its server's
+	}
+	return t.cut
+}
+
+// A counted body tells what has arrived of it, and ends when nothing does for [Config.WriteTimeout].
 type counted struct {
-	t *pollTransport
-	r *http.Request
-	n int
+	t    *pollTransport
+	body io.Reader
+	conn *http.ResponseController
+	n    int
 }
 
 func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.r.Body.Read(p)
+	if c.t.extend(c.conn) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	n, err := c.body.Read(p)
 	if before := c.n; n > 0 {
 		c.n += n
 		if c.n/limit.Heavy != before/limit.Heavy {

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -43,7 +44,8 @@ func (t *pollTransport) post(w http.ResponseWriter, r *http.Request) {
 			bodies.Put(body)
 		}
 	}()
-	err := readBody(body, r.ContentLength, &counted{t: t, r: r}, t.s.srv.cfg.MaxPayload)
+	conn := http.NewResponseController(w)
+	err := readBody(body, r.ContentLength, &counted{t: t, body: r.Body, conn: conn}, t.s.srv.cfg.MaxPayload)
 	defer t.arrive(0)
 	switch {
 	case t.bodyDone():
@@ -55,10 +57,14 @@ func (t *pollTransport) post(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge) // the session goes on
 		return
 	case err != nil:
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.s.srv.trace.limit("WriteTimeout")
+		}
 		t.s.fail(&fault{ReasonTransportError, err})
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
+	_ = conn.SetReadDeadline(time.Time{}) // handlers may take longer than a piece of the body
 	if err := t.decode(body.Bytes(), binary); err != nil {
 		if errors.Is(err, errTooManyPackets) {
 			t.s.srv.trace.limit("MaxPackets")

@@ -14,7 +14,7 @@ var limitNames = map[string][]string{
 	"auth":   {"grants", "revocations", "session questions"},
 	"quota":  quota.Limits(),
 	// Of the program, which refuses connections before there is a request.
-	"listener": {"files", "requests"},
+	"listener": {"files", "host", "request", "requests"},
 	"door":     {"body", "calls", "data", "event", "event name", "id", "message", "queue", "rate", "rooms", "streams", "write"},
 }
 
@@ -37,7 +37,7 @@ func (m *Metrics) Quota() *quota.Trace {
 func (m *Metrics) WatchQuota(q *quota.Quota) { m.waiting.Store(q) }
 
 // Listener returns what a listener tells that refuses connections: the limits
-// "files" and "requests".
+// "files", "host", "request" and "requests".
 func (m *Metrics) Listener() func(limit string) { return m.hit("listener") }
 
 // SchemaChecked counts an event that was held to a schema, for schema.Trace.

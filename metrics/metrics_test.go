@@ -292,8 +292,9 @@ var lists = []struct{ series, dirs, pattern string }{
 	{`tutti_limit_hits_total{limit="%",stage="engine"}`, "engineio", `trace\.limit\("([^"]+)"\)`},
 	{`tutti_limit_hits_total{limit="%",stage="server"}`, ". verb", `(?:limitHit|tooLarge)\("([^"]+)"`},
 	{`tutti_limit_hits_total{limit="%",stage="hub"}`, "hub", `limitHit\("([^"]+)"\)`},
+	{`tutti_limit_hits_total{limit="%",stage="auth"}`, "auth", `(?:LimitHit|onLimit)\("([^"]+)"\)`},
 	{`tutti_limit_hits_total{limit="%",stage="door"}`, "door verb", `(?:limitHit\(|tooLarge\(|limit: |limit = )"([^"]+)"`},
-	{`tutti_door_requests_refused_total{code="%",door="publish"}`, "door verb", `(?:code: |badRequest\(|Code = )"([^"]+)"`},
+	{`tutti_door_requests_refused_total{code="%",door="publish"}`, "door verb auth", `(?:code: |badRequest\(|Code = )"([^"]+)"`},
 }
 
 // TestLists: the lists are those of the code. A limit that nobody counts is

@@ -143,6 +143,30 @@ func (d *Desk) Allow(ctx context.Context, c Caller, v Verb, room string) error {
 	return err
 }
 
+// AllowEvent says whether the caller may publish an event of that name to a
+// room.
+func (d *Desk) AllowEvent(ctx context.Context, c Caller, room, event string) error {
+	rule, err := d.allow(ctx, c, Publish, room)
+	if err != nil {
+		return err
+	}
+	if refusal := rule.admits(event); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+// admits says whether an event of that name may be published in the rule's rooms.
+func (r *Rule) admits(event string) *Refusal {
+	switch {
+	case Reserved(event):
+		return refuse(BadEvent, "the event name %q is reserved", event)
+	case event != "" && len(r.Events) > 0 && !slices.Contains(r.Events, event):
+		return refuse(BadEvent, "the event %q may not be published in this room", event)
+	}
+	return nil
+}
+
 // Permits is Allow for who does not ask by itself, and is asked about rooms it is
 // in already: [Config.Admit] is not.
 func (d *Desk) Permits(ctx context.Context, c Caller, v Verb, room string) bool {
@@ -293,15 +317,14 @@ func (d *Desk) Publish(ctx context.Context, c Caller, p Publication) (Receipt, e
 
 func (d *Desk) check(rule *Rule, p *Publication) error {
 	most := d.cfg().MaxData
+	refusal := rule.admits(p.Event)
 	switch {
 	case p.Event == "":
 		return refuse(BadRequest, `"event" is missing`)
 	case len(p.Event) > maxEvent:
 		return tooLarge("event", maxEvent)
-	case Reserved(p.Event):
-		return refuse(BadEvent, "the event name %q is reserved", p.Event)
-	case len(rule.Events) > 0 && !slices.Contains(rule.Events, p.Event):
-		return refuse(BadEvent, "the event %q may not be published in this room", p.Event)
+	case refusal != nil:
+		return refusal
 	case most >= 0 && p.Args.Size() > most:
 		return tooLarge("data", most)
 	case len(p.ID) > maxID:

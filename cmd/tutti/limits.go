@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net"
@@ -8,7 +9,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/engineio"
@@ -57,7 +60,7 @@ func sessions(s config.Settings) int {
 // sent them, and those that ask for another host are refused.
 func (a *app) protect(next http.Handler, s config.Settings) http.Handler {
 	a.hosts.Store(hostsOf(s))
-	return tutti.TrustProxies(onlyHosts(next, &a.hosts), config.Prefixes(s.Proxies)...)
+	return tutti.TrustProxies(onlyHosts(next, &a.hosts, a.blocked), config.Prefixes(s.Proxies)...)
 }
 
 // A hostRule says which hosts are served.
@@ -114,13 +117,14 @@ func isLoopback(listen string) bool {
 // onlyHosts refuses requests for hosts that aren't allowed: a page of the web
 // can have a name of its own resolve to this machine, and would then pass for a
 // page of this server (DNS rebinding).
-func onlyHosts(next http.Handler, rule *atomic.Pointer[hostRule]) http.Handler {
+func onlyHosts(next http.Handler, rule *atomic.Pointer[hostRule], hit func(limit string)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		allowed := *rule.Load()
 		if allowed(strings.ToLower(strings.TrimSuffix(r.Host, "."))) || r.URL.Path == "/healthz" {
 			next.ServeHTTP(w, r)
 			return
 		}
+		hit("host")
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusMisdirectedRequest)
 		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{ // nobody is left to tell
@@ -139,10 +143,44 @@ type gate struct {
 	files     int            // connections have lower descriptors; 0: any
 	hit       func(limit string)
 	log       *slog.Logger
+	visits    sync.Map // *visit by net.Conn
 }
 
-// newGate returns l behind a gate. hit is told of the limits "requests" and
-// "files".
+// A visit is a connection, and whether a request of it came to be served.
+type visit struct{ served atomic.Bool }
+
+type visitKey struct{}
+
+// guard makes server one of the gate's. The limit "request" is hit by
+// connections that end before a request could be served: they sent none, or too
+// slowly, or something else.
+func (g *gate) guard(server *http.Server) {
+	next := server.Handler
+	server.ConnState = g.state
+	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		v := &visit{}
+		if before, ok := c.(interface{ Served() bool }); ok {
+			v.served.Store(before.Served()) // by tutti.Serve, before it was passed on
+		}
+		g.visits.Store(c, v)
+		return context.WithValue(ctx, visitKey{}, v)
+	}
+	patience := server.ReadHeaderTimeout
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if v, ok := r.Context().Value(visitKey{}).(*visit); ok {
+			v.served.Store(true)
+		}
+		next.ServeHTTP(w, r)
+		if r.ContentLength != 0 && r.Header.Get("Upgrade") == "" {
+			// net/http reads what is left of a body before it answers, and
+			// would do so for as long as it takes.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience)) // it can
+		}
+	})
+}
+
+// newGate returns l behind a gate. hit is told of the limits "requests",
+// "request" and "files".
 func newGate(l net.Listener, s config.Settings, hit func(string), log *slog.Logger) *gate {
 	most, files := int(s.Limit.Requests), limit.Files()
 	g := &gate{Listener: l, hit: hit, log: log, free: slices.Concat(config.Prefixes(s.Limit.Exempt), config.Prefixes(s.Proxies))}
@@ -210,9 +248,13 @@ func (g *gate) Left(remote netip.AddrPort) {
 // state is the server's ConnState: it gives back the place of a connection that
 // is over or has become a WebSocket.
 func (g *gate) state(c net.Conn, s http.ConnState) {
-	if s == http.StateClosed || s == http.StateHijacked {
-		g.Left(remoteOf(c))
+	if s != http.StateClosed && s != http.StateHijacked {
+		return
 	}
+	if v, ok := g.visits.LoadAndDelete(c); ok && !v.(*visit).served.Load() {
+		g.hit("request")
+	}
+	g.Left(remoteOf(c))
 }
 
 // remoteOf is the zero address if it is not one of the network.

@@ -96,11 +96,8 @@ func originsText(s config.Settings) string {
 	return " only; give others with --origin"
 }
 
-// anyone is what needs no token and no key.
+// anyone is what everybody may who is let in.
 func anyone(s config.Settings) string {
-	if !s.AllowsAnonymous() {
-		return "nothing: who comes is asked for a token, a key or a cookie"
-	}
 	var may []string
 	add := func(what string, patterns []string) {
 		if len(patterns) > 0 {
@@ -114,7 +111,11 @@ func anyone(s config.Settings) string {
 		var patterns []string
 		for _, r := range s.Allow {
 			if map[string]string{"join": r.Join, "publish": r.Publish, "history": r.History, "presence": r.Presence}[verb] == "anyone" {
-				patterns = append(patterns, r.Pattern)
+				pattern := r.Pattern
+				if verb == "publish" && len(r.Events) > 0 {
+					pattern += " (" + list(r.Events) + ")"
+				}
+				patterns = append(patterns, pattern)
 			}
 		}
 		what := map[string]string{"join": "join", "publish": "publish in", "history": "read the history of", "presence": "see who is in"}[verb]
@@ -124,6 +125,9 @@ func anyone(s config.Settings) string {
 		may = append(may, "talk at /ws")
 	}
 	if len(may) == 0 {
+		if len(s.Auth.Grant) > 0 {
+			return "do what auth.grant and their tokens say"
+		}
 		return "connect, and use no room: see --open, --allow and --door-listen"
 	}
 	return strings.Join(may, "; ")

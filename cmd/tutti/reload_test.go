@@ -23,6 +23,7 @@ import (
 
 	"github.com/tutti-rt/tutti/internal/config"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // clients are connected by three doors, and live through what happens to the
@@ -167,12 +168,22 @@ func TestEveryLiveSetting(t *testing.T) {
 		"schema":        func(a *app) any { return a.schemas.Check("/", "a", nil, packet.Args{}) == nil },
 		"limit.schema":  func(a *app) any { return a.schemas.Check("/", "long", nil, numbers) == nil },
 		"timeout.drain": func(a *app) any { return a.reloader.Load().patience() },
+		"allow":         func(a *app) any { return a.desk.Serves(verb.Presence) },
+		"door.publish":  func(a *app) any { return publishStatus(a) },
+		"limit.address": func(a *app) any {
+			one, _ := a.quota.Enter("192.0.2.1:1")
+			defer one.Leave()
+			two, err := a.quota.Enter("192.0.2.1:1")
+			defer two.Leave()
+			return err == nil
+		},
 	}
 	// These have tests of their own, by the objects that they are put to use in:
 	// the desk, the doors, the quota, the engine, the identities, the gate of
 	// operators, certificates.
 	elsewhere := []string{"allow", "open", "door.", "limit.", "rate.", "auth.", "admin.keys", "tls."}
-	values := map[string]string{"origin": "https://a.example", "hosts": "c.example", "log.level": "error", "schema": "a schema=false", "limit.schema": "3", "timeout.drain": "7s"}
+	values := map[string]string{"origin": "https://a.example", "hosts": "c.example", "log.level": "error", "schema": "a schema=false", "limit.schema": "3", "timeout.drain": "7s",
+		"allow": "a presence=anyone", "door.publish": "a", "limit.address": "1"}
 	base := []string{"--origin", "https://b.example", "--schema", "long schema={}"}
 	for _, f := range config.Flags() {
 		if !f.Live || slices.ContainsFunc(elsewhere, func(prefix string) bool { return strings.HasPrefix(f.Setting, prefix) && used[f.Setting] == nil }) {
@@ -222,6 +233,15 @@ func allowsPage(a *app, origin string, cookies bool) bool {
 	w := httptest.NewRecorder()
 	a.public.ServeHTTP(w, r)
 	return w.Code == http.StatusOK && (!cookies || w.Header().Get("Access-Control-Allow-Credentials") == "true")
+}
+
+func publishStatus(a *app) int {
+	r := httptest.NewRequest("POST", "/api/publish", strings.NewReader(`{"room":"a","event":"x"}`))
+	r.Host = "localhost"
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	a.public.ServeHTTP(w, r)
+	return w.Code
 }
 
 // TestReloadTLS: from http to https takes a new start.

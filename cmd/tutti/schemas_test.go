@@ -86,6 +86,40 @@ schema:
 	}
 }
 
+// TestDoorEvents: a rule that names the events of a room names them for who
+// publishes by HTTP or a plain WebSocket, too.
+func TestDoorEvents(t *testing.T) {
+	p := start(t, "--allow", "news join=anyone publish=anyone event=headline", "--door-publish", "free", "--door-key", "backend 0123456789abcdef *")
+	for _, tt := range []struct {
+		room, event, key string
+		status           int
+	}{
+		{"news", "headline", "", 200}, {"news", "other", "", 400}, {"news", "presence", "", 400}, {"free", "other", "", 200},
+		{"news", "other", "0123456789abcdef", 200}, // the key opens the room by itself
+	} {
+		o := runCommand(t, []string{"TUTTI_KEY=" + tt.key}, "", "publish", "--url", p.url, "--room", tt.room, "--event", tt.event, "x")
+		if (o.code == exitOK) != (tt.status == 200) || tt.status == 400 && !strings.Contains(o.stderr, "(bad_event)") {
+			t.Errorf("%+v: got %+v", tt, o)
+		}
+	}
+	socket, _, _, err := ws.Dial(t.Context(), "ws"+strings.TrimPrefix(p.url, "http")+"/ws?room=news&framing=json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	for event, want := range map[string]string{"other": `"code":"bad_event"`, "headline": `"event":"headline"`} {
+		if err := wsutil.WriteClientText(socket, []byte(`{"event":"`+event+`","data":1,"ack":1}`)); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := wsutil.ReadServerText(socket); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: got %s, %v", event, text, err)
+		}
+		if event == "headline" {
+			wsutil.ReadServerText(socket) // the reply
+		}
+	}
+}
+
 // TestSchemaMistakes: each with its line, whatever else is wrong.
 func TestSchemaMistakes(t *testing.T) {
 	dir := folderOf(t, map[string]string{

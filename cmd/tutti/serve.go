@@ -146,7 +146,7 @@ func (a *app) wait(ctx context.Context, c call, failed <-chan error, log *slog.L
 func listenAll(a *app, s config.Settings, listener net.Listener, log *slog.Logger) ([]*httpServer, error) {
 	gate := newGate(listener, s, a.blocked, log)
 	public := newHTTPServer(gate, a.public, s, log)
-	public.ConnState = gate.state
+	gate.guard(public.Server)
 	public.says = "Tutti listening on %s\n"
 	public.encrypt(a.encryption)
 	servers := []*httpServer{public}

@@ -154,6 +154,7 @@ func (c *conn) pass(data []byte) {
 		c.mu.Unlock()
 		return
 	}
+	served := !c.fresh
 	fd, ok := c.releaseLocked()
 	c.mu.Unlock()
 	if !ok {
@@ -165,7 +166,7 @@ func (c *conn) pass(data []byte) {
 	}
 	tcp := nc.(*net.TCPConn)                                      // what was accepted
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true}) // as package net does by default
-	c.gate.pass(&handed{TCPConn: tcp, prefix: bytes.Clone(data)})
+	c.gate.pass(&handed{TCPConn: tcp, prefix: bytes.Clone(data), served: served})
 }
 
 // releaseLocked ends the connection but for its descriptor.
@@ -351,7 +352,12 @@ func (c *conn) protect(f func()) (well bool) {
 type handed struct {
 	*net.TCPConn
 	prefix []byte // the reader's
+	served bool   // a request of it was
 }
+
+// Served says whether a request of the connection was served before it was
+// passed on.
+func (h *handed) Served() bool { return h.served }
 
 // Read reads what had been read first.
 func (h *handed) Read(p []byte) (int, error) {

@@ -99,8 +99,8 @@ type Gate struct {
 
 // Serve is server.Serve(l), through a gate where that is possible: l is a TCP
 // listener, or a [Guarded] one, on a system with a poller, and the server has no
-// hooks that want to see every connection; ConnState is heeded with a guard, for
-// the connections that are passed on. It returns when the server does; answers may still be
+// hooks that want to see every connection; with a guard ConnState and
+// ConnContext are heeded for the connections that are passed on. It returns when the server does; answers may still be
 // on their way then, as with connections that were hijacked.
 func Serve(server *http.Server, l net.Listener) error {
 	g := newGate(server, l)
@@ -119,7 +119,7 @@ func newGate(server *http.Server, l net.Listener) *Gate {
 		tcp = guard.Plain()
 		ok = tcp != nil
 	}
-	if !ok || server.ConnState != nil && !guarded || server.ConnContext != nil || server.BaseContext != nil {
+	if !ok || !guarded && (server.ConnState != nil || server.ConnContext != nil) || server.BaseContext != nil {
 		return nil
 	}
 	g := &Gate{

@@ -1,0 +1,209 @@
+package hostile
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestSocketIO(t *testing.T) {
+	s := start(t, nil, subject(t)...)
+	survive(t, s, "Socket.IO: packets", packetItems())
+	survive(t, s, "Socket.IO: packets", connectItems)
+	survive(t, s, "Socket.IO: packets", answerItems)
+	survive(t, s, "Socket.IO: binary packets", binaryItems())
+}
+
+// packetItems are texts after which the session ends, or goes on.
+func packetItems() []item {
+	var items []item
+	const ends, on = true, false
+	add := func(name, tried string, over bool, packets ...string) {
+		evidence, told := []string{"tutti_packets_received_total"}, "nothing, or an acknowledgement"
+		if over {
+			evidence, told = []string{closedParse}, "the session ends"
+		}
+		items = append(items, item{name, tried, told, evidence, func(t *testing.T, s *server) {
+			for _, p := range packets {
+				w := must(t)(s.socket(""))
+				w.text(t, p)
+				if over {
+					w.closed(t)
+					continue
+				}
+				w.text(t, `4299["join",{"room":"room:x"}]`)
+				w.until(t, "4399[")
+				w.Close()
+			}
+		}})
+	}
+	add("types that are none", "7, 8, 9, a, nothing, a space, a sign", ends, "47", "48", "49", "4a", "4", "4 ", "4-2[]")
+	add("CONNECT twice", "a second CONNECT to the same namespace", ends, "40")
+	add("ids that are none", "2^53, 400 digits, a fraction; a sign ends the id", ends, `429007199254740992["echo"]`, "42"+strings.Repeat("9", 400)+`["echo"]`, `421.5["echo"]`, `42-1["echo"]`)
+	add("names of events that are none", "null, an object, a list, true, no name, 1 MB", ends, `42[null]`, `42[{}]`, `42[[]]`, `42[true]`, `42[]`, `42["`+strings.Repeat("x", 900_000)+`"]`)
+	add("reserved names", "connect, connect_error, disconnect, disconnecting, newListener, removeListener", ends, `42["connect"]`, `42["connect_error"]`, `42["disconnect"]`, `42["disconnecting"]`, `42["newListener"]`, `42["removeListener"]`)
+	add("names with a meaning elsewhere", "error, __proto__, toString, constructor, hasOwnProperty, an empty one, a number", on, `42["error",1]`, `42["__proto__",{"__proto__":1}]`, `42["toString"]`, `42["constructor"]`, `42["hasOwnProperty"]`, `42[""]`, `42[5]`)
+	add("payloads that are no list", "a text, a number, an object, nothing, half a list", ends, `42"echo"`, `425`, `42{}`, `42`, `42["echo"`, `42["echo",]`, `42["echo"]x`)
+	add("deep nesting", "10,000 brackets, 100,000 objects", ends, `42["echo",`+strings.Repeat("[", 10_000)+strings.Repeat("]", 10_000)+"]", `42["echo",`+strings.Repeat(`{"a":`, 100_000)+"1"+strings.Repeat("}", 100_000)+"]")
+	add("strange JSON", "1e400, names twice, half a surrogate, NUL, -0, 400 digits", on, `42["echo",1e400]`, `42["echo",{"a":1,"a":2}]`, `42["echo","\ud800"]`, `42["echo","\u0000"]`, `42["echo",-0]`, `42["echo",`+strings.Repeat("9", 400)+`]`)
+	add("no JSON", "NaN, a comment, single quotes, a raw NUL, leading zeroes", ends, `42["echo",NaN]`, `42["echo",/**/1]`, `42['echo']`, "42[\"echo\",\"\x00\"]", `42["echo",01]`)
+	add("namespaces with strange names", "no comma, a question mark, 2 MB of path; for a namespace that is not there", ends, `42/nowhere,["echo"]`, "42/"+strings.Repeat("x", 64_000)+`,["echo"]`)
+	add("answers to nothing", "acks that nobody asked for, twice, with large ids", on, `431[]`, `43999999[1]`, `439007199254740991[1]`)
+	add("DISCONNECT of others", "leaving a namespace that one is not in", on, `41/other,`, `41/nowhere,`)
+	return items
+}
+
+var connectItems = []item{
+	{"event before CONNECT", "an event without a namespace", "the session ends", []string{closedParse}, func(t *testing.T, s *server) {
+		w := must(t)(s.engine(""))
+		w.text(t, `42["echo",1]`)
+		w.closed(t)
+	}},
+	{"100000 namespaces", "CONNECT to 100,000 names that are not there", "connect_error, until it is too many", []string{socketRefused, limits}, func(t *testing.T, s *server) {
+		w := must(t)(s.engine(""))
+		go func() { // ends with the connection
+			for i := range 100_000 {
+				if w.send(opText, fmt.Appendf(nil, "40/nowhere%d,", i)) != nil {
+					return
+				}
+			}
+		}()
+		if code, words := w.closed(t); code != 1008 && code != 0 && code != 1000 {
+			t.Errorf("closed with %d %s", code, words)
+		}
+	}},
+	{"long name of a namespace", "64 kB, with commas and question marks", "connect_error, or the session ends", []string{opened}, func(t *testing.T, s *server) {
+		for _, name := range []string{strings.Repeat("x", 64_000), "a?b=c?d", "?", "a,b,c", ",,,,", "%2e%2e/"} {
+			w := must(t)(s.engine(""))
+			w.text(t, "40/"+name+",{}")
+			w.text(t, "41")
+			w.Close()
+		}
+	}},
+	{"large auth", "credentials of 900 kB", "connect_error", []string{`tutti_limit_hits_total{limit="auth"`}, func(t *testing.T, s *server) {
+		w := must(t)(s.engine(""))
+		w.text(t, `40{"token":"`+strings.Repeat("x", 900_000)+`"}`)
+		w.until(t, "44")
+	}},
+	{"auth that is none", "a list, a text, a number, null, half an object as credentials", "the session ends, or they are none", []string{opened}, func(t *testing.T, s *server) {
+		for _, auth := range []string{"[]", `"x"`, "5", "null", "{", `{"token":{}}`, `{"pid":5,"offset":[]}`} {
+			w := must(t)(s.engine(""))
+			w.text(t, "40"+auth)
+			w.Close()
+		}
+	}},
+	{"in and out", "CONNECT and DISCONNECT 20,000 times on one session", "the session ends: too many namespaces, or events", []string{limits}, func(t *testing.T, s *server) {
+		w := must(t)(s.engine(""))
+		go func() { // ends with the connection
+			for range 20_000 {
+				if w.send(opText, []byte("40/other,")) != nil || w.send(opText, []byte("41/other,")) != nil {
+					return
+				}
+			}
+		}()
+		w.closed(t)
+	}},
+}
+
+var answerItems = []item{
+	{"flood of events", "100,000 events without an acknowledgement", "the session ends with 1008 \"too many events\"", []string{`tutti_limit_hits_total{limit="connection events",stage="quota"}`, "log: too many events"}, func(t *testing.T, s *server) {
+		w := must(t)(s.socket(""))
+		go floodText(w, `42["nobody",1]`, 100_000)
+		if code, words := w.closed(t); code != 1008 && code != 0 || code == 1008 && words != "too many events" {
+			t.Errorf("closed with %d %q", code, words)
+		}
+	}},
+	{"flood of calls", "100,000 events that ask for an answer", "refused with an error, a code and when to come again; then the session ends", []string{`tutti_limit_hits_total{limit="connection events",stage="quota"}`}, func(t *testing.T, s *server) {
+		w := must(t)(s.socket(""))
+		go func() { // ends with the connection
+			for i := range 100_000 {
+				if w.send(opText, fmt.Appendf(nil, `42%d["nobody",1]`, i)) != nil {
+					return
+				}
+			}
+		}()
+		for {
+			op, data, err := w.read()
+			if err != nil || op == opClose {
+				t.Error("it was never refused in words")
+				return
+			}
+			if text := string(data); strings.HasPrefix(text, "43") && strings.Contains(text, "error") {
+				if !strings.Contains(text, `"code":"too_many_requests"`) || !strings.Contains(text, `"retry":`) {
+					t.Errorf("refused with %s", text)
+				}
+				break
+			}
+		}
+		w.closed(t)
+	}},
+}
+
+// floodText sends a text so often, frame by frame.
+func floodText(w *wire, text string, times int) {
+	for range times {
+		if w.send(opText, []byte(text)) != nil {
+			return
+		}
+	}
+}
+
+// binaryItems are sequences of frames: texts, and attachments where they begin
+// with a NUL.
+func binaryItems() []item {
+	var items []item
+	add := func(name, tried string, sequences ...[]string) {
+		items = append(items, item{name, tried, "the session ends", []string{closedParse}, func(t *testing.T, s *server) {
+			for _, frames := range sequences {
+				w := must(t)(s.socket(""))
+				for _, f := range frames {
+					op := byte(opText)
+					if strings.HasPrefix(f, "\x00") {
+						op = opBinary
+					}
+					_ = w.send(op, []byte(f)) // the session may have ended
+				}
+				w.closed(t)
+			}
+		}})
+	}
+	one := func(texts ...string) (all [][]string) {
+		for _, text := range texts {
+			all = append(all, []string{text})
+		}
+		return all
+	}
+	placeholder := func(num string) []string {
+		return []string{`451-["echo",{"_placeholder":true,"num":` + num + `}]`, "\x00data"}
+	}
+	add("counts that are none", "5-, 5x-, 51e9-, 400 digits, 5 without a dash", one(`45-["echo"]`, `45x-["echo"]`, `451e9-["echo"]`, "45"+strings.Repeat("9", 400)+`-["echo"]`, `455["echo"]`)...)
+	add("more attachments than allowed", "511-, 5999999999- (unbounded elsewhere)", one(`4511-["echo"]`, `45999999999-["echo"]`)...)
+	add("no attachments", "50-, and binaries after it (hoarded elsewhere)", []string{`450-["echo","x"]`, "\x00x", "\x00x"})
+	add("placeholders out of range", "-1, 1.5, \"0\", \"push\", 1e9, 1, none, null", placeholder("-1"), placeholder("1.5"), placeholder(`"0"`), placeholder(`"push"`), placeholder("1e9"), placeholder("1"), placeholder("null"), []string{`451-["echo",{"_placeholder":true}]`, "\x00x"})
+	add("binary without a packet", "an attachment that nobody announced", []string{"\x00x"})
+	add("text between attachments", "an event before the second attachment", []string{`452-["echo",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`, "\x00x", `42["echo"]`})
+	add("binary for a namespace not joined", "a binary event for another namespace", []string{`451-/other,["echo",{"_placeholder":true,"num":0}]`, "\x00x"})
+	items = append(items, item{"attachments that do not come", "30 sessions that announce attachments, send some and wait", "the session ends after `timeout.attachment`", []string{`tutti_limit_hits_total{limit="attachment timeout"`}, func(t *testing.T, s *server) {
+		crowd(30, func(int) {
+			w, err := s.socket("")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = w.send(opText, []byte(`453-["echo",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1},{"_placeholder":true,"num":2}]`))
+			_ = w.send(opBinary, make([]byte, 500_000))
+			w.closed(t)
+			w.Close()
+		})
+	}}, item{"placeholders twice and not at all", "two placeholders for one attachment; an attachment without one", "an answer, or the session ends", []string{opened}, func(t *testing.T, s *server) {
+		for _, text := range []string{
+			`451-["echo",{"_placeholder":true,"num":0},{"_placeholder":true,"num":0}]`, `451-["echo","x"]`,
+		} {
+			w := must(t)(s.socket(""))
+			w.text(t, text)
+			_ = w.send(opBinary, []byte("data"))
+			w.Close()
+		}
+	}})
+	return items
+}

@@ -1,0 +1,266 @@
+package hostile
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// program is the program under test, built once.
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "hostile")
+	if err == nil {
+		program = filepath.Join(dir, "tutti")
+		build := exec.Command("go", "build", "-o", program, "github.com/tutti-rt/tutti/cmd/tutti")
+		build.Stderr = os.Stderr
+		err = build.Run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "hostile:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if code == 0 {
+		code = report()
+	}
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// A server is a process of the program.
+type server struct {
+	address string // of the public listener
+	admin   string // of the operators'
+	process *exec.Cmd
+	log     *journal
+	fails   bool // it is to end with an error
+}
+
+// subject are the settings that most items run against: everything open that
+// can be, so that what is refused is refused for what it is, and times short
+// enough to be waited for.
+func subject(t *testing.T) []string {
+	return []string{
+		"--open=room:*", "--allow=closed:* join=token publish=token history=token presence=token", "--allow=members:* join=anyone history=members presence=members publish=members",
+		"--relay=echo", "--namespace=/other", "--data=" + t.TempDir(), "--durable=room:kept*", "--limit-tape=1MB",
+		"--door-listen=news*", "--door-publish=news*", "--allow-eio3", "--compress-websocket=1KiB",
+		"--ping-interval=400ms", "--ping-timeout=1200ms", "--timeout-header=1s", "--timeout-idle=1s", "--timeout-connect=2s",
+		"--timeout-upgrade=300ms", "--timeout-attachment=1s", "--timeout-write=1s",
+		"--origin=https://app.example.com", "--trusted-proxies=127.0.0.1",
+	}
+}
+
+// start runs the program until the test ends. wrap is what it is run by, as a
+// shell that sets limits; nil: nothing.
+func start(t *testing.T, wrap []string, args ...string) *server {
+	t.Helper()
+	s := &server{address: freeAddress(t), admin: freeAddress(t), log: &journal{}}
+	line := append(append([]string{}, wrap...), program, "serve", "--listen="+s.address, "--admin="+s.admin, "--log-level=debug", "--log-format=json")
+	line = append(line, args...)
+	s.process = exec.Command(line[0], line[1:]...)
+	s.process.Stderr = s.log
+	s.process.Stdout = s.log
+	if err := s.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.stop(t) })
+	s.await(t)
+	return s
+}
+
+// await returns when the server answers.
+func (s *server) await(t *testing.T) {
+	t.Helper()
+	if !eventually(func() bool { _, err := s.metrics(); return err == nil && strings.Contains(s.log.String(), "listening") }) {
+		t.Fatalf("the server does not start: %s", s.log)
+	}
+}
+
+// stop ends the process as an operator would, and then it must be over.
+func (s *server) stop(t *testing.T) {
+	if s.process.ProcessState != nil {
+		return
+	}
+	_ = s.process.Process.Signal(syscall.SIGTERM)
+	done := make(chan error, 1)
+	go func() { done <- s.process.Wait() }() // ends with the process
+	select {
+	case err := <-done:
+		if testing.Verbose() {
+			t.Log(s.log.last(4))
+		}
+		if err != nil && !t.Failed() && !s.fails {
+			t.Errorf("the server ended with %v: %s", err, s.log.last(20))
+		}
+	case <-time.After(30 * time.Second):
+		_ = s.process.Process.Kill()
+		t.Errorf("the server did not end: %s", s.log.last(20))
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// A journal is what a process has written.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+func (j *journal) last(lines int) string {
+	all := strings.Split(j.String(), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// readings are the values of /metrics by series.
+type readings map[string]float64
+
+// client is for requests of ours that no test is about: it keeps no
+// connections, so that none are counted.
+var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// metrics reads /metrics.
+func (s *server) metrics() (readings, error) {
+	resp, err := client.Get("http://" + s.admin + "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	r := readings{}
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		name, value, ok := cutLast(lines.Text())
+		if v, err := strconv.ParseFloat(value, 64); ok && err == nil {
+			r[name] = v
+		}
+	}
+	return r, lines.Err()
+}
+
+func cutLast(line string) (name, value string, ok bool) {
+	i := strings.LastIndexByte(line, ' ')
+	if i < 0 || strings.HasPrefix(line, "#") {
+		return "", "", false
+	}
+	return line[:i], line[i+1:], true
+}
+
+// sum adds up the series that begin like that.
+func (r readings) sum(prefix string) float64 {
+	total := 0.0
+	for name, v := range r {
+		if strings.HasPrefix(name, prefix) {
+			total += v
+		}
+	}
+	return total
+}
+
+// settled has the server collect its garbage and reads its metrics.
+func (s *server) settled() (readings, error) {
+	resp, err := client.Get("http://" + s.admin + "/debug/pprof/heap?gc=1")
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, err
+	}
+	return s.metrics()
+}
+
+// What may be left of an attack: pools and tables keep some of what they have
+// grown to, on purpose.
+const (
+	slackGoroutines = 6
+	slackHeap       = 6 << 20
+	slackFiles      = 6
+)
+
+// patience is how long anything is waited for. It says nothing about how long it
+// takes.
+const patience = 45 * time.Second
+
+// eventually waits for something to become true.
+func eventually(what func() bool) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !what() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
+}
+
+// tryStart runs the program with a folder until it answers or ends, and returns
+// what it said.
+func tryStart(t *testing.T, data string) string {
+	t.Helper()
+	address := freeAddress(t)
+	said := &journal{}
+	p := exec.Command(program, "serve", "--listen="+address, "--data="+data)
+	p.Stdout, p.Stderr = said, said
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { // ends with the process
+		defer close(ended)
+		_ = p.Wait() // how is told by what it said
+	}()
+	over := func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+			return false
+		}
+	}
+	if !eventually(func() bool { return over() || strings.Contains(said.String(), "listening") }) {
+		t.Errorf("it neither starts nor ends: %s", said)
+	}
+	_ = p.Process.Signal(syscall.SIGTERM) // or it has ended
+	<-ended
+	return said.String()
+}
