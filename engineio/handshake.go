@@ -165,7 +165,7 @@ func (srv *Server) register(r *http.Request, q *query) (*Session, *refusal) {
 	} else {
 		id = newID()
 	}
-	s := newSession(srv, id, q.protocol, newRequestInfo(r))
+	s := newSession(srv, id, q.protocol, r)
 	s.onlyText = q.base64
 	switch err := srv.remember(s); {
 	case errors.Is(err, errIDTaken):

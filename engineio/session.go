@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"net/http"
 	"sync"
 
 	"github.com/tutti-rt/tutti/internal/wheel"
@@ -60,10 +61,15 @@ const (
 )
 
 // newSession returns a session that nobody can find yet.
-func newSession(srv *Server, id string, protocol int, request *RequestInfo) *Session {
-	s := &Session{srv: srv, id: id, protocol: int8(protocol), request: request}
+func newSession(srv *Server, id string, protocol int, r *http.Request) *Session {
+	s := &struct {
+		Session
+		request RequestInfo // it lives as long, mostly
+	}{}
+	s.srv, s.protocol, s.Session.request = srv, int8(protocol), &s.request
+	s.id = s.request.init(r, id)
 	srv.wheel.Init(&s.heartbeat.timer, s.onTimer)
-	return s
+	return &s.Session
 }
 
 // start makes the session live: the peer is told of it by opened, then the acceptor. It reports false if the session has
