@@ -20,7 +20,7 @@ type link struct {
 	session *engineio.Session
 
 	// Used by Receive, which is never called twice at a time, and Closed.
-	decoder *packet.Decoder
+	decoder packet.Decoder
 	overdue *time.Timer // runs while attachments are due
 	parts   int         // bytes of attachments that the budget counts
 
@@ -37,7 +37,7 @@ var errAuth = &Refusal{Message: "Auth too large"}
 
 // Accept implements [engineio.Acceptor].
 func (srv *Server) Accept(s *engineio.Session) engineio.Receiver {
-	l := &link{server: srv, session: s, decoder: srv.decoders.New()}
+	l := &link{server: srv, session: s, decoder: *srv.decoders.New()}
 	if s.Protocol() == 3 {
 		// "/" is joined without being asked for, as Socket.IO 2 clients expect.
 		l.join(&packet.Packet{Type: packet.Connect, Namespace: "/"})

@@ -184,7 +184,8 @@ func (srv *Server) register(r *http.Request, q *query) (*Session, *refusal) {
 	if err != nil {
 		return nil, busy(err)
 	}
-	s := newSession(srv, id, q, newRequestInfo(r))
+	s := newSession(srv, id, q.protocol, r)
+	s.onlyText = q.base64
 	s.peer = peer
 	err = srv.remember(s)
 	if err != nil {

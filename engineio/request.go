@@ -25,8 +25,8 @@ type RequestInfo struct {
 	header string // as it is written on the wire: parsed maps cost five times the memory, and few sessions are asked
 }
 
-// newRequestInfo copies what is kept of r.
-func newRequestInfo(r *http.Request) *RequestInfo {
+// init copies what is kept of r, and the id, which it returns.
+func (i *RequestInfo) init(r *http.Request, id string) string {
 	uri := r.RequestURI
 	if uri == "" {
 		uri = r.URL.RequestURI()
@@ -35,17 +35,19 @@ func newRequestInfo(r *http.Request) *RequestInfo {
 	b := texts.Get().(*bytes.Buffer)
 	defer texts.Put(b)
 	b.Reset()
+	b.WriteString(id)
 	b.WriteString(uri)
 	b.WriteString(r.Host)
 	b.WriteString(r.RemoteAddr)
 	_ = r.Header.WriteSubset(b, ofTheHandshake) // a bytes.Buffer does not fail
 	all := b.String()
-	host := len(uri)
+	target := len(id)
+	host := target + len(uri)
 	remote := host + len(r.Host)
 	header := remote + len(r.RemoteAddr)
-	return &RequestInfo{
-		RequestURI: all[:host], Host: all[host:remote], RemoteAddr: all[remote:header], header: all[header:], TLS: r.TLS,
-	}
+	i.RequestURI, i.Host, i.RemoteAddr, i.header = all[target:host], all[host:remote], all[remote:header], all[header:]
+	i.TLS = r.TLS
+	return all[:target]
 }
 
 var texts = sync.Pool{New: func() any { return new(bytes.Buffer) }}

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"net/http"
 	"sync"
 
 	"github.com/tutti-rt/tutti/internal/wheel"
@@ -62,10 +63,15 @@ const (
 )
 
 // newSession returns a session that nobody can find yet.
-func newSession(srv *Server, id string, q *query, request *RequestInfo) *Session {
-	s := &Session{srv: srv, id: id, protocol: int8(q.protocol), onlyText: q.base64, request: request}
+func newSession(srv *Server, id string, protocol int, r *http.Request) *Session {
+	s := &struct {
+		Session
+		request RequestInfo // it lives as long, mostly
+	}{}
+	s.srv, s.protocol, s.Session.request = srv, int8(protocol), &s.request
+	s.id = s.request.init(r, id)
 	srv.wheel.Init(&s.heartbeat.timer, s.onTimer)
-	return s
+	return &s.Session
 }
 
 // start makes the session live: the peer is told of it by opened, then the acceptor. It reports false if the session has
