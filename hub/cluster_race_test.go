@@ -33,7 +33,7 @@ func (e *unluckyEngine) Open(ctx context.Context, namespace string, m *hub.Memor
 }
 
 func (l *unluckyLine) Ignore(rooms ...string) {
-	time.Sleep(l.e.ignoring)
+	<-time.After(l.e.ignoring)
 	l.Line.Ignore(rooms...)
 }
 
