@@ -86,6 +86,8 @@ func roomRefusal(err error) error {
 		return &refusal{status: http.StatusBadRequest, code: "bad_room", message: "a room cannot have that name", err: err}
 	case errors.Is(err, hub.ErrTooManyRooms):
 		return &refusal{status: http.StatusBadRequest, code: "too_many_rooms", message: "too many rooms", limit: "rooms", err: err}
+	case errors.Is(err, hub.ErrUnavailable):
+		return &refusal{status: http.StatusServiceUnavailable, code: "unavailable", message: "the server cannot reach its engine", retry: time.Second, err: err}
 	}
 	return err
 }

@@ -207,6 +207,7 @@ func TestClusterHistory(t *testing.T) {
 		for i := range 8 {
 			receipts = append(receipts, say(t, a.sp, fmt.Sprint(i), "kept"))
 		}
+		synctest.Wait() // Next is where b stands
 		page := func(n *clusterNode, q hub.PageQuery) string {
 			p, err := n.sp.History("kept", q)
 			if err != nil {
@@ -363,7 +364,10 @@ func TestClusterWiped(t *testing.T) {
 			say(t, c.nodes[1].sp, fmt.Sprint(i), "a")
 		}
 		synctest.Wait()
+		gone := enterSession(t, c.nodes[0].sp, "gone", 1000, "a")
+		gone.seat.Close()
 		before := c.nodes[0].sp.Head()
+		synctest.Wait()
 		c.service.Wipe()
 		synctest.Wait()
 		for _, k := range []*reader{r, plain} {
@@ -374,10 +378,17 @@ func TestClusterWiped(t *testing.T) {
 			k.mu.Unlock()
 		}
 		for _, n := range c.nodes {
-			_, err := n.sp.ResumeSession(context.Background(), new(reader), r.ticket.Session, r.offset, hub.Arrival{})
-			if !errors.Is(err, hub.ErrNoSession) {
-				t.Errorf("resume: %v", err)
+			for _, k := range []*reader{r, gone} {
+				_, err := n.sp.ResumeSession(context.Background(), new(reader), k.ticket.Session, "", hub.Arrival{})
+				if !errors.Is(err, hub.ErrNoSession) {
+					t.Errorf("resume: %v", err)
+				}
 			}
+		}
+		for range 20 {
+			say(t, c.nodes[0].sp, "of the new life", "a")
+		}
+		for _, n := range c.nodes {
 			if _, err := n.sp.EnterAt(new(reader), before, nil, "a"); !errors.Is(err, hub.ErrOffset) {
 				t.Errorf("enter at an offset of before: %v", err)
 			}

@@ -59,7 +59,9 @@ func (m *memory) committed(_ string, c hub.Commit) {
 	m.tape.Add(float64(c.TapeBytes))
 	switch {
 	case c.Err != nil:
-		m.failed.Set(1)
+		if errors.Is(c.Err, hub.ErrFailed) { // an engine comes back
+			m.failed.Set(1)
+		}
 		m.commits.of(commitError).Inc()
 		return
 	case c.Sync:

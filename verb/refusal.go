@@ -107,6 +107,8 @@ var refusals = []struct {
 	{hub.ErrLeft, NotMember, "you have left"},
 	{hub.ErrUnknown, Unknown, "it is not known whether the message was published: try again with the same id"},
 	{hub.ErrFailed, Unavailable, "the server cannot store messages"},
+	{hub.ErrUnavailable, Unavailable, "the server cannot reach its engine: try again"},
+	{hub.ErrFenced, NotMember, "you came back over another connection"},
 	{hub.ErrClosed, Unavailable, "the server is going away"},
 	{context.Canceled, Unavailable, "the server is going away"},
 	{context.DeadlineExceeded, Unavailable, "it took too long"},

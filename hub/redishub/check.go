@@ -171,14 +171,21 @@ func (e *Engine) checkSync(c *conn, info map[string]string, first bool) error {
 	if err != nil {
 		return err
 	}
-	c.always = sync == "always" && info["aof_enabled"] == "1"
+	pauses, err := c.config("no-appendfsync-on-rewrite")
+	if err != nil {
+		return err
+	}
+	c.always = sync == "always" && info["aof_enabled"] == "1" && pauses != "yes"
 	if !first {
 		return nil
+	}
+	if pauses == "yes" {
+		e.cfg.Log.Warn("while Redis rewrites its AOF, a loss of power may take half a minute of what it acknowledged", "setting", "no-appendfsync-on-rewrite yes")
 	}
 	switch sync {
 	case "always":
 	case "everysec":
-		e.cfg.Log.Warn("a loss of power may take the last second or two of what Redis acknowledged; set \"appendfsync always\" to lose nothing", "setting", "appendfsync everysec")
+		e.cfg.Log.Warn("a loss of power, or of the process while the disk is slow, may take the last second or two of what Redis acknowledged; set \"appendfsync always\" to lose nothing", "setting", "appendfsync everysec")
 	case "no":
 		e.cfg.Log.Warn("a loss of power may take half a minute of what Redis acknowledged; set \"appendfsync always\" to lose nothing", "setting", "appendfsync no")
 	default:

@@ -75,6 +75,7 @@ func TestWarned(t *testing.T) {
 		{"--appendfsync always", ""},
 		{"--appendfsync everysec", "appendfsync everysec"},
 		{"--appendfsync no", "appendfsync no"},
+		{"--no-appendfsync-on-rewrite yes", "no-appendfsync-on-rewrite yes"},
 		{"--maxmemory-policy allkeys-lru", "maxmemory-policy allkeys-lru"},
 		{"--rename-command CONFIG x", "CONFIG GET appendfsync"},
 	} {

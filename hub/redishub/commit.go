@@ -343,6 +343,7 @@ func (l *line) try(ctx context.Context, link *link, s script, args func(epoch st
 	case "ok":
 		return reply[1:], nil
 	case "trimmed":
+		l.learnFloor(epoch, reply)
 		return nil, hub.ErrTrimmed
 	case "late":
 		return nil, &failure{err: errors.New("a later write was first"), sent: true}

@@ -33,9 +33,10 @@ func TestKilledConnections(t *testing.T) {
 	b.wants(want)
 }
 
-// TestKilledServer: the same when the server is killed.
+// TestKilledServer: the same when the server is killed. With everysec it may wait
+// for the disk before it writes, and has acknowledged what is lost then.
 func TestKilledServer(t *testing.T) {
-	for _, sync := range []string{"always", "everysec", "no"} {
+	for _, sync := range []string{"always", "no"} {
 		t.Run(sync, func(t *testing.T) { testKilledServer(t, sync) })
 	}
 }
@@ -130,7 +131,7 @@ func TestSlow(t *testing.T) {
 	b.hold.Store(&hold)
 	var want []string
 	for i := range 400 {
-		want = append(want, fmt.Sprint(i, strings.Repeat("x", 20_000)))
+		want = append(want, fmt.Sprint(i, strings.Repeat("x", 100_000)))
 	}
 	a.say("r", want...)
 	a.wants(want)

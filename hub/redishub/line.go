@@ -27,7 +27,7 @@ type line struct {
 	rooms  map[string]*conn // that are listened to, and where that was said
 	epoch  string           // "" before it was entered
 	life   string           // of the server when it was entered last
-	start  hub.Position     // of the epoch
+	start  hub.Position     // of the epoch, or later: nothing up to it can be read
 	head   hub.Position     // the last that was put into feed
 	known  hub.Position     // the last that anybody here knows of: of what was committed, too
 	asking *conn            // on which it was asked where the log stands

@@ -78,6 +78,20 @@ func (l *line) readSome(ctx context.Context, link *link, rooms []string, after h
 	return list, upTo, err
 }
 
+// learnFloor takes from an answer how far the log is trimmed, which the clock here
+// may tell less exactly.
+func (l *line) learnFloor(epoch string, reply []string) {
+	if len(reply) != 2 {
+		return
+	}
+	floor, ok := parsePosition(reply[1])
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ok && l.epoch == epoch {
+		l.start = max(l.start, floor)
+	}
+}
+
 // trimmed leaves of an error what callers are told.
 func trimmed(err error) error {
 	if errors.Is(err, hub.ErrTrimmed) {

@@ -150,6 +150,13 @@ func (s *server) kill() {
 	s.cmd = nil
 }
 
+// stop has the server write everything, and end.
+func (s *server) stop() {
+	s.t.Helper()
+	s.signal(syscall.SIGTERM)
+	<-s.ended
+}
+
 func (s *server) signal(sig syscall.Signal) {
 	s.t.Helper()
 	if err := s.cmd.Process.Signal(sig); err != nil {
