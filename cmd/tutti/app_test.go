@@ -70,12 +70,14 @@ func TestEverySetting(t *testing.T) {
 		"--rate-connection-events": "7/s", "--rate-connection-publishes": "7/s", "--rate-connection-joins": "7/s", "--rate-connection-reads": "7/s",
 		"--rate-user-events": "7/s", "--rate-user-publishes": "7/s", "--rate-user-joins": "7/s", "--rate-user-reads": "7/s",
 		"--rate-address-events": "7/s", "--rate-address-publishes": "7/s", "--rate-address-joins": "7/s", "--rate-address-reads": "7/s",
+		"--timeout-engine":      "7s",
 		"--rate-room-publishes": "7/s", "--rate-room-joins": "7/s",
 	}
 	// These are used where the program is put together, and tested there.
 	elsewhere := []string{
 		"--listen", "--path", "--demo", "--static", "--namespace", "--relay", "--relay-text", "--metrics", "--timeout-drain",
 		"--timeout-header", "--timeout-idle", "--limit-header", "--hosts", "--trusted-proxies", "--limit-requests", "--limit-reserve",
+		"--engine", "--cluster", "--advertise", "--engine-loss",
 		"--log-format", "--log-level", "--config", "--print-config",
 		"--auth-anonymous", "--auth-token", "--auth-key", "--auth-grant", "--auth-claim", "--auth-leeway", "--auth-grace", "--auth-refresh", "--auth-retry",
 		"--auth-revoked", "--auth-session-url", "--auth-session-cookie", "--auth-session-header", "--auth-session-secret",

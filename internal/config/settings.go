@@ -113,6 +113,7 @@ type Timeout struct {
 	Write      time.Duration `set:"write DURATION: How long a client may take none of the bytes written to it before it is closed, and how long the body of a message that it publishes may take."`
 	Header     time.Duration `set:"header DURATION: How long the header of a request may take to arrive."`
 	Idle       time.Duration `set:"idle DURATION: How long an HTTP connection may wait for its next request."`
+	Engine     time.Duration `set:"engine DURATION: How long what a client wants may wait for an engine that is away, before it is refused."`
 	Drain      time.Duration `set:"drain DURATION: How long to wait for sessions to end after SIGTERM or SIGINT." live:"yes"`
 }
 
@@ -219,6 +220,7 @@ func Default() Settings {
 			Write:      10 * time.Second,
 			Header:     10 * time.Second,
 			Idle:       2 * time.Minute,
+			Engine:     5 * time.Second,
 			Drain:      10 * time.Second,
 		},
 		Limit: Limit{
