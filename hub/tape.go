@@ -212,9 +212,22 @@ func (t *tape) write() {
 			c.Sync, c.Err = b.Sync, t.log.Commit(b)
 		}
 		c.Took = time.Since(began)
+		t.logged(g, began)
 		c.TapeBytes = t.settle(g, c.Err)
 		if t.trace.Committed != nil {
 			t.trace.Committed(t.namespace, c)
+		}
+	}
+}
+
+// logged tells who follows messages of a group.
+func (t *tape) logged(g *group, began time.Time) {
+	if t.trace.Logged == nil {
+		return
+	}
+	for _, m := range g.messages {
+		if m.Traced != nil {
+			t.trace.Logged(m, began)
 		}
 	}
 }
