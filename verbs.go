@@ -58,6 +58,8 @@ type publication struct {
 	Event string      `json:"event"`
 	Data  *packet.Arg `json:"data"`
 	ID    string      `json:"id"`
+	// Traceparent is the W3C trace context of whoever publishes, if it is traced.
+	Traceparent string `json:"traceparent"`
 }
 
 func (b verbBinding) publish(ctx context.Context, c verb.Caller, p publication) (verb.Receipt, error) {
@@ -68,6 +70,7 @@ func (b verbBinding) publish(ctx context.Context, c verb.Caller, p publication) 
 			return verb.Receipt{}, err
 		}
 	}
+	ctx = hub.WithTraceparent(ctx, p.Traceparent)
 	return b.desk.Publish(ctx, c, verb.Publication{Room: p.Room, Event: p.Event, Args: args, ID: p.ID})
 }
 

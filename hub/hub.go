@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base32"
 	"iter"
@@ -50,6 +51,15 @@ type Trace struct {
 	Published   func(m *Message, members int)          // m was handed to that many members
 	Took        func(m *Message, d time.Duration)      // m was published, and its publisher waited that long
 	LimitHit    func(limit string)                     // "rooms" or "room name" refused a join
+
+	// For who follows single messages. Publishing comes first: what it returns
+	// is kept as the message's Traced, and if that is nil the others are not told
+	// of it. Logged says that the tape has written it, Handed that it was handed to
+	// its members, each since when it was under way.
+	Publishing func(ctx context.Context, m *Message) any
+	Logged     func(m *Message, began time.Time)
+	Handed     func(m *Message, members int, began time.Time)
+	Done       func(m *Message, r Receipt, err error)
 
 	// Of spaces with memory.
 	Committed func(namespace string, c Commit)     // the tape has written a batch, or could not

@@ -43,6 +43,10 @@ type Message struct {
 	Except    []string  // the rooms it was not for; set by Publish
 	Time      time.Time // when it got its place on the tape; set by Publish
 
+	// Traced is what [Trace.Publishing] returned, nil if nobody follows the
+	// message.
+	Traced any
+
 	origin     string // by which the node of its publisher knows it again; "": it needs not
 	epoch      string
 	remembered bool     // its space has a memory

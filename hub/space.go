@@ -208,14 +208,21 @@ func (sp *Space) NextCall() uint64 { return sp.calls.Add(1) - 1 }
 // before m's turn came, and m is then not published. Members of other nodes
 // receive m when their node does.
 func (sp *Space) Publish(ctx context.Context, m *Message, to Address) (Receipt, error) {
-	took := sp.hub.cfg.Trace.Took
-	if took == nil {
+	trace := sp.hub.cfg.Trace
+	if trace.Took == nil && trace.Publishing == nil {
 		return sp.publish(ctx, m, to)
 	}
 	began := time.Now()
+	if trace.Publishing != nil {
+		m.Namespace, m.Rooms = sp.namespace, to.Rooms
+		m.Traced = trace.Publishing(ctx, m)
+	}
 	r, err := sp.publish(ctx, m, to)
-	if err == nil {
-		took(m, time.Since(began))
+	if err == nil && trace.Took != nil {
+		trace.Took(m, time.Since(began))
+	}
+	if m.Traced != nil && trace.Done != nil {
+		trace.Done(m, r, err)
 	}
 	return r, err
 }
@@ -293,6 +300,10 @@ func (sp *Space) follow(batch []*Message, upTo Position) {
 func (sp *Space) hand(m *Message) {
 	kept, to := m.Kept(), Address{Rooms: m.Rooms, Except: m.Except}
 	m.Crowd = sp.crowded(to)
+	if m.Traced != nil && sp.hub.cfg.Trace.Handed != nil {
+		began := time.Now()
+		defer func() { sp.hub.cfg.Trace.Handed(m, m.members, began) }()
+	}
 	sp.each(to, func(s *Seat) {
 		switch {
 		case s.behind || kept && s.cursor.Load() >= uint64(m.position):

@@ -23,6 +23,7 @@ import (
 	"github.com/tutti-rt/tutti/packet"
 	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/schema"
+	"github.com/tutti-rt/tutti/tracing"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -53,6 +54,7 @@ type app struct {
 	running  sync.WaitGroup // watch
 	ended    chan struct{}  // what watch waits for
 
+	traces     *tracing.Tracing // nil unless asked for
 	admin      *admin.Admin
 	watching   sync.WaitGroup // its Run
 	closeAudit func() error
@@ -85,8 +87,8 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 	cfg.Auth = a.who.authority
 	m.WatchQuota(a.quota)
 	cfg.Engine.Quota = a.quota
-	if err := a.openAdmin(s, &cfg, log, m); err != nil {
-		return nil, err
+	if err := errors.Join(a.openAdmin(s, &cfg, log, m), a.openTraces(s, &cfg)); err != nil {
+		return nil, errors.Join(err, a.close(context.Background()))
 	}
 	if s.Data != "" {
 		if err := a.openStore(string(s.Data), m, log); err != nil {
@@ -141,7 +143,7 @@ func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) err
 	if err = errors.Join(err, a.checkMemory(s), a.mount(s, mux)); err != nil {
 		return err
 	}
-	a.public = a.protect(secure(a.orRelay(mux), s.Path, a.encryption), s)
+	a.public = a.protect(secure(a.traced(a.orRelay(mux)), s.Path, a.encryption), s)
 
 	operators := http.NewServeMux()
 	operators.Handle("GET /metrics", m.Handler())

@@ -83,7 +83,7 @@ func TestEverySetting(t *testing.T) {
 		"--auth-revoked", "--auth-session-url", "--auth-session-cookie", "--auth-session-header", "--auth-session-secret",
 		"--auth-session-timeout", "--auth-session-cache", "--auth-session-life", "--auth-session-asked",
 		"--tls-cert", "--tls-key", "--tls-domain", "--tls-email", "--tls-directory", "--tls-roots", "--tls-redirect", "--tls-min", "--tls-hsts",
-		"--admin", "--admin-keys", "--admin-payloads", "--admin-audit", "--admin-ui", "--admin-ui-user", "--admin-ui-password", "--admin-ui-readonly",
+		"--traces-endpoint", "--traces-ratio", "--traces-rate", "--admin", "--admin-keys", "--admin-payloads", "--admin-audit", "--admin-ui", "--admin-ui-user", "--admin-ui-password", "--admin-ui-readonly",
 	}
 	// These need another, without which there is nothing that they are about.
 	with := map[string]string{"--window": "7s", "--durable": "a", "--limit-tape": "7MB"}

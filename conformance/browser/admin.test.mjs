@@ -192,7 +192,7 @@ describe("the operators' page", () => {
     }
   });
 
-  test("pictures", { skip: !pictures && "only with SCREENSHOTS=1" }, async (t) => {
+  if (pictures) test("pictures", async (t) => {
     const rooms = ["chat:general", "chat:scores", "chat:tour-2027", "cursor:board-1", "feed:news", "doc:handbook", "game:42"];
     const clients = await crowd(t, server, 240, (i) => [rooms[i % 3], rooms[3 + (i % 4)]]);
     const lines = ["From the top.", "Bar 112 again, slowly.", "The cellos are always right.", "Clean copies this time, no coffee rings."];

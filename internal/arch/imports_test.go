@@ -32,6 +32,7 @@ var mayImport = []struct {
 	{"bridge/...", []string{"bridge", "hub", "packet", "internal/..."}},
 	{"yjs", []string{"hub", "packet", "auth"}},
 	{"metrics", []string{"public", "internal/..."}},
+	{"tracing", []string{"public", "internal/..."}},
 	{"admin", []string{"public", "internal/..."}},
 	{"client", []string{"packet", "engineio", "internal/..."}},
 	{"demo/...", []string{"public"}},

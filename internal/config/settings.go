@@ -33,7 +33,8 @@ type Settings struct {
 
 	Metrics string `set:"metrics HOST:PORT: Serve /metrics for Prometheus, and /healthz, on an address of their own, such as 127.0.0.1:9090."`
 
-	Admin Admin `set:"admin"`
+	Admin  Admin  `set:"admin"`
+	Traces Traces `set:"traces"`
 
 	Data    Folder        `set:"data FOLDER: Keep in a folder what must outlive the program: namespaces then have a memory, in which clients that come back find what they missed."`
 	Memory  []string      `set:"memory NAMESPACE: A namespace with memory. Repeatable. Default: with data or engine / and each of namespace, else none. Without either a memory ends with the program."`
@@ -72,6 +73,13 @@ type Admin struct {
 	UIUser     string     `set:"ui-user NAME: The user's name for it."`
 	UIPassword string     `set:"ui-password HASH: The bcrypt hash of the password for it, as 'htpasswd -nbB' prints it behind the colon."`
 	UIReadonly bool       `set:"ui-readonly: Let it look, and not act."`
+}
+
+// Traces is how single messages are followed through the server.
+type Traces struct {
+	Endpoint string `set:"endpoint URL: Send OpenTelemetry traces there, by OTLP over HTTP, such as http://127.0.0.1:4318."`
+	Ratio    string `set:"ratio NUMBER: Which share of the messages is followed whose publisher doesn't say, from 0 to 1. Who publishes with a traceparent decides for itself."`
+	Rate     Count  `set:"rate NUMBER: How many messages per second are followed at most."`
 }
 
 // Presence is how rooms tell who is in them.
@@ -200,6 +208,7 @@ func Default() Settings {
 		Cluster:   "tutti",
 		Auth:      defaultAuth(),
 		Admin:     Admin{UI: "off"},
+		Traces:    Traces{Ratio: "0.01", Rate: 100},
 		Presence:  Presence{Grace: 10 * time.Second, Tick: 100 * time.Millisecond},
 		Ping:      Ping{Interval: 25 * time.Second, Timeout: 20 * time.Second},
 		Door: Door{

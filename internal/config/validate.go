@@ -25,6 +25,7 @@ func (l *loader) validate(facts Facts) {
 	l.checkMemory()
 	l.checkVerbs(facts)
 	l.checkAdmin()
+	l.checkTraces()
 	l.checkSchemas(facts)
 	l.checkTLS()
 	l.checkTransports()
