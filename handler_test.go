@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/hub"
 )
 
 func TestHandlersAnswer(t *testing.T) {
@@ -220,6 +222,30 @@ func TestLeavingDuringAGuard(t *testing.T) {
 		synctest.Wait()
 		if !ended {
 			t.Error("the guard's context did not end")
+		}
+		if n := len(w.srv.Hub().Space("/").Rooms()); n != 0 {
+			t.Errorf("%d rooms are left", n)
+		}
+	})
+}
+
+// A socket that leaves in the moment after it was told that it is in was in: who
+// counts the connected counts it twice.
+func TestLeavingAtOnce(t *testing.T) {
+	var once sync.Once
+	leave := &hub.Trace{Joined: func(_, _ string, m hub.Member) { once.Do(m.(*tutti.Socket).Disconnect) }}
+	inWorld(t, tutti.Config{Hub: hub.Config{Trace: leave}}, func(w *world) {
+		var heard []string
+		ns := w.srv.Namespace("/")
+		ns.OnConnect(func(context.Context, *tutti.Socket) { heard = append(heard, "connect") })
+		ns.OnDisconnect(func(_ context.Context, s *tutti.Socket, why tutti.Reason) {
+			heard = append(heard, fmt.Sprint(why, ", of ", len(s.Rooms()), " rooms"))
+		})
+		w.connect("/")
+		synctest.Wait()
+		want := []string{"connect", "server namespace disconnect, of 1 rooms"}
+		if !slices.Equal(heard, want) {
+			t.Errorf("heard %q, want %q", heard, want)
 		}
 		if n := len(w.srv.Hub().Space("/").Rooms()); n != 0 {
 			t.Errorf("%d rooms are left", n)

@@ -99,6 +99,7 @@ func isUnrecoverable(err error) bool {
 func (s *Socket) welcome(t hub.Ticket) {
 	s.mu.Lock()
 	s.id, s.welcomed = t.Name, true
+	s.told = s.left == ""
 	s.mu.Unlock()
 	s.sendPacket(connectReply(s.link.session.Protocol(), t.Name, t.Session))
 }

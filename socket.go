@@ -47,6 +47,7 @@ type Socket struct {
 
 	mu       sync.Mutex
 	over     bool       // ctx has ended
+	told     bool       // it was told that it is in, before it left
 	awaited  *awaited   // of ctx, nil until somebody waits
 	id       string     // changes once at most: when it turns out that the peer came back
 	party    *party     // nil if nobody has said who it is
@@ -256,16 +257,22 @@ func (s *Socket) sit() error {
 	if s.ns.space.Remembers() && s.link.session.Protocol() != 3 {
 		seat, err = s.sitAgain(early)
 	} else {
-		welcome := func() { s.sendPacket(connectReply(s.link.session.Protocol(), s.ID(), "")) }
+		welcome := func() {
+			s.letIn()
+			s.sendPacket(connectReply(s.link.session.Protocol(), s.ID(), ""))
+		}
 		seat, err = s.ns.space.Enter(s, welcome, append([]string{s.ID()}, early...)...)
 	}
 	if err != nil {
 		return fmt.Errorf("take a seat: %w", err)
 	}
 	s.mu.Lock()
-	why := s.left
-	if why == "" {
+	why, told := s.left, s.told
+	if why == "" || told {
 		s.seat = seat
+	}
+	if why != "" && told {
+		s.departLocked()
 	}
 	// What changed while the seat was taken.
 	joined, quit := without(s.earlyLocked(), early), without(early, s.earlyLocked())
@@ -273,6 +280,9 @@ func (s *Socket) sit() error {
 	s.mu.Unlock()
 	if why != "" {
 		vacate(seat, why)
+		if told {
+			return nil // and left at once: the application hears of both
+		}
 		return ErrDisconnected
 	}
 	if s.ns.space.Remembers() {
@@ -285,6 +295,13 @@ func (s *Socket) sit() error {
 		return seat.Join(joined...)
 	}
 	return nil
+}
+
+// letIn notes that the peer is about to be told that it is in.
+func (s *Socket) letIn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = s.left == ""
 }
 
 // without returns those of a that are not in b.
