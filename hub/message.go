@@ -43,7 +43,6 @@ type Message struct {
 	Except    []string  // the rooms it was not for; set by Publish
 	Time      time.Time // when it got its place on the tape; set by Publish
 
-	origin     string // by which the node of its publisher knows it again; "": it needs not
 	epoch      string
 	remembered bool     // its space has a memory
 	position   Position // 0: it has none
