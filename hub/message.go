@@ -47,7 +47,6 @@ type Message struct {
 	// message.
 	Traced any
 
-	origin     string // by which the node of its publisher knows it again; "": it needs not
 	epoch      string
 	remembered bool     // its space has a memory
 	position   Position // 0: it has none

@@ -17,7 +17,7 @@ const recordVersion = 1
 const (
 	recordUncompressed = 1 << iota
 	recordVolatile     // of what is said to other nodes, and kept nowhere
-	recordOriginal     // an origin follows, see [Message]
+	recordOriginal     // an origin follows, see appendOriginal
 )
 
 var errRecord = errors.New("hub: not a record")
@@ -25,7 +25,11 @@ var errRecord = errors.New("hub: not a record")
 // appendRecord writes what a tape keeps of a message: the arguments as the
 // Socket.IO packet that carries them, whose reader checks them again when they
 // come back from the disk.
-func appendRecord(dst []byte, m *Message) ([]byte, error) {
+func appendRecord(dst []byte, m *Message) ([]byte, error) { return appendOriginal(dst, m, "") }
+
+// appendOriginal writes besides by what name the node that publishes the message
+// knows it again: nothing if that is "".
+func appendOriginal(dst []byte, m *Message, origin string) ([]byte, error) {
 	frames, err := packet.JSON.Encode(&packet.Packet{Type: packet.Event, Event: m.Event, Args: m.Args})
 	if err != nil {
 		return nil, err
@@ -37,13 +41,13 @@ func appendRecord(dst []byte, m *Message) ([]byte, error) {
 	if m.Volatile {
 		flags |= recordVolatile
 	}
-	if m.origin != "" {
+	if origin != "" {
 		flags |= recordOriginal
 	}
-	dst = append(slices.Grow(dst, recordSize(m, frames)), recordVersion)
+	dst = append(slices.Grow(dst, len(origin)+recordSize(m, frames)), recordVersion)
 	dst = binary.AppendUvarint(dst, flags)
-	if m.origin != "" {
-		dst = appendString(dst, m.origin)
+	if origin != "" {
+		dst = appendString(dst, origin)
 	}
 	dst = appendStrings(dst, m.Rooms)
 	dst = appendStrings(dst, m.Except)
@@ -60,7 +64,7 @@ func appendRecord(dst []byte, m *Message) ([]byte, error) {
 // recordSize is how large a record gets, or a little less: growing it costs a
 // third of what a publish allocates.
 func recordSize(m *Message, frames []packet.Frame) int {
-	n := 16 + len(m.ID) + len(m.Publisher) + len(m.origin)
+	n := 16 + len(m.ID) + len(m.Publisher)
 	for _, list := range [][]string{m.Rooms, m.Except} {
 		for _, s := range list {
 			n += 2 + len(s)
@@ -96,7 +100,7 @@ func readRecord(body []byte) (*Message, error) {
 	flags := r.uvarint()
 	m.Uncompressed, m.Volatile = flags&recordUncompressed != 0, flags&recordVolatile != 0
 	if flags&recordOriginal != 0 {
-		m.origin = string(r.bytes())
+		r.bytes()
 	}
 	m.Rooms = r.strings()
 	m.Except = r.strings()

@@ -45,6 +45,7 @@ var _ tape = (*sharedTape)(nil)
 // posted is a message of this node on its way through the engine.
 type posted struct {
 	m      *Message
+	origin string // by which this node knows it again
 	out    SharedMessage
 	handed chan struct{} // closed when it was handed out here, or never will be
 }
@@ -88,13 +89,13 @@ func (t *sharedTape) begin() {
 // append commits a message. It returns when the engine has it for good and, if
 // it is for members of this node, when they were handed it.
 func (t *sharedTape) append(ctx context.Context, m *Message) (Position, bool, error) {
-	m.origin = t.origin()
-	body, err := appendRecord(nil, m)
+	origin := t.origin()
+	body, err := appendOriginal(nil, m, origin)
 	if err != nil {
 		return 0, false, fmt.Errorf("encode message: %w", err)
 	}
 	m.size = len(body)
-	p := &posted{m: m, handed: make(chan struct{})}
+	p := &posted{m: m, origin: origin, handed: make(chan struct{})}
 	p.out = SharedMessage{Publisher: m.Publisher, ID: m.ID, Rooms: m.Rooms, Body: body}
 	for _, room := range m.Rooms {
 		if rule := t.memory.rule(room); rule != nil {
@@ -109,7 +110,7 @@ func (t *sharedTape) append(ctx context.Context, m *Message) (Position, bool, er
 	}
 	g := t.groupLocked()
 	g.posts = append(g.posts, p)
-	t.posts[m.origin] = p
+	t.posts[origin] = p
 	t.mu.Unlock()
 	if err := g.wait(ctx); err != nil {
 		return 0, false, err
@@ -141,6 +142,9 @@ func (t *sharedTape) writeGroup(g *group) {
 		c.Sync = c.Sync || p.out.Sync
 	}
 	c.Err = b.failure()
+	for _, p := range g.posts {
+		logged(t.trace, p.m, began)
+	}
 	c.TapeBytes = t.settle(g)
 	if len(g.sessions) > 0 {
 		t.saved(g.sessions)
@@ -178,9 +182,9 @@ func (t *sharedTape) settle(g *group) (grown int64) {
 	t.mu.Lock()
 	for _, p := range g.posts {
 		switch {
-		case t.posts[p.m.origin] == nil: // handed out, or about to be
+		case t.posts[p.origin] == nil: // handed out, or about to be
 		case p.out.Err != nil || p.out.Repeated:
-			delete(t.posts, p.m.origin)
+			delete(t.posts, p.origin)
 		case p.out.Position <= t.level || !t.ears.hear(p.out.Rooms):
 			t.dropLocked(p)
 			nobodys = append(nobodys, p)
@@ -197,7 +201,7 @@ func (t *sharedTape) settle(g *group) (grown int64) {
 // dropLocked has a message that was committed not be waited for any more. If it
 // is handed on yet, its copy is handed out.
 func (t *sharedTape) dropLocked(p *posted) {
-	delete(t.posts, p.m.origin)
+	delete(t.posts, p.origin)
 	t.placeLocked(p.m, p.out.Position, p.out.Time)
 }
 
@@ -228,7 +232,7 @@ func (t *sharedTape) await(ctx context.Context, p *posted) {
 		cancel()
 	}
 	t.mu.Lock()
-	_, unseen := t.posts[p.m.origin]
+	_, unseen := t.posts[p.origin]
 	if unseen {
 		t.dropLocked(p)
 	}
@@ -255,7 +259,7 @@ func (t *sharedTape) receive(stored []Stored, level Position) (list []*Message, 
 	defer t.mu.Unlock()
 	for _, s := range stored {
 		if p := t.posts[recordOrigin(s.Body)]; p != nil {
-			delete(t.posts, p.m.origin)
+			delete(t.posts, p.origin)
 			t.placeLocked(p.m, s.Position, s.Time)
 			list, done = append(list, p.m), append(done, p)
 			continue
@@ -276,7 +280,7 @@ func (t *sharedTape) receive(stored []Stored, level Position) (list []*Message, 
 	t.level = max(t.level, level)
 	n := 0
 	for ; n < len(t.waiting) && t.waiting[n].out.Position <= level; n++ {
-		if p := t.waiting[n]; t.posts[p.m.origin] != nil { // it was for nobody here
+		if p := t.waiting[n]; t.posts[p.origin] != nil { // it was for nobody here
 			t.dropLocked(p)
 			done = append(done, p)
 		}
@@ -359,7 +363,7 @@ func (t *sharedTape) close() {
 // giveUpLocked has nobody wait for what was committed and not handed out.
 func (t *sharedTape) giveUpLocked() (done []*posted) {
 	for _, p := range t.waiting {
-		if t.posts[p.m.origin] != nil {
+		if t.posts[p.origin] != nil {
 			t.dropLocked(p)
 			done = append(done, p)
 		}

@@ -168,22 +168,19 @@ func (t *ownTape) writeGroup(g *group) {
 		c.Sync, c.Err = b.Sync, t.log.Commit(b)
 	}
 	c.Took = time.Since(began)
-	logged(t.trace, g.messages, began)
+	for _, m := range g.messages {
+		logged(t.trace, m, began)
+	}
 	c.TapeBytes = t.settle(g, c.Err)
 	if t.trace.Committed != nil {
 		t.trace.Committed(t.namespace, c)
 	}
 }
 
-// logged tells who follows messages that they are written.
-func logged(trace *Trace, messages []*Message, began time.Time) {
-	if trace.Logged == nil {
-		return
-	}
-	for _, m := range messages {
-		if m.Traced != nil {
-			trace.Logged(m, began)
-		}
+// logged tells who follows a message that it is written.
+func logged(trace *Trace, m *Message, began time.Time) {
+	if trace.Logged != nil && m.Traced != nil {
+		trace.Logged(m, began)
 	}
 }
 
