@@ -191,7 +191,7 @@ func TestClusterAt(t *testing.T) {
 		if _, err := at(b, first.Offset, "a"); !errors.Is(err, hub.ErrTrimmed) {
 			t.Errorf("after the window: %v", err)
 		}
-		if r, err = at(b, b.sp.Head(), "a"); err != nil {
+		if _, err = at(b, b.sp.Head(), "a"); err != nil {
 			t.Errorf("at the head: %v", err)
 		}
 	})

@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"iter"
 	"sync"
 
@@ -44,8 +43,6 @@ const (
 	// mostAnswering is how many questions a node answers at a time, calls apart.
 	mostAnswering = 64
 )
-
-var errBusy = errors.New("hub: node answers too many questions")
 
 // Elsewhere yields the descriptions of the members of an address on other
 // nodes. What it yields last is a [*PartialError] if some did not answer in time.

@@ -185,7 +185,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // heartbeats lets everybody rest.
 func (t *trial) heartbeats(ctx context.Context, p *point, effort time.Duration) error {
-	runtime.GC() // so that the collector's work for those who came is not in it
+	runtime.GC()                               // so that the collector's work for those who came is not in it
 	window := max(effort, interval(p.Members)) // everybody has one, however unevenly they came
 	was, from := t.crowd.heartbeats.Load(), cpuSeconds()
 	if err := pause(ctx, window); err != nil {

@@ -115,7 +115,6 @@ type node struct {
 	came    []string
 	left    []string
 	reached []error
-	closed  bool
 }
 
 // said is what a node has said.

@@ -61,7 +61,7 @@ func (n *node) change(f func()) {
 func (n *node) Follow(messages []hub.Stored, level hub.Position) {
 	if hold := n.hold.Load(); hold != nil {
 		hold.Lock()
-		hold.Unlock()
+		defer hold.Unlock()
 	}
 	n.change(func() {
 		for _, m := range messages {
