@@ -84,7 +84,6 @@ type session struct {
 	start      Position
 	generation uint64
 	seat       *Seat // nil while it is gone
-	gone       time.Time
 
 	// Set when it goes.
 	rooms  []standing
@@ -96,17 +95,21 @@ type session struct {
 // they went.
 type sessions struct {
 	byID map[string]*session
-	gone []parting
+	gone []parting // those included that came back since
+	away int       // how many are gone
 }
 
 // A parting is when a session's member went. It may be back since.
 type parting struct {
-	session *session
-	at      time.Time
+	session    *session
+	at         time.Time
+	generation uint64 // of the session then
 }
 
 // stale says whether the member has come back since, and may have gone again.
-func (p parting) stale() bool { return p.session.seat != nil || !p.session.gone.Equal(p.at) }
+func (p parting) stale() bool {
+	return p.session.seat != nil || p.session.generation != p.generation
+}
 
 // EnterSession gives a member a seat that it can come back to. The session is
 // written before Welcome is called.
@@ -187,6 +190,8 @@ func (sp *Space) ResumeSession(ctx context.Context, r Reader, id string, offset 
 		if fenced = old.seat; fenced != nil {
 			fenced.session, fenced.lost = nil, true
 			fenced.rise()
+		} else {
+			sp.sessions.away--
 		}
 		old.generation++
 		old.seat = s
@@ -333,22 +338,39 @@ func (x *sessions) find(id, owner string) (*session, error) {
 func (x *sessions) leave(s *session, now time.Time) {
 	s.rooms, s.level = s.seat.standings(), s.seat.reached() // before handed, see Seat
 	s.handed = Position(s.seat.handed.Load())
-	s.seat, s.gone = nil, now
-	x.gone = append(x.gone, parting{s, now})
+	s.seat = nil
+	if len(x.gone) >= leastTidy && len(x.gone) > 2*x.away {
+		x.gone = slices.DeleteFunc(x.gone, parting.stale)
+	}
+	x.gone = append(x.gone, parting{s, now, s.generation})
+	x.away++
 }
 
-// expireSessions forgets those that have been gone for too long. It runs when
+// leastTidy is from how many partings on it is worth looking for those that mean
+// nothing any more.
+const leastTidy = 1024
+
+// expireSessions forgets those that have been gone for too long, and those that
+// went first if too many are gone. It runs when
 // others come and go, so an idle space does nothing.
 func (sp *Space) expireSessions() {
 	limit := time.Now().Add(-sp.memory.Window)
 	n := 0
 	var removed []StoredSession
-	for ; n < len(sp.sessions.gone) && sp.sessions.gone[n].at.Before(limit); n++ {
+	for ; n < len(sp.sessions.gone); n++ {
+		late, full := sp.sessions.gone[n].at.Before(limit), sp.sessions.away > sp.memory.MaxGone
+		if !late && !full {
+			break
+		}
 		// Who came back is left in the list, for finding it would take as long as
 		// the list is.
 		if p := sp.sessions.gone[n]; !p.stale() {
 			delete(sp.sessions.byID, p.session.id)
+			sp.sessions.away--
 			removed = append(removed, StoredSession{ID: p.session.id})
+			if !late {
+				sp.hub.limitHit("sessions")
+			}
 		}
 	}
 	clear(sp.sessions.gone[:n])
@@ -378,13 +400,13 @@ func (sp *Space) loadSessions() error {
 			start:      rec.Start,
 			generation: rec.Generation,
 			rooms:      rec.Rooms,
-			gone:       time.Now(),
 			// Which messages it was handed is not known: it must be owed all.
 			handed: sp.head,
 		}
 		sp.sessions.byID[s.id] = s
-		sp.sessions.gone = append(sp.sessions.gone, parting{s, s.gone})
+		sp.sessions.gone = append(sp.sessions.gone, parting{s, time.Now(), s.generation})
 	}
+	sp.sessions.away = len(sp.sessions.byID)
 	sp.kept(len(sp.sessions.byID))
 	return nil
 }

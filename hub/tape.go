@@ -51,6 +51,9 @@ var (
 	// ErrUnknown means that the context ended before the message was written:
 	// it may be published yet. Publish it again with the same ID to find out.
 	ErrUnknown = errors.New("hub: outcome unknown")
+	// ErrBusy means that the message has an ID, and [Memory.MaxIDs] of them are
+	// remembered: it is not published, and may be after a while.
+	ErrBusy = errors.New("hub: too many message ids")
 )
 
 // openTape continues where the log was left.
@@ -72,6 +75,11 @@ func openTape(namespace string, log Log, memory *Memory, follow func([]*Message)
 			m, err := t.message(s)
 			if err != nil {
 				return nil, fmt.Errorf("read tape at %d: %w", s.Position, err)
+			}
+			if now := time.Now(); m.Time.After(now) {
+				// The clock was put back since: what seems to come from the
+				// future must not be kept until that is over.
+				m.Time = now
 			}
 			t.recent.add(m, memory.MaxBytes)
 			t.ids.add(m, nil, memory.Window)
@@ -113,14 +121,26 @@ func (t *tape) append(ctx context.Context, m *Message) (Position, bool, error) {
 		err := first.wait(ctx)
 		return first.position, true, err
 	}
+	now := time.Now()
+	if m.ID != "" && t.ids.full(now, t.memory) {
+		t.mu.Unlock()
+		t.limitHit("ids")
+		return 0, false, ErrBusy
+	}
 	t.last++
-	m.remembered, m.epoch, m.position, m.Time = true, t.epoch, t.last, time.Now()
+	m.remembered, m.epoch, m.position, m.Time = true, t.epoch, t.last, now
 	m.size = len(body)
 	g := t.groupLocked()
 	g.messages, g.bodies = append(g.messages, m), append(g.bodies, body)
 	t.ids.add(m, g, t.memory.Window)
 	t.mu.Unlock()
 	return m.position, false, g.wait(ctx)
+}
+
+func (t *tape) limitHit(limit string) {
+	if t.trace.LimitHit != nil {
+		t.trace.LimitHit(limit)
+	}
 }
 
 // enqueue has session records and erasures written, after what was appended or
@@ -413,15 +433,26 @@ func (x *ids) find(m *Message) (appended, bool) {
 	return a, ok
 }
 
+// turn forgets what is older than two windows, and keeps what is younger than one.
+func (x *ids) turn(now time.Time, window time.Duration) {
+	if age := now.Sub(x.turned); x.young == nil || age > window {
+		if age > 2*window {
+			x.young = nil
+		}
+		x.young, x.old, x.turned = make(map[idKey]appended), x.young, now
+	}
+}
+
+// full says whether as many are remembered as may be.
+func (x *ids) full(now time.Time, m *Memory) bool {
+	x.turn(now, m.Window)
+	return len(x.young)+len(x.old) >= m.MaxIDs
+}
+
 func (x *ids) add(m *Message, g *group, window time.Duration) {
 	if m.ID == "" {
 		return
 	}
-	if age := m.Time.Sub(x.turned); x.young == nil || age > window {
-		if age > 2*window {
-			x.young = nil
-		}
-		x.young, x.old, x.turned = make(map[idKey]appended), x.young, m.Time
-	}
+	x.turn(m.Time, window)
 	x.young[idKey{m.Publisher, m.ID}] = appended{m.position, g}
 }
