@@ -17,7 +17,7 @@ T ?= 30s
 ADDR ?= 127.0.0.1:3000
 DATA ?= .data
 
-.PHONY: help run build client test unit lint vuln conformance chaos soak screenshots fuzz bench microbench docs clean
+.PHONY: help run build client test unit lint vuln conformance chaos soak screenshots fuzz bench attack microbench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -67,6 +67,9 @@ fuzz: ## run every fuzzer for T (T=30s)
 
 bench: ## Node, Tutti and the floor under load: docs/performance.md; QUICK=1 for a short one
 	@scripts/bench.sh
+
+attack: build ## how a well-behaved client fares while others attack: docs/limits.md
+	go run ./bench/attack -tutti bin/tutti
 
 microbench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
