@@ -18,7 +18,7 @@ ADDR ?= 127.0.0.1:3000
 DATA ?= .data
 ENGINE ?= redis
 
-.PHONY: help run build client test unit lint vuln conformance chaos chaos-cluster soak screenshots fuzz bench scale microbench docs clean
+.PHONY: help run build client test unit lint vuln conformance chaos chaos-cluster soak screenshots fuzz bench scale attack microbench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -82,6 +82,9 @@ bench: ## Node, Tutti and the floor under load: docs/performance.md; QUICK=1 for
 
 scale: ## what a member costs among a hundred and among a million: docs/performance.md; QUICK=1 for a short one
 	@scripts/scale.sh
+
+attack: build ## how a well-behaved client fares while others attack: docs/limits.md
+	go run ./bench/attack -tutti bin/tutti
 
 microbench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...

@@ -47,6 +47,10 @@ func (srv *Server) Accept(s *engineio.Session) engineio.Receiver {
 
 // Receive implements [engineio.Receiver].
 func (l *link) Receive(m engineio.Message) {
+	if err := l.session.Peer().TakeBytes(len(m.Data)); err != nil {
+		l.endFor(err)
+		return
+	}
 	p, err := l.decoder.Add(packet.Frame(m))
 	l.awaitAttachments(len(m.Data))
 	if err != nil {
@@ -92,8 +96,7 @@ func (l *link) tooMany(p *packet.Packet, err error) {
 	answers := ok && (p.HasID || p.Type == packet.Connect) && l.session.Peer().Patience()
 	switch {
 	case !answers:
-		l.server.log.Info("session closed: "+err.Error(), keySession, shownID(l.session), keyNamespace, p.Namespace)
-		l.session.CloseFor(engineio.ReasonForcedServerClose, err)
+		l.endFor(err)
 	case p.Type == packet.Connect:
 		l.refuse(p.Namespace, refusalFor(e))
 	default:
@@ -104,6 +107,24 @@ func (l *link) tooMany(p *packet.Packet, err error) {
 		a := &packet.Packet{Type: packet.Ack, Namespace: p.Namespace, HasID: true, ID: p.ID, Args: args}
 		l.session.Send(prepare(l.decoder.Format(), a, false)...) // an error means that nobody waits for it
 	}
+}
+
+// endFor ends the session for a limit, and says which.
+func (l *link) endFor(err error) {
+	l.server.log.Info("session closed: "+err.Error(), keySession, shownID(l.session))
+	l.session.CloseFor(engineio.ReasonForcedServerClose, err)
+}
+
+// Spend counts what the socket's peer does for the limits that connections share,
+// besides the event that it sent: [quota.Publish], for a handler that hands on to
+// others what peers send. Its error is a [*Refusal] for the handler to return,
+// nil if there is no quota.
+func (s *Socket) Spend(k quota.Kind) error {
+	err := s.link.session.Peer().Take(k, s.user())
+	if e, ok := errors.AsType[*quota.Exceeded](err); ok {
+		return refusalFor(e)
+	}
+	return err
 }
 
 // overload is what a peer is told that does too much: in the acknowledgement of

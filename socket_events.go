@@ -198,6 +198,8 @@ func (s *Socket) handle(m *Message) {
 	case err == nil:
 		m.reply(Args{}) // unless the handler has
 		return
+	case errors.Is(err, ErrDisconnected):
+		return // mostly itself: then nobody is left to be answered, and who leaves must not fill our log
 	}
 	refusal := refusalOf(err)
 	if refusal.Message == internalError && !errors.Is(err, errPanic) {

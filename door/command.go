@@ -116,6 +116,9 @@ func (t *jsonTalk) receive(data []byte, binary bool) error {
 			Code  string `json:"code"`
 			At    string `json:"at,omitempty"`
 		}{refused.message, refused.code, refused.at})
+		if refused.code == quota.Code && !t.peer.Patience() {
+			return t.misuse(websocket.CodePolicy, refused.message)
+		}
 		t.reply(answer, c.Ack)
 	case err == nil && c.Ack.is:
 		t.reply(answer, c.Ack)

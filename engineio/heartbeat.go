@@ -74,7 +74,7 @@ func (s *Session) onPong(t transport) error {
 	if !h.waiting || h.ponged || s.state != open {
 		s.mu.Unlock()
 		s.srv.trace.pong(s)
-		return nil
+		return s.idle()
 	}
 	h.ponged = true
 	took := time.Since(s.srv.born) - time.Duration(h.sent)

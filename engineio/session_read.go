@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+
+	"github.com/tutti-rt/tutti/quota"
 )
 
 var (
@@ -25,7 +27,16 @@ func (s *Session) handle(t transport, p packet) error {
 	case packetClose:
 		return errPeerClosed
 	}
-	return nil // open, upgrade and noop say nothing here
+	return s.idle() // open, upgrade and noop say nothing here
+}
+
+// idle counts a packet that says nothing, of which there may be no more than of those that do.
+func (s *Session) idle() error {
+	if err := s.peer.Take(quota.Event, ""); err != nil {
+		s.CloseFor(ReasonForcedServerClose, err)
+		return errOver
+	}
+	return nil
 }
 
 // deliver gives m to the receiver, after the message before.

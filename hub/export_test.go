@@ -80,3 +80,10 @@ func SessionBody(name, owner string, rooms ...string) []byte {
 	}
 	return s.append(nil)
 }
+
+// Partings returns how many partings a space remembers, those that mean nothing
+// any more included.
+func Partings(sp *Space) (n int) {
+	sp.order.do(func() { n = len(sp.sessions.gone) })
+	return n
+}

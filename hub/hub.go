@@ -50,7 +50,7 @@ type Trace struct {
 	Left        func(namespace, room string, m Member) // m left room
 	Published   func(m *Message, members int)          // m was handed to that many members
 	Took        func(m *Message, d time.Duration)      // m was published, and its publisher waited that long
-	LimitHit    func(limit string)                     // "rooms" or "room name" refused a join
+	LimitHit    func(limit string)                     // "rooms" or "room name" refused a join, "ids" a message; "sessions": one was forgotten early
 
 	// For who follows single messages. Publishing comes first: what it returns
 	// is kept as the message's Traced, and if that is nil the others are not told

@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,17 @@ type Memory struct {
 	// MaxBytes is how much of the tape's end is held in memory to be replayed
 	// from there; what is older is read from the store. Default 64 MiB.
 	MaxBytes int64
+	// MaxGone is how many sessions that are gone are remembered. When there are
+	// more, those that went first are forgotten before their window is over:
+	// their members, should they come back, are told as if it were. Default
+	// 500,000, at some 500 bytes each; negative: no limit.
+	MaxGone int
+	// MaxIDs is how many messages with an id are remembered, to be recognised
+	// within the window. When there are as many, a message with an id is refused
+	// with [ErrBusy]: published, it could be again without anybody noticing. One
+	// without an id is not affected. Default 500,000, at some 200 bytes each;
+	// negative: no limit.
+	MaxIDs int
 	// Rooms are the rules of rooms that keep a history. The first whose
 	// pattern matches holds.
 	Rooms []RoomRule
@@ -49,6 +61,8 @@ const (
 const (
 	defaultWindow   = 2 * time.Minute
 	defaultMaxBytes = 64 << 20
+	defaultMaxGone  = 500_000
+	defaultMaxIDs   = 500_000
 )
 
 func (m Memory) withDefaults() (*Memory, error) {
@@ -58,6 +72,17 @@ func (m Memory) withDefaults() (*Memory, error) {
 	}
 	if m.MaxBytes == 0 {
 		m.MaxBytes = defaultMaxBytes
+	}
+	for _, x := range []struct {
+		v   *int
+		def int
+	}{{&m.MaxGone, defaultMaxGone}, {&m.MaxIDs, defaultMaxIDs}} {
+		switch {
+		case *x.v == 0:
+			*x.v = x.def
+		case *x.v < 0:
+			*x.v = math.MaxInt
+		}
 	}
 	if m.Window < 0 || m.MaxBytes < 0 {
 		errs = append(errs, errors.New("hub: Memory.Window and MaxBytes must not be negative"))

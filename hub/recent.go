@@ -110,15 +110,26 @@ func (x *ids) find(m *Message) (appended, bool) {
 	return a, ok
 }
 
+// turn forgets what is older than two windows, and keeps what is younger than one.
+func (x *ids) turn(now time.Time, window time.Duration) {
+	if age := now.Sub(x.turned); x.young == nil || age > window {
+		if age > 2*window {
+			x.young = nil
+		}
+		x.young, x.old, x.turned = make(map[idKey]appended), x.young, now
+	}
+}
+
+// full says whether as many are remembered as may be.
+func (x *ids) full(now time.Time, m *Memory) bool {
+	x.turn(now, m.Window)
+	return len(x.young)+len(x.old) >= m.MaxIDs
+}
+
 func (x *ids) add(m *Message, g *group, window time.Duration) {
 	if m.ID == "" {
 		return
 	}
-	if age := m.Time.Sub(x.turned); x.young == nil || age > window {
-		if age > 2*window {
-			x.young = nil
-		}
-		x.young, x.old, x.turned = make(map[idKey]appended), x.young, m.Time
-	}
+	x.turn(m.Time, window)
 	x.young[idKey{m.Publisher, m.ID}] = appended{m.position, g}
 }

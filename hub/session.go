@@ -96,19 +96,8 @@ type session struct {
 // they went.
 type sessions struct {
 	byID map[string]*session
-	gone []parting
-}
-
-// A parting is when a session's member went. It may be back since.
-type parting struct {
-	session *session
-	at      time.Time
-}
-
-// stale says whether the member has come back since, and may have gone again,
-// or the session is another's by now.
-func (x *sessions) stale(p parting) bool {
-	return p.session.seat != nil || !p.session.gone.Equal(p.at) || x.byID[p.session.id] != p.session
+	gone []parting // those included that came back since
+	away int       // how many are gone
 }
 
 // EnterSession gives a member a seat that it can come back to. The session is
@@ -228,9 +217,12 @@ func (sp *Space) resume(ctx context.Context, r Reader, id string, offset Offset,
 			fenced.session, fenced.lost = nil, true
 			fenced.rise()
 		}
-		if sp.sessions.byID[id] == nil {
+		switch {
+		case sp.sessions.byID[id] == nil:
 			sp.sessions.byID[id] = old
 			sp.kept(1)
+		case fenced == nil:
+			sp.sessions.away--
 		}
 		sp.keeper.renew(old)
 		old.seat = s
@@ -364,36 +356,6 @@ func (sp *Space) findSession(id string, rec *sessionRecord, owner string) (*sess
 	return s, nil
 }
 
-// leave notes that a session's member has gone.
-func (x *sessions) leave(s *session, now time.Time) {
-	s.rooms = s.seat.standings()
-	s.handed, s.level = s.progress()
-	s.seat, s.gone = nil, now
-	x.gone = append(x.gone, parting{s, now})
-}
-
-// expireSessions forgets those that have been gone for too long. It runs when
-// others come and go, so an idle space does nothing.
-func (sp *Space) expireSessions() {
-	limit := time.Now().Add(-sp.memory.Window)
-	n := 0
-	var removed []*session
-	for ; n < len(sp.sessions.gone) && sp.sessions.gone[n].at.Before(limit); n++ {
-		// Who came back is left in the list, for finding it would take as long as
-		// the list is.
-		if p := sp.sessions.gone[n]; !sp.sessions.stale(p) {
-			delete(sp.sessions.byID, p.session.id)
-			removed = append(removed, p.session)
-		}
-	}
-	clear(sp.sessions.gone[:n])
-	sp.sessions.gone = sp.sessions.gone[n:]
-	if len(removed) > 0 {
-		sp.kept(-len(removed))
-		sp.keeper.expired(removed)
-	}
-}
-
 // loadSessions takes over the sessions of before. They count as gone from now
 // on: nobody knows since when they are.
 func (sp *Space) loadSessions(log Log) error {
@@ -417,8 +379,9 @@ func (sp *Space) loadSessions(log Log) error {
 			handed: sp.head,
 		}
 		sp.sessions.byID[s.id] = s
-		sp.sessions.gone = append(sp.sessions.gone, parting{s, s.gone})
+		sp.sessions.gone = append(sp.sessions.gone, parting{s, s.gone, s.generation})
 	}
+	sp.sessions.away = len(sp.sessions.byID)
 	sp.kept(len(sp.sessions.byID))
 	return nil
 }

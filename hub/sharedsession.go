@@ -112,7 +112,7 @@ func (k *sharedSessions) record(x *session) *SharedSession {
 	return &SharedSession{ID: x.id, Generation: x.generation, Body: rec.append(nil), Keep: keep}
 }
 
-func (k *sharedSessions) sat(x *session) { k.due = append(k.due, parting{x, time.Now()}) }
+func (k *sharedSessions) sat(x *session) { k.due = append(k.due, parting{session: x, at: time.Now()}) }
 
 func (k *sharedSessions) parted(x *session) {
 	k.tape.enqueue(false, []*SharedSession{k.record(x)})
@@ -160,7 +160,7 @@ func (k *sharedSessions) refresh(before time.Time) *pending {
 	for ; n < len(k.due) && !k.due[n].at.After(before) && len(records) < refreshed; n++ {
 		if x := k.due[n].session; x.seat != nil && k.space.sessions.byID[x.id] == x {
 			records = append(records, k.record(x))
-			k.due = append(k.due, parting{x, time.Now()})
+			k.due = append(k.due, parting{session: x, at: time.Now()})
 		}
 	}
 	k.due = slices.Delete(k.due, 0, n)
@@ -209,6 +209,7 @@ func (sp *Space) fence(x *session, told []*Seat) []*Seat {
 	sp.kept(-1)
 	s := x.seat
 	if s == nil {
+		sp.sessions.away--
 		return told
 	}
 	x.seat = nil
@@ -237,7 +238,7 @@ func (sp *Space) lost(err error, level Position) {
 		if errors.Is(err, ErrEpoch) {
 			sp.kept(-len(sp.sessions.byID))
 			clear(sp.sessions.byID)
-			sp.sessions.gone = nil
+			sp.sessions.gone, sp.sessions.away = nil, 0
 			sp.head = level
 			return
 		}

@@ -66,6 +66,9 @@ var (
 	// ErrUnknown means that the context ended before the message was written:
 	// it may be published yet. Publish it again with the same ID to find out.
 	ErrUnknown = errors.New("hub: outcome unknown")
+	// ErrBusy means that the message has an ID, and [Memory.MaxIDs] of them are
+	// remembered: it is not published, and may be after a while.
+	ErrBusy = errors.New("hub: too many message ids")
 )
 
 // openTape continues where the log was left.
@@ -88,6 +91,11 @@ func openTape(namespace string, log Log, memory *Memory, follow func([]*Message,
 			m, err := t.message(s)
 			if err != nil {
 				return nil, fmt.Errorf("read tape at %d: %w", s.Position, err)
+			}
+			if now := time.Now(); m.Time.After(now) {
+				// The clock was put back since: what seems to come from the
+				// future must not be kept until that is over.
+				m.Time = now
 			}
 			t.recent.add(m, memory.MaxBytes)
 			t.ids.add(m, nil, memory.Window)
@@ -128,14 +136,26 @@ func (t *ownTape) append(ctx context.Context, m *Message) (Position, bool, error
 		err := first.wait(ctx)
 		return first.position, true, err
 	}
+	now := time.Now()
+	if m.ID != "" && t.ids.full(now, t.memory) {
+		t.mu.Unlock()
+		t.limitHit("ids")
+		return 0, false, ErrBusy
+	}
 	t.given++
-	m.remembered, m.epoch, m.position, m.Time = true, t.epoch, t.given, time.Now()
+	m.remembered, m.epoch, m.position, m.Time = true, t.epoch, t.given, now
 	m.size = len(body)
 	g := t.groupLocked()
 	g.messages, g.bodies = append(g.messages, m), append(g.bodies, body)
 	t.ids.add(m, g, t.memory.Window)
 	t.mu.Unlock()
 	return m.position, false, g.wait(ctx)
+}
+
+func (t *ownTape) limitHit(limit string) {
+	if t.trace.LimitHit != nil {
+		t.trace.LimitHit(limit)
+	}
 }
 
 func (t *ownTape) life() string { return t.epoch }

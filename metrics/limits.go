@@ -10,7 +10,7 @@ import (
 var limitNames = map[string][]string{
 	"engine": {"ConfirmTimeout", "MaxPackets", "MaxPayload", "MaxQueue", "MaxSessions", "UpgradeTimeout", "WriteTimeout"},
 	"server": {"attachment timeout", "auth", "data", "dynamic namespaces", "event", "id", "inbox", "namespaces", "pending calls"},
-	"hub":    {"room name", "rooms"},
+	"hub":    {"ids", "room name", "rooms", "sessions"},
 	"auth":   {"grants", "revocations", "session questions"},
 	"quota":  quota.Limits(),
 	// Of the program, which refuses connections before there is a request.

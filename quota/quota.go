@@ -220,24 +220,39 @@ func (q *Quota) isUser(user string) bool {
 
 // Take counts what the peer does for itself, for the user, "" being nobody, and
 // for its address. What is refused was counted as far as it came.
-func (p *Peer) Take(k Kind, user string) error {
+func (p *Peer) Take(k Kind, user string) error { return p.takeMany(k, user, 1) }
+
+// perEvent is how many bytes a message may have that counts as one.
+const perEvent = 8 << 10
+
+// TakeBytes counts the size of a message as that of so many events, for each
+// 8 KiB: to read it is work, whatever it says. One that is shorter counts when
+// it is an event.
+func (p *Peer) TakeBytes(size int) error {
+	if size < perEvent {
+		return nil
+	}
+	return p.takeMany(Event, "", size/perEvent)
+}
+
+func (p *Peer) takeMany(k Kind, user string, n int) error {
 	if p == nil {
 		return nil
 	}
 	q := p.quota
 	now := q.pacing.Load()
 	if p.entered {
-		if wait, ok := p.take(k, now.connection[k]); !ok {
+		if wait, ok := p.take(k, now.connection[k], n); !ok {
 			return q.tooMany(ofConnection, k, wait)
 		}
 	}
 	if q.isUser(user) {
-		if wait, ok := now.users[k].Take(user); !ok {
+		if wait, ok := now.users[k].TakeMany(user, n); !ok {
 			return q.tooMany(ofUser, k, wait)
 		}
 	}
 	if p.counts {
-		if wait, ok := now.addresses[k].Take(p.address); !ok {
+		if wait, ok := now.addresses[k].TakeMany(p.address, n); !ok {
 			return q.tooMany(ofAddress, k, wait)
 		}
 	}
@@ -264,23 +279,26 @@ func (q *Quota) tooMany(of string, k Kind, wait time.Duration) *Exceeded {
 }
 
 // Patience counts a refusal, and says whether the connection may have more of
-// them: one that goes on sending what is refused faster than it may send at all
-// is not worth an answer each time.
+// them, a tenth as often as events: one that goes on in spite of them is not worth
+// an answer each time.
 func (p *Peer) Patience() bool {
 	if p == nil || !p.entered {
 		return true
 	}
-	_, ok := p.take(patience, p.quota.pacing.Load().connection[Event])
+	r := p.quota.pacing.Load().connection[Event]
+	// A tenth of what it may do: who overshoots by mistake stops by then.
+	r.PerSecond, r.Burst = r.PerSecond/10, max(r.Burst/10, 1)
+	_, ok := p.take(patience, r, 1)
 	return ok
 }
 
-func (p *Peer) take(i Kind, r limit.Rate) (wait time.Duration, ok bool) {
+func (p *Peer) take(i Kind, r limit.Rate, n int) (wait time.Duration, ok bool) {
 	if !r.Limited() {
 		return 0, true
 	}
 	now := time.Since(p.quota.base)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.full[i], wait, ok = r.Take(p.full[i], now)
+	p.full[i], wait, ok = r.Take(p.full[i], now, n)
 	return wait, ok
 }

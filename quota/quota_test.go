@@ -140,7 +140,7 @@ func TestHandshakes(t *testing.T) {
 }
 
 func TestPatience(t *testing.T) {
-	q := quota.New(quota.Config{Connection: quota.Rates{Events: quota.Rate{PerSecond: 1, Burst: 3}}})
+	q := quota.New(quota.Config{Connection: quota.Rates{Events: quota.Rate{PerSecond: 1, Burst: 30}}})
 	p := enter(t, q, home)
 	for p.Take(quota.Event, "") == nil {
 	}
@@ -204,4 +204,17 @@ func TestReload(t *testing.T) {
 	refused(t, "its new rate", first.Take(quota.Event, "u"), "connection events")
 	enter(t, q, home)
 	enter(t, q, home)
+}
+
+// TestSizes: a large message counts as several, and the largest is possible.
+func TestSizes(t *testing.T) {
+	q := quota.New(quota.Config{Connection: quota.Rates{Events: quota.Rate{PerSecond: 1, Burst: 10}}})
+	p := enter(t, q, home)
+	for range 100 {
+		refused(t, "what is short counts when it is an event", p.TakeBytes(8000), "")
+	}
+	refused(t, "five", p.TakeBytes(5*8192), "")
+	refused(t, "five more", p.TakeBytes(5*8192), "")
+	refused(t, "and one", p.TakeBytes(8192), "connection events")
+	refused(t, "more than there ever are", enter(t, q, home).TakeBytes(1<<30), "")
 }

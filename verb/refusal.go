@@ -85,11 +85,17 @@ func RefusalOf(err error) *Refusal {
 	for _, known := range refusals {
 		if errors.Is(err, known.err) {
 			r.Code, r.Message = known.code, known.message
+			if r.Code == TooManyRequests {
+				r.Retry = busyWait
+			}
 			return r
 		}
 	}
 	return r
 }
+
+// busyWait is when to come again if nobody knows better.
+const busyWait = 5 * time.Second
 
 // refusals are the words for what the hub says. Which of its limits was hit it
 // tells its own trace.
@@ -109,6 +115,7 @@ var refusals = []struct {
 	{hub.ErrFailed, Unavailable, "the server cannot store messages"},
 	{hub.ErrUnavailable, Unavailable, "the server cannot reach its engine: try again"},
 	{hub.ErrFenced, NotMember, "you came back over another connection"},
+	{hub.ErrBusy, TooManyRequests, "too many messages with an id: again after a while"},
 	{hub.ErrClosed, Unavailable, "the server is going away"},
 	{context.Canceled, Unavailable, "the server is going away"},
 	{context.DeadlineExceeded, Unavailable, "it took too long"},

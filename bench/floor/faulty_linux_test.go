@@ -174,7 +174,7 @@ func TestGeneratorMissesAcks(t *testing.T) {
 	t.Parallel()
 	url := serveFaulty(t, &faulty{fault: func(_ int, frame []byte, send func([]byte)) { send(frame) }})
 	r, err := load.Run(t.Context(), load.Options{
-		URL: url, Scenario: load.Durable, Clients: 4, Rate: 100, Publishers: 2, Duration: 200 * time.Millisecond, WarmUp: -1,
+		URL: url, Scenario: load.Durable, Clients: 4, Rate: 100, Publishers: 2, Duration: 2 * time.Second, WarmUp: -1,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -86,7 +86,7 @@ func TestEverySetting(t *testing.T) {
 		"--traces-endpoint", "--traces-ratio", "--traces-rate", "--admin", "--admin-keys", "--admin-payloads", "--admin-audit", "--admin-ui", "--admin-ui-user", "--admin-ui-password", "--admin-ui-readonly",
 	}
 	// These need another, without which there is nothing that they are about.
-	with := map[string]string{"--window": "7s", "--durable": "a", "--limit-tape": "7MB"}
+	with := map[string]string{"--window": "7s", "--durable": "a", "--limit-tape": "7MB", "--limit-gone": "7", "--limit-ids": "7"}
 	withData := configsOf(t, "--data=data")
 	standard := configsOf(t)
 	for line := range strings.Lines(config.Usage()) {

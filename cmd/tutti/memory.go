@@ -96,7 +96,7 @@ func memoryConfig(s config.Settings) func(namespace string) *hub.Memory {
 	if len(names) == 0 {
 		return nil
 	}
-	memory := hub.Memory{Window: s.Window, MaxBytes: int64(s.Limit.Tape)}
+	memory := hub.Memory{Window: s.Window, MaxBytes: int64(s.Limit.Tape), MaxGone: int(s.Limit.Gone), MaxIDs: int(s.Limit.IDs)}
 	for _, r := range s.Durable {
 		rule := hub.RoomRule{
 			Pattern: r.Pattern,

@@ -35,7 +35,7 @@ func ending(name, tried, text, evidence string) item {
 }
 
 var engineItems = []item{
-	{"pong flood", "100,000 pongs that answer no ping (a heartbeat thread each elsewhere)", "ignored", []string{"tutti_unsolicited_pongs_total"}, func(t *testing.T, s *server) {
+	{"pong flood", "100,000 pongs that answer no ping (a heartbeat thread each elsewhere)", "ignored; then the session ends: too many events", []string{"tutti_unsolicited_pongs_total"}, func(t *testing.T, s *server) {
 		w := must(t)(s.socket(""))
 		flood(w, "3", 100_000)
 		w.Close()
@@ -54,7 +54,7 @@ var engineItems = []item{
 	}},
 	ending("ping of a client", "a ping where the server pings", "2", closedError),
 	ending("probe outside of an upgrade", "a probe on a session's own WebSocket", "2probe", closedError),
-	{"noop flood", "100,000 packets that say nothing", "ignored", []string{"tutti_packets_received_total"}, func(t *testing.T, s *server) {
+	{"noop flood", "100,000 packets that say nothing", "ignored; then the session ends: too many events", []string{`tutti_limit_hits_total{limit="connection events",stage="quota"}`}, func(t *testing.T, s *server) {
 		w := must(t)(s.socket(""))
 		flood(w, "6", 100_000)
 		w.Close()

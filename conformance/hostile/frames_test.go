@@ -89,7 +89,7 @@ func deflate(n int) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte{0, 0, 0xff, 0xff})
 }
 
-var pingFlood = item{"ping flood", "100,000 pings that nobody reads the answers of", "the latest few are answered, or the connection ends", []string{closed}, func(t *testing.T, s *server) {
+var pingFlood = item{"ping flood", "100,000 pings that nobody reads the answers of", "the latest few are answered, then 1008", []string{closed}, func(t *testing.T, s *server) {
 	w := must(t)(s.engine(""))
 	w.text(t, "40")
 	one := bytes.Repeat(frame(fin|opPing, []byte("0123456789")), 1000)

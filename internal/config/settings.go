@@ -133,6 +133,8 @@ type Limit struct {
 	Queue         Bytes     `set:"queue SIZE: How much may wait for one client. A client that reads too slowly for it is closed."`
 	Inbox         Bytes     `set:"inbox SIZE: How much one socket may have waiting for its handlers. A socket that sends too fast for it is disconnected."`
 	Tape          Bytes     `set:"tape SIZE: How much of the end of a memory is held in RAM, for each namespace, to be replayed from there. Older messages are read from data."`
+	Gone          Count     `set:"gone NUMBER: How many clients that are gone may come back to what they missed, in each namespace with memory. Those that went first are forgotten first, and told so."`
+	IDs           Count     `set:"ids NUMBER: How many messages with an id are remembered within the window, in each namespace with memory. When there are as many, further ones are refused."`
 	Auth          Bytes     `set:"auth SIZE: How much a client may say about itself when it connects to a namespace: its option 'auth'."`
 	Header        Bytes     `set:"header SIZE: The largest header of a request, which can't be none."`
 	Sessions      Count     `set:"sessions NUMBER: How many sessions there may be; more are answered 503. 0 is three quarters of the files that the process may have open, and one for each 16 KiB of memory at most." live:"yes"`
@@ -238,6 +240,8 @@ func Default() Settings {
 			Queue:         1 << 20,
 			Inbox:         4 << 20,
 			Tape:          64 << 20,
+			Gone:          500_000,
+			IDs:           500_000,
 			Auth:          64 << 10,
 			Header:        32 << 10,
 			Sessions:      0,

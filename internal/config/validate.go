@@ -290,6 +290,8 @@ func (l *loader) checkLimits() {
 		value Count
 	}{
 		{"limit.address", l.Limit.Address},
+		{"limit.gone", l.Limit.Gone},
+		{"limit.ids", l.Limit.IDs},
 		{"limit.user", l.Limit.User},
 		{"limit.requests", l.Limit.Requests},
 		{"limit.namespaces", l.Limit.Namespaces},

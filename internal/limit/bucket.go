@@ -54,17 +54,23 @@ func (b *Bucket) Take() (wait time.Duration, ok bool) {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.full, wait, ok = b.rate.take(b.full, now)
+	b.full, wait, ok = b.rate.take(b.full, now, 1)
 	return wait, ok
+}
+
+// cost is what so many tokens cost, at most all that the bucket holds: what is
+// larger than that must be possible at times.
+func (r Rate) cost(tokens int) time.Duration {
+	return r.interval() * time.Duration(min(tokens, max(r.Burst, 1)))
 }
 
 // take is the bucket as a function: from when it would have been full to when
 // it will be.
-func (r Rate) take(full, now time.Time) (next time.Time, wait time.Duration, ok bool) {
+func (r Rate) take(full, now time.Time, tokens int) (next time.Time, wait time.Duration, ok bool) {
 	if full.Before(now) {
 		full = now
 	}
-	next = full.Add(r.interval())
+	next = full.Add(r.cost(tokens))
 	if wait = next.Sub(now) - r.burst(); wait > 0 {
 		return full, wait, false
 	}
@@ -74,9 +80,9 @@ func (r Rate) take(full, now time.Time) (next time.Time, wait time.Duration, ok 
 // Take is the bucket as a function, for who keeps the time himself, as what has
 // passed since some moment: from when it would have been full to when it will
 // be. A refusal takes nothing. The rate must be limited.
-func (r Rate) Take(full, now time.Duration) (next, wait time.Duration, ok bool) {
+func (r Rate) Take(full, now time.Duration, tokens int) (next, wait time.Duration, ok bool) {
 	full = max(full, now)
-	next = full + r.interval()
+	next = full + r.cost(tokens)
 	if wait = next - now - r.burst(); wait > 0 {
 		return full, wait, false
 	}

@@ -53,7 +53,10 @@ func NewGroup[K comparable](r Rate, most int) *Group[K] {
 }
 
 // Take takes a token from the caller's bucket, as [Bucket.Take] does.
-func (g *Group[K]) Take(caller K) (wait time.Duration, ok bool) {
+func (g *Group[K]) Take(caller K) (wait time.Duration, ok bool) { return g.TakeMany(caller, 1) }
+
+// TakeMany takes tokens, or none.
+func (g *Group[K]) TakeMany(caller K, tokens int) (wait time.Duration, ok bool) {
 	if !g.rate.Limited() {
 		return 0, true
 	}
@@ -70,7 +73,7 @@ func (g *Group[K]) Take(caller K) (wait time.Duration, ok bool) {
 			return p.sweep.Sub(now), false
 		}
 	}
-	full, wait, ok = g.rate.take(full, now)
+	full, wait, ok = g.rate.take(full, now, tokens)
 	p.full[caller] = full
 	return wait, ok
 }

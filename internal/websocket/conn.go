@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tutti-rt/tutti/internal/limit"
 	"github.com/tutti-rt/tutti/internal/poll"
 )
 
@@ -29,6 +30,8 @@ type Conn struct {
 	mu      sync.Mutex
 	out     outbox
 	drained func()        // see OnDrained
+	pings   *limit.Bucket // nil before the first; the reader's
+	waste   int32         // bytes read behind our close frame
 	arrived int           // bytes of the message under way that the budget counts; only who reads changes it
 	alarm   *alarm        // of the first form, while something is due
 	done    chan struct{} // made when asked for

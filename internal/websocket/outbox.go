@@ -238,6 +238,16 @@ func (c *Conn) roomLocked(size int) error {
 	return nil
 }
 
+// mayPing counts a ping. None needs to come more often than now and then. Who reads
+// calls it.
+func (c *Conn) mayPing() bool {
+	if c.pings == nil {
+		c.pings = limit.NewBucket(limit.Rate{PerSecond: 10, Burst: 500})
+	}
+	_, ok := c.pings.Take()
+	return ok
+}
+
 // pong queues the answer to a ping.
 func (c *Conn) pong(payload []byte) {
 	c.mu.Lock()
@@ -251,7 +261,7 @@ func (c *Conn) pong(payload []byte) {
 	}
 	b.pongs = appendFrame(b.pongs, ws.OpPong, payload)
 	c.mu.Unlock()
-	c.Flush()
+	c.FlushLater() // those that came together leave together: a write each is what a flood wants
 }
 
 // writeLocked makes the caller the one who writes, and reports whether it is.

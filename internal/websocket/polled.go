@@ -8,8 +8,13 @@ import (
 	"github.com/tutti-rt/tutti/internal/poll"
 )
 
-// mostReads is how many reads a connection may do in a row while others wait.
-const mostReads = 16
+// mostReads is how many reads a connection may do in a row while others wait: at
+// 16 KiB each, so that who floods keeps nobody waiting for long.
+const mostReads = 4
+
+// mostWaste is how many bytes are read, for the peer's close frame, behind ours: a
+// peer that goes on sending is not read for as long as it could.
+const mostWaste = 256 << 10
 
 // polled is a connection of the first form as its worker sees it.
 type polled Conn
@@ -111,6 +116,9 @@ func (c *Conn) input(hangup bool, buf []byte) bool {
 			return true
 		case n == 0:
 			return true
+		case c.wasted(n):
+			c.end(ErrClosed, false)
+			return true
 		case !c.feed(buf[:n]):
 			return false
 		case n < len(buf) && !hangup:
@@ -119,6 +127,16 @@ func (c *Conn) input(hangup bool, buf []byte) bool {
 	}
 	c.expect() // others wait
 	return true
+}
+
+// wasted counts what comes behind our close frame, and says when it is too much.
+func (c *Conn) wasted(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.said {
+		c.waste += int32(n)
+	}
+	return c.waste > mostWaste
 }
 
 // inputEnded is called when nothing more will be read.

@@ -274,6 +274,9 @@ func (r *reader) deliver(data []byte) error {
 func (r *reader) handleControl(p []byte) error {
 	switch r.header.OpCode {
 	case ws.OpPing:
+		if !r.conn.mayPing() {
+			return protocolError(CodePolicy, "too many pings")
+		}
 		r.conn.pong(p)
 		return nil
 	case ws.OpClose:

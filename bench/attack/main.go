@@ -1,0 +1,177 @@
+// Attack measures how a well-behaved client fares while others attack the server
+// at full speed from one address: its calls' round trips, quiet and under each
+// kind of attack, against `tutti serve`.
+//
+//	go run ./bench/attack -tutti bin/tutti
+//
+// The server has a core, and everything else another: the client that is
+// measured, and the attackers at the lowest priority, so that what is measured is
+// the server and not their fight for the core. See docs/limits.md.
+//
+// May import: nothing of ours.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	program := flag.String("tutti", "bin/tutti", "the program")
+	span := flag.Duration("for", 10*time.Second, "how long each is measured")
+	rounds := flag.Int("rounds", 3, "of which the median counts")
+	kind := flag.String("attack", "", "be an attacker of this kind (what the measurement starts)")
+	target := flag.String("target", "", "whom to attack")
+	flag.Parse()
+	if *kind != "" {
+		attack(*kind, *target)
+		return
+	}
+	if err := measure(*program, *span, *rounds); err != nil {
+		fmt.Fprintln(os.Stderr, "attack:", err)
+		os.Exit(1)
+	}
+}
+
+// settings are the program's own, but that the attackers can name an address.
+var settings = []string{"--open=room:*", "--relay=echo", "--trusted-proxies=127.0.0.1", "--memory=/", "--log-level=error"}
+
+func measure(program string, span time.Duration, rounds int) error {
+	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	server := onCore("0", append([]string{program, "serve", "--listen=" + address}, settings...)...)
+	server.Stdout, server.Stderr = io.Discard, os.Stderr
+	if err := server.Start(); err != nil {
+		return err
+	}
+	defer func() {
+		_ = server.Process.Kill() // it is over
+		_ = server.Wait()
+	}()
+	if err := pin("1"); err != nil {
+		return err
+	}
+	client, err := call(address)
+	if err != nil {
+		return err
+	}
+	fmt.Println("| attack | p50 | p99 | p99, times the quiet one |\n| --- | --- | --- | --- |")
+	var calm time.Duration
+	for _, name := range append([]string{"none"}, kindNames()...) {
+		var halves, tails []time.Duration
+		for range rounds {
+			half, tail, err := client.under(name, address, span)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			halves, tails = append(halves, half), append(tails, tail)
+		}
+		slices.Sort(halves)
+		slices.Sort(tails)
+		half, tail := halves[rounds/2], tails[rounds/2]
+		if name == "none" {
+			calm = tail
+		}
+		fmt.Printf("| %s | %v | %v | %.1f |\n", name, half.Round(10*time.Microsecond), tail.Round(10*time.Microsecond), float64(tail)/float64(calm))
+	}
+	return nil
+}
+
+// onCore returns a command that runs on one core.
+func onCore(core string, line ...string) *exec.Cmd {
+	return exec.Command("taskset", append([]string{"-c", core}, line...)...)
+}
+
+// pin puts this process on a core.
+func pin(core string) error {
+	return exec.Command("taskset", "-a", "-c", "-p", core, fmt.Sprint(os.Getpid())).Run()
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// A caller is the client that is measured.
+type caller struct {
+	w  *wire
+	id int
+}
+
+// call connects, as soon as the server is there.
+func call(address string) (*caller, error) {
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		w, err := socket(address, "")
+		if err == nil {
+			return &caller{w: w}, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, err
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}
+
+// under measures round trips of calls, 100 a second, while an attack runs, and
+// returns their median and 99th percentile.
+func (c *caller) under(name, address string, span time.Duration) (half, tail time.Duration, err error) {
+	if name != "none" {
+		self, err := os.Executable()
+		if err != nil {
+			return 0, 0, err
+		}
+		attacker := onCore("1", "nice", "-n", "19", self, "-attack", name, "-target", address)
+		attacker.Stderr = os.Stderr
+		if err := attacker.Start(); err != nil {
+			return 0, 0, err
+		}
+		defer func() {
+			_ = attacker.Process.Kill() // it never ends itself
+			_ = attacker.Wait()
+		}()
+		<-time.After(time.Second) // until it is at full speed
+	}
+	var took []time.Duration
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(span); time.Now().Before(end); <-tick.C {
+		began := time.Now()
+		if err := c.roundTrip(); err != nil {
+			return 0, 0, fmt.Errorf("the well-behaved client: %w", err)
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	return took[len(took)/2], took[len(took)*99/100], nil
+}
+
+func (c *caller) roundTrip() error {
+	c.id++
+	if err := c.w.send(text, fmt.Appendf(nil, `42%d["presence",{"room":"room:a","limit":1}]`, c.id)); err != nil {
+		return err
+	}
+	for want := fmt.Sprintf("43%d[", c.id); ; {
+		data, err := c.w.read()
+		if err != nil || strings.HasPrefix(data, want) {
+			return err
+		}
+	}
+}
+
+// client makes the attackers' requests.
+var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
