@@ -317,6 +317,11 @@ func (c *conn) answered() {
 		return
 	}
 	w := c.reply
+	if w.parted { // its handler goes on
+		c.mu.Unlock()
+		w.left(nil)
+		return
+	}
 	more := len(c.kept) > 0 || c.again != 0
 	c.phase, c.reply, c.again = reading, nil, 0
 	if !w.last {
