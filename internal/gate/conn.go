@@ -161,8 +161,9 @@ func (c *conn) pass(data []byte) {
 		return
 	}
 	nc, err := poll.Conn(fd)
-	if err != nil {
-		return // it is closed
+	if err != nil { // there are no descriptors; it is closed
+		c.left()
+		return
 	}
 	tcp := nc.(*net.TCPConn)                                      // what was accepted
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true}) // as package net does by default
