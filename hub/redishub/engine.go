@@ -36,8 +36,8 @@ type Engine struct {
 	changed    chan struct{} // closed when up changes
 	since      time.Time     // when up changed last
 	reason     error         // why it is away
-	joined     bool // Join was called
-	met        bool // and returned well
+	joined     bool          // Join was called
+	met        bool          // and returned well
 	closed     bool
 	beating    bool // a lease's renewal is not answered
 	again      bool // and another is to follow
