@@ -80,7 +80,9 @@ func (a Audience) Emit(event string, args ...any) (Offset, error) {
 
 // Ask sends an event to everyone in the audience and yields the answers as
 // they come. If not everybody has answered when the context ends, or somebody
-// has left without an answer, the last thing it yields is a [*MissingError].
+// has left without an answer, the last thing it yields is a [*MissingError]; so
+// it is if not every node of a cluster could be asked, because of a
+// [*hub.PartialError].
 // Members that cannot answer, such as event streams, are not waited for. The
 // question is put when the iteration begins; who stops early forgets the rest.
 func (a Audience) Ask(ctx context.Context, event string, args ...any) iter.Seq2[Args, error] {
@@ -103,7 +105,7 @@ func (a Audience) Ask(ctx context.Context, event string, args ...any) iter.Seq2[
 				}
 				continue
 			}
-			if asked, answered := m.Call.Counts(); answered < asked {
+			if asked, answered := m.Call.Counts(); answered < asked || err != nil {
 				if err == nil {
 					err = ErrDisconnected
 				}

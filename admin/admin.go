@@ -153,7 +153,8 @@ func (a *Admin) Handler() http.Handler { return a.handler }
 func (a *Admin) Control() http.Handler { return a.control }
 
 // Reload replaces the keys. Who has logged in with one that is gone, or has
-// another role now, is logged out.
+// another role now, is logged out. When there are none any more nobody comes in:
+// only a new Admin is open to whoever reaches it.
 func (a *Admin) Reload(keys []Key) error {
 	if err := validate(keys); err != nil {
 		return err

@@ -21,7 +21,8 @@ const cookieName = "tutti_admin"
 type operator struct {
 	name, from string
 	role       Role
-	cookie     bool // the browser says so by itself: what changes something needs more
+	cookie     bool        // the browser says so by itself: what changes something needs more
+	still      func() bool // whether the request would be let in now; nil: it would
 }
 
 type operatorKey struct{}
@@ -42,7 +43,7 @@ func (a *Admin) guarded(next http.Handler) http.Handler {
 			return
 		}
 		if keyless {
-			who.name, who.role, who.cookie = "local", Operate, true
+			who.name, who.role, who.cookie, who.still = "local", Operate, true, a.gate.open
 		} else if err := a.identify(r, &who); err != nil {
 			refuse(w, err)
 			return
@@ -71,12 +72,12 @@ func (a *Admin) identify(r *http.Request, who *operator) *failure {
 			}
 			return errUnauthorized
 		}
-		who.name, who.role = k.Name, k.Role
+		who.name, who.role, who.still = k.Name, k.Role, a.gate.holder(k)
 		return nil
 	}
 	if c, err := r.Cookie(cookieName); err == nil {
 		if k, known := a.gate.byCookie(c.Value); known {
-			who.name, who.role, who.cookie = k.Name, k.Role, true
+			who.name, who.role, who.cookie, who.still = k.Name, k.Role, true, a.gate.holder(k)
 		}
 	}
 	return nil
@@ -199,12 +200,19 @@ func (a *Admin) need(role Role, next http.HandlerFunc) http.HandlerFunc {
 		case !who.role.allows(role):
 			a.note(r, "refused", r.URL.Path, nil, errForbidden)
 			refuse(w, errForbidden)
-		case who.cookie && r.Method != http.MethodGet && r.Header.Get("X-Tutti-Admin") != "1":
+		case who.cookie && r.Method != http.MethodGet && r.Header.Get("X-Tutti-Admin") != "1", who.cookie && foreign(r):
 			refuse(w, errCSRF)
 		default:
 			next(w, r)
 		}
 	}
+}
+
+// foreign says whether a page of another origin had the browser ask. It could not
+// read the answer, but a profile keeps a processor busy.
+func foreign(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site == "cross-site" || site == "same-site"
 }
 
 // api makes a handler of a function that returns what to answer.

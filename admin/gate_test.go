@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -100,6 +101,51 @@ func TestLogin(t *testing.T) {
 	for _, secret := range []string{viewKey, operateKey, cookies[0].Value} {
 		if strings.Contains(k.audit.String(), secret) {
 			t.Error("the audit log has a secret in it")
+		}
+	}
+}
+
+// TestTheLastKey: an address that took a key is not open when there is none any
+// more, and who followed something with it is told nothing further.
+func TestTheLastKey(t *testing.T) {
+	k := newKit(t, nil)
+	follower := k.watch("/api/rooms/follow?room=tea")
+	follower.next()
+	if err := k.admin.Reload(nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.server.Namespace("/").To("tea").Emit("secret"); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(follower.lines); err != nil || len(text) > 0 {
+		t.Errorf("the stream went on: %q, %v", text, err)
+	}
+	for _, k.key = range []string{viewKey, operateKey, ""} {
+		refused(t, k.request("GET", "/api/me", ""), http.StatusUnauthorized, "unauthorized")
+	}
+	for _, p := range paths {
+		refused(t, k.request(p.method, p.path, "{}"), http.StatusUnauthorized, "unauthorized")
+	}
+	if err := k.admin.Reload(keys); err != nil {
+		t.Fatal(err)
+	}
+	k.key = operateKey
+	if w := k.request("GET", "/api/me", ""); w.Code != http.StatusOK {
+		t.Errorf("with a key again: got %d", w.Code)
+	}
+}
+
+// TestForeignPages: a page of another origin can't have the browser of somebody
+// who is let in without a key start a profile.
+func TestForeignPages(t *testing.T) {
+	k := newKit(t, func(cfg *admin.Config) { cfg.Keys = nil })
+	k.key = ""
+	for site, ok := range map[string]bool{"cross-site": false, "same-site": false, "same-origin": true, "none": true, "": true} {
+		w := k.request("GET", "/debug/pprof/cmdline", "", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", site) })
+		if ok && w.Code != http.StatusOK {
+			t.Errorf("from %q: got %d", site, w.Code)
+		} else if !ok {
+			refused(t, w, http.StatusForbidden, "csrf")
 		}
 	}
 }

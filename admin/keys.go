@@ -91,6 +91,7 @@ type gate struct {
 	tries *limit.Group[string]
 
 	mu     sync.Mutex
+	free   bool // there never were keys: whoever gets here may come in
 	keys   []Key
 	logins map[[sha256.Size]byte]login // by the digest of the cookie
 }
@@ -106,10 +107,12 @@ func (g *gate) rekey(keys []Key) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.tries == nil {
+		g.free = true
 		g.tries = limit.NewGroup[string](guesses, 4096)
 		g.logins = make(map[[sha256.Size]byte]login)
 	}
 	g.keys = append([]Key(nil), keys...)
+	g.free = g.free && len(keys) == 0
 	for cookie, in := range g.logins {
 		if !containsKey(g.keys, in.key) {
 			delete(g.logins, cookie)
@@ -126,11 +129,22 @@ func containsKey(keys []Key, k Key) bool {
 	return false
 }
 
-// open says that there are no keys.
+// open says that it takes no key to come in. Who takes the last one away shuts
+// the others out and lets nobody in: the listener may be one that was only for
+// who has a key.
 func (g *gate) open() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.keys) == 0
+	return g.free
+}
+
+// holder returns what says whether a key still lets in.
+func (g *gate) holder(k Key) func() bool {
+	return func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return containsKey(g.keys, k)
+	}
 }
 
 // byKey returns whose a secret is. It takes as long for a wrong one.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -19,10 +20,11 @@ type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	open    *atomic.Int64
+	still   func() bool // whether its operator would be let in now; nil: yes
 }
 
 // stream begins one, or refuses it.
-func (a *Admin) stream(w http.ResponseWriter, _ *http.Request) (*stream, bool) {
+func (a *Admin) stream(w http.ResponseWriter, r *http.Request) (*stream, bool) {
 	if a.watches.streams.Add(1) > maxStreams {
 		a.watches.streams.Add(-1)
 		refuse(w, &failure{http.StatusTooManyRequests, "too_many_streams", "too many pages follow something"})
@@ -30,11 +32,18 @@ func (a *Admin) stream(w http.ResponseWriter, _ *http.Request) (*stream, bool) {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
-	return &stream{w, http.NewResponseController(w), &a.watches.streams}, true
+	return &stream{w, http.NewResponseController(w), &a.watches.streams, operatorOf(r).still}, true
 }
 
-// send writes one event. An error means that the peer is gone, or reads nothing.
+// errOut ends the stream of somebody whose key was taken away.
+var errOut = errors.New("the key is not valid any more")
+
+// send writes one event. An error means that the peer is gone, reads nothing, or
+// may not any more.
 func (s *stream) send(event string, data any) error {
+	if s.still != nil && !s.still() {
+		return errOut
+	}
 	text, err := json.Marshal(data)
 	if err != nil {
 		return err

@@ -90,15 +90,18 @@ func ackOf(data []byte) given[uint64] {
 }
 
 // receive carries out a command. What is wrong with it is told in a reply and
-// does not end the connection.
+// does not end the connection, unless it goes on and on in spite of the replies.
 func (t *jsonTalk) receive(data []byte, binary bool) error {
 	if binary {
 		return t.misuse(websocket.CodeUnsupported, "text only")
 	}
+	spent := t.spend()
+	if spent != nil && !t.peer.Patience() {
+		t.door.limitHit("rate")
+		return t.misuse(websocket.CodePolicy, "too many messages")
+	}
 	c, err := decodeCommand(data)
-	if wait, ok := t.bucket.Take(); !ok {
-		err = tooMany(wait)
-	} else if spent := t.door.spend(t.peer, quota.Event, t.publish.owner(), nil); spent != nil {
+	if spent != nil {
 		err = spent
 	}
 	var answer jsontext.Value
@@ -127,6 +130,14 @@ func (t *jsonTalk) receive(data []byte, binary bool) error {
 		return t.failed(err)
 	}
 	return nil
+}
+
+// spend counts a command.
+func (t *jsonTalk) spend() error {
+	if wait, ok := t.bucket.Take(); !ok {
+		return tooMany(wait)
+	}
+	return t.door.spend(t.peer, quota.Event, t.publish.owner(), nil)
 }
 
 // do carries out a command and returns the object that answers it.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tutti-rt/tutti/door"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // chatty is a door at which anyone may speak and listen in the chat rooms.
@@ -246,6 +247,27 @@ func TestFramingMistakes(t *testing.T) {
 		if got, _ := s.read(); !strings.HasPrefix(got, `{"event":"still here","data":{"_placeholder":true,"num":0},`) {
 			t.Errorf("got %s", got)
 		}
+	})
+}
+
+// TestFramingPatience: who goes on in spite of the answers is not answered for
+// ever.
+func TestFramingPatience(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		cfg := chatty
+		cfg.Quota = quota.New(quota.Config{Connection: quota.Rates{Events: quota.Rate{PerSecond: 1, Burst: 2}}})
+		w.sockets(cfg)
+		s := w.connect("/ws?room=chat:a&framing=json")
+		for range 5 {
+			s.send(`{"leave":"chat:x","ack":1}`)
+		}
+		for range 2 {
+			s.want(`{"ack":1}`)
+		}
+		for range 2 {
+			s.want(`{"ack":1,"error":"too many events","code":"too_many_requests"}`)
+		}
+		s.wantClose(1008, "too many messages")
 	})
 }
 

@@ -29,8 +29,16 @@ type Call struct {
 	end      context.CancelFunc // of the asking of other nodes
 	answered int
 	lost     int
-	answers  []packet.Args // not yet taken by Next
+	answers  []reply       // not yet taken by Next
+	waiting  int           // bytes of those of other nodes
+	missed   error         // why not all other nodes have been asked, or heard
 	news     chan struct{} // holds a token when there is something to look at
+}
+
+// A reply is a member's answer. size is 0 if the member is here.
+type reply struct {
+	args packet.Args
+	size int
 }
 
 // NewCall returns a call to put into a message.
@@ -50,7 +58,7 @@ func (c *Call) Answer(args packet.Args) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.answered++
-	c.answers = append(c.answers, args)
+	c.answers = append(c.answers, reply{args: args})
 	c.tell()
 }
 
@@ -78,22 +86,25 @@ func (c *Call) Counts() (asked, answered int) {
 }
 
 // Next waits for an answer that it has not returned before. It returns false
-// without error when everyone asked has answered or is lost, and the context's
-// error when that ends first. It must be called after the message was
-// published, by one goroutine.
+// without error when everyone asked has answered or is lost; with a
+// [*PartialError] when that is so, and not every other node could be asked; and
+// with the context's error when that ends first. It must be called after the
+// message was published, by one goroutine.
 func (c *Call) Next(ctx context.Context) (packet.Args, bool, error) {
 	for {
 		c.mu.Lock()
 		if len(c.answers) > 0 {
 			a := c.answers[0]
+			c.answers[0] = reply{}
 			c.answers = c.answers[1:]
+			c.waiting -= a.size
 			c.mu.Unlock()
-			return a, true, nil
+			return a.args, true, nil
 		}
-		done := !c.open && c.answered+c.lost == len(c.asked)+c.far
+		done, missed := !c.open && c.answered+c.lost == len(c.asked)+c.far, c.missed
 		c.mu.Unlock()
 		if done {
-			return packet.Args{}, false, nil
+			return packet.Args{}, false, missed
 		}
 		select {
 		case <-c.news:
@@ -134,12 +145,27 @@ func (c *Call) ask(n int) {
 	c.tell()
 }
 
-// settled says that no other node has more to say, and how many of the members
-// they have asked did not answer.
-func (c *Call) settled(lost int) {
+// answerFar hands in the answer of a member of another node, and returns false if
+// more of them wait for Next than there is room for.
+func (c *Call) answerFar(args packet.Args, size int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open = false
+	if c.waiting+size+partOverhead > maxAnswers {
+		return false
+	}
+	c.waiting += size + partOverhead
+	c.answered++
+	c.answers = append(c.answers, reply{args, size + partOverhead})
+	c.tell()
+	return true
+}
+
+// settled says that no other node has more to say, how many of the members they
+// have asked did not answer, and why not every node has said all.
+func (c *Call) settled(lost int, missed error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open, c.missed = false, missed
 	c.lost += lost
 	c.tell()
 }

@@ -30,7 +30,8 @@ type Engine interface {
 	// Join takes part in the cluster with a lease that the engine renews; from
 	// then on p is told what concerns the node as a whole. about is what others
 	// get to know of this node: a few bytes, such as where it can be reached. It
-	// is called once, before any Open.
+	// is called before any Open, and again only after it has failed with
+	// [ErrUnavailable].
 	Join(ctx context.Context, p Peer, about []byte) error
 	// Open takes part in a namespace. It is an error for one that is open: again
 	// only after its line was closed. memory is nil for a namespace without one,

@@ -113,13 +113,15 @@ type pumps struct {
 	running sync.WaitGroup
 }
 
-// Go runs f on a goroutine that Hub.Close waits for.
-func (p *pumps) Go(f func()) {
+// Go runs f on a goroutine that Hub.Close waits for. It returns false if that is
+// too late.
+func (p *pumps) Go(f func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.ended {
 		p.running.Go(f) // see the callers for what ends it
 	}
+	return !p.ended
 }
 
 // Wait ends the starting, and returns when none is running.

@@ -40,8 +40,10 @@ const (
 	// partSize is how many bytes of descriptions a part of an answer has before
 	// it is sent.
 	partSize = 32 << 10
-	// mostAnswering is how many questions a node answers at a time, calls apart.
-	mostAnswering = 64
+	// mostAnswering is how many questions a node answers at a time, and mostCalls
+	// how many calls, which wait for members. More are refused.
+	mostAnswering = 1000
+	mostCalls     = 10000
 )
 
 // Elsewhere yields the descriptions of the members of an address on other
@@ -234,70 +236,65 @@ func (n *node) questioned(from string, r *recordReader) {
 	who := askedBy{from, id}
 	sp := n.hub.existing(namespace)
 	if sp == nil {
-		n.answer(who, nil, true)
+		n.answer(who, nil, answerLast)
 		return
 	}
-	n.answering.mu.Lock()
-	full := n.answering.busy >= mostAnswering && op != askCall
-	if !full && op != askCall {
-		n.answering.busy++
-	}
-	n.answering.mu.Unlock()
-	if full {
-		n.answer(who, nil, true)
+	ctx, cancel := context.WithCancel(n.ctx)
+	// Now, and not when its goroutine runs: what ends it may be told next.
+	if !n.answering.begin(who, op, cancel) {
+		cancel()
+		n.answer(who, nil, answerRefused)
 		return
 	}
 	// Started by a question, ended with its answer, at the latest with the hub,
 	// which waits for it.
 	n.hub.pumps.Go(func() {
+		defer n.answering.end(who, op)
 		if op == askCall {
-			sp.answerCall(who, r.rest)
+			sp.answerCall(ctx, who, r.rest)
 			return
 		}
 		sp.answerAbout(who, op, r)
-		n.answering.mu.Lock()
-		n.answering.busy--
-		n.answering.mu.Unlock()
 	})
 }
 
 // answer sends a part of an answer. One that is lost is missed by who asked.
-func (n *node) answer(who askedBy, body []byte, last bool) {
-	_ = n.engine.Tell(who.node, append(appendAnswer(tellAnswer, who.id, last), body...))
+func (n *node) answer(who askedBy, body []byte, how byte) {
+	_ = n.engine.Tell(who.node, append(appendAnswer(tellAnswer, who.id, how), body...))
 }
 
 func (sp *Space) answerAbout(who askedBy, op byte, r *recordReader) {
 	n := sp.hub.node
 	if op == askEvent {
-		n.answer(who, sp.answerEvent(who.node, r.rest), true)
+		n.answer(who, sp.answerEvent(who.node, r.rest), answerLast)
 		return
 	}
 	to := Address{Rooms: r.strings(), Except: r.strings(), Local: true}
 	if r.err != nil {
-		n.answer(who, nil, true)
+		n.answer(who, nil, answerRefused)
 		return
 	}
 	switch op {
 	case askDescribe:
 		sp.answerDescribe(who, to)
 	case askCount:
-		n.answer(who, binary.AppendUvarint(nil, uint64(len(sp.Members(to)))), true)
+		n.answer(who, binary.AppendUvarint(nil, uint64(len(sp.Members(to)))), answerLast)
 	case askJoin:
 		var refused []byte
 		if rooms := r.strings(); r.err != nil || sp.Join(to, rooms...) != nil {
 			refused = []byte{1}
 		}
-		n.answer(who, refused, true)
+		n.answer(who, refused, answerLast)
 	case askLeave:
 		if rooms := r.strings(); r.err == nil {
 			sp.Leave(to, rooms...)
 		}
-		n.answer(who, nil, true)
+		n.answer(who, nil, answerLast)
 	case askDismiss:
 		sp.dismissHere(to, len(r.rest) > 0)
-		n.answer(who, nil, true)
+		n.answer(who, nil, answerLast)
 	default: // of a later version
-		n.answer(who, nil, true)
+		n.answer(who, nil, answerRefused)
 	}
 }
 
@@ -310,11 +307,11 @@ func (sp *Space) answerDescribe(who askedBy, to Address) {
 		}
 		part = appendString(part, string(d.Describe()))
 		if len(part) >= partSize {
-			sp.hub.node.answer(who, part, false)
+			sp.hub.node.answer(who, part, answerMore)
 			part = nil
 		}
 	}
-	sp.hub.node.answer(who, part, true)
+	sp.hub.node.answer(who, part, answerLast)
 }
 
 // answerEvent has the application take an event, and returns its answer's record.

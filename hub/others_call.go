@@ -25,21 +25,27 @@ func (sp *Space) callElsewhere(m *Message, to Address) error {
 	ctx := m.Call.elsewhere(n.ctx)
 	// Started by a call, ended with its last answer or by Call.Close, waited for
 	// by Hub.Close.
-	n.hub.pumps.Go(func() {
+	started := n.hub.pumps.Go(func() {
 		m.Call.collect(ctx, q)
 		if q.unsaid() > 0 {
 			_ = n.engine.Tell("", binary.AppendUvarint([]byte{tellForget}, q.id))
 		}
 		q.close()
 	})
+	if !started {
+		m.Call.settled(0, ErrClosed)
+		q.close()
+	}
 	return nil
 }
 
 // collect takes in what other nodes have to say to a call.
 func (c *Call) collect(ctx context.Context, q *question) {
 	counted := 0 // members that were asked, and have neither answered nor are lost
+	var missed error
 	for a, err := range q.all(ctx) {
 		if err != nil {
+			missed = err
 			break
 		}
 		r := recordReader{rest: a.body}
@@ -49,13 +55,21 @@ func (c *Call) collect(ctx context.Context, q *question) {
 			counted += more
 			c.ask(more)
 		case partAnswer:
-			if m, err := readRecord(r.rest); err == nil && counted > 0 {
-				counted--
-				c.Answer(m.Args)
+			m, err := readRecord(r.rest)
+			if err != nil || counted == 0 {
+				continue
 			}
+			if !c.answerFar(m.Args, len(a.body)) {
+				missed = errTooMuch
+				break
+			}
+			counted--
+		}
+		if missed != nil {
+			break
 		}
 	}
-	c.settled(counted)
+	c.settled(counted, missed)
 }
 
 // maxAsked is how many members a node is believed to have asked.
@@ -70,47 +84,68 @@ func (q *question) unsaid() int {
 
 // answerCall puts a call of another node to the members of this, and sends
 // their answers.
-func (sp *Space) answerCall(who askedBy, record []byte) {
+func (sp *Space) answerCall(ctx context.Context, who askedBy, record []byte) {
 	n := sp.hub.node
 	m, err := readRecord(record)
 	if err != nil {
-		n.answer(who, nil, true)
+		n.answer(who, nil, answerRefused)
 		return
 	}
-	ctx, cancel := context.WithCancel(n.ctx)
-	n.answering.begin(who, cancel)
-	defer n.answering.forget(who)
 	m.Call = NewCall()
 	defer m.Call.Close()
 	if _, err := sp.Publish(ctx, m, Address{Rooms: m.Rooms, Except: m.Except, Local: true}); err != nil {
-		n.answer(who, nil, true)
+		n.answer(who, nil, answerRefused)
 		return
 	}
 	asked, _ := m.Call.Counts()
-	n.answer(who, binary.AppendUvarint([]byte{partAsked}, uint64(asked)), asked == 0)
 	if asked == 0 {
+		n.answer(who, nil, answerLast)
 		return
 	}
+	n.answer(who, binary.AppendUvarint([]byte{partAsked}, uint64(asked)), answerMore)
 	for {
 		args, ok, _ := m.Call.Next(ctx)
 		if !ok {
-			n.answer(who, nil, true)
+			n.answer(who, nil, answerLast)
 			return
 		}
 		if body, err := appendRecord([]byte{partAnswer}, &Message{Event: m.Event, Args: args}); err == nil {
-			n.answer(who, body, false)
+			n.answer(who, body, answerMore)
 		}
 	}
 }
 
-// begin notes that a call waits for answers.
-func (x *answering) begin(who askedBy, cancel context.CancelFunc) {
+// begin notes that a question is being answered, and returns false if that is one
+// too many, or one that is there already. cancel ends a call.
+func (x *answering) begin(who askedBy, op byte, cancel context.CancelFunc) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if op != askCall {
+		if x.busy >= mostAnswering {
+			return false
+		}
+		x.busy++
+		return true
+	}
+	if x.calls[who] != nil || len(x.calls) >= mostCalls {
+		return false
+	}
 	if x.calls == nil {
 		x.calls = make(map[askedBy]context.CancelFunc)
 	}
 	x.calls[who] = cancel
+	return true
+}
+
+// end notes that a question is answered.
+func (x *answering) end(who askedBy, op byte) {
+	if op == askCall {
+		x.forget(who)
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.busy--
 }
 
 // forget ends a call that nobody waits for any more.

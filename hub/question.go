@@ -18,11 +18,14 @@ const maxAnswers = 16 << 20
 // errTooMuch ends a question whose answers are not read.
 var errTooMuch = errors.New("hub: more answers than anybody reads")
 
+// partOverhead is what a part of an answer takes up besides its bytes.
+const partOverhead = 64
+
 // A PartialError means that not every node of the cluster has answered. What
 // came before it is what the others said.
 type PartialError struct {
 	Nodes []string // that have not, or not all they had to say
-	Err   error    // why: the context's, [ErrUnavailable], or that they are gone
+	Err   error    // why: the context's, [ErrUnavailable], or that they are gone, or busy
 }
 
 func (e *PartialError) Error() string {
@@ -32,8 +35,12 @@ func (e *PartialError) Error() string {
 // Unwrap returns why.
 func (e *PartialError) Unwrap() error { return e.Err }
 
-// errGone is why a node does not answer that has left the cluster.
-var errGone = errors.New("hub: node is gone")
+// Why a node does not answer: it has left the cluster, or has too much to do, or
+// does not know what it is asked.
+var (
+	errGone    = errors.New("hub: node is gone")
+	errRefused = errors.New("hub: node has too many questions, or does not know this one")
+)
 
 // questions are those that this node has put to the others.
 type questions struct {
@@ -52,7 +59,8 @@ type question struct {
 
 	mu    sync.Mutex
 	owing map[string]bool // nodes that have more to say
-	gone  []string        // nodes that had, and left
+	gone  []string        // nodes that had, and will not say it
+	why   error           // the first of them does not
 	parts []answer        // not taken by next
 	bytes int
 	err   error         // errTooMuch
@@ -68,10 +76,6 @@ type answer struct {
 // put asks all other nodes. The question must be closed.
 func (x *questions) put(kind byte, body []byte) *question {
 	q := &question{of: x, owing: make(map[string]bool), news: make(chan struct{}, 1)}
-	for node := range x.engine.Nodes() {
-		q.owing[node] = true
-	}
-	nobody := len(q.owing) == 0
 	x.mu.Lock()
 	x.last++
 	q.id = x.last
@@ -81,7 +85,7 @@ func (x *questions) put(kind byte, body []byte) *question {
 	x.open[q.id] = q
 	x.mu.Unlock()
 
-	if nobody {
+	if q.expect() == 0 {
 		return q
 	}
 	text := binary.AppendUvarint([]byte{kind}, q.id)
@@ -91,6 +95,37 @@ func (x *questions) put(kind byte, body []byte) *question {
 		q.mu.Unlock()
 	}
 	return q
+}
+
+// expect notes the nodes that there are, and returns how many owe an answer. The
+// engine is asked twice: a node that leaves before it is noted is not there the
+// second time, and of one that leaves later the question is told.
+func (q *question) expect() int {
+	nodes := q.of.engine.Nodes()
+	q.mu.Lock()
+	for node := range nodes {
+		q.owing[node] = true
+	}
+	q.mu.Unlock()
+	there := q.of.engine.Nodes()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for node := range nodes {
+		if _, ok := there[node]; !ok && q.owing[node] {
+			q.missLocked(node, errGone)
+		}
+	}
+	return len(q.owing)
+}
+
+// missLocked notes that a node will not say what it owes.
+func (q *question) missLocked(node string, why error) {
+	delete(q.owing, node)
+	q.gone = append(q.gone, node)
+	if q.why == nil {
+		q.why = why
+	}
+	q.tell()
 }
 
 func (q *question) close() {
@@ -107,7 +142,7 @@ func (x *questions) find(id uint64) *question {
 
 // answered takes in a part of an answer. What nobody asked for is dropped.
 func (x *questions) answered(node string, r *recordReader) {
-	id, last := r.uvarint(), r.byte() == 1
+	id, how := r.uvarint(), r.byte()
 	if r.err != nil {
 		return
 	}
@@ -117,19 +152,23 @@ func (x *questions) answered(node string, r *recordReader) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.owing[node] {
+	switch {
+	case !q.owing[node]:
+		return
+	case how != answerMore && how != answerLast:
+		q.missLocked(node, errRefused)
+		return
+	case len(r.rest) > 0 && q.bytes+len(r.rest)+partOverhead > maxAnswers:
+		q.err = errTooMuch
+		q.missLocked(node, errTooMuch) // what it says is not complete any more
 		return
 	}
-	if last {
+	if how == answerLast {
 		delete(q.owing, node)
 	}
 	if len(r.rest) > 0 {
-		q.bytes += len(r.rest)
-		if q.bytes > maxAnswers {
-			q.err = errTooMuch
-		} else {
-			q.parts = append(q.parts, answer{node, r.rest})
-		}
+		q.bytes += len(r.rest) + partOverhead
+		q.parts = append(q.parts, answer{node, r.rest})
 	}
 	q.tell()
 }
@@ -145,9 +184,7 @@ func (x *questions) left(node string) {
 	for _, q := range open {
 		q.mu.Lock()
 		if q.owing[node] {
-			delete(q.owing, node)
-			q.gone = append(q.gone, node)
-			q.tell()
+			q.missLocked(node, errGone)
 		}
 		q.mu.Unlock()
 	}
@@ -168,7 +205,7 @@ func (q *question) next(ctx context.Context) (answer, bool, error) {
 		if len(q.parts) > 0 {
 			a := q.parts[0]
 			q.parts = q.parts[1:]
-			q.bytes -= len(a.body)
+			q.bytes -= len(a.body) + partOverhead
 			q.mu.Unlock()
 			return a, true, nil
 		}
@@ -203,17 +240,20 @@ func (q *question) partial(why error) error {
 		return nil
 	}
 	if why == nil {
-		why = errGone
+		why = q.why
 	}
 	slices.Sort(nodes)
 	return &PartialError{Nodes: nodes, Err: why}
 }
 
+// What a part of an answer is.
+const (
+	answerMore    = iota // there is more to come
+	answerLast           // it is the last
+	answerRefused        // there is none, though there may be something to say
+)
+
 // appendAnswer begins a part of an answer to a question.
-func appendAnswer(kind byte, id uint64, last bool) []byte {
-	text := binary.AppendUvarint([]byte{kind}, id)
-	if last {
-		return append(text, 1)
-	}
-	return append(text, 0)
+func appendAnswer(kind byte, id uint64, how byte) []byte {
+	return append(binary.AppendUvarint([]byte{kind}, id), how)
 }

@@ -190,8 +190,8 @@ func (sp *Space) saved(list []*SharedSession) {
 
 // fenceBelow lets go of a session that another node has taken over.
 func (sp *Space) fenceBelow(id string, generation uint64) {
-	if sp.usable() != nil {
-		return
+	if !sp.opened.Load() || sp.err != nil {
+		return // it has no sessions, and is not to be opened by who must not wait
 	}
 	var fenced []*Seat
 	sp.order.do(func() {

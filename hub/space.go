@@ -46,7 +46,9 @@ type Space struct {
 
 	opening sync.Mutex
 	opened  atomic.Bool
+	tries   atomic.Int64 // how often the engine was away when it was to be opened
 	// Written while it is opened.
+	away   error  // the last time
 	err    error  // why the memory could not be opened: the space refuses all
 	line   Line   // nil: of a node that is alone
 	ears   *ears  // nil: likewise
@@ -88,16 +90,22 @@ func (sp *Space) usable() error {
 	if sp.opened.Load() {
 		return sp.err
 	}
+	tries := sp.tries.Load()
 	sp.opening.Lock()
 	defer sp.opening.Unlock()
-	if sp.opened.Load() {
+	switch {
+	case sp.opened.Load():
 		return sp.err
+	case sp.tries.Load() != tries:
+		return sp.away // who comes while it is tried does not wait for another try
 	}
 	err := sp.err
 	if err == nil {
 		err = sp.open()
 	}
 	if errors.Is(err, ErrUnavailable) {
+		sp.away = err
+		sp.tries.Add(1)
 		return err // the engine may be there the next time
 	}
 	sp.err = err

@@ -50,11 +50,14 @@ var _ hub.Engine = (*clusterEngine)(nil)
 func (e *clusterEngine) Node() string { return e.name }
 
 func (e *clusterEngine) Join(ctx context.Context, p hub.Peer, about []byte) error {
-	return e.ask(ctx, func() {
+	return e.read(ctx, func() { // which may be tried again, as what changes nothing
+		begin := e.peer == nil
 		e.peer, e.about = p, bytes.Clone(about)
 		e.c.alive[e.name] = e.about
 		e.c.introduceLocked()
-		e.pump.Go(e.run)
+		if begin {
+			e.pump.Go(e.run)
+		}
 	})
 }
 
@@ -93,7 +96,7 @@ func (e *clusterEngine) toOthers(who func(*clusterEngine) bool, say func(*cluste
 func (e *clusterEngine) Open(ctx context.Context, namespace string, m *hub.Memory, f hub.Follower) (hub.Line, error) {
 	l := &clusterLine{e: e, namespace: namespace, follower: f, rooms: make(map[string]bool)}
 	var twice bool
-	err := e.ask(ctx, func() {
+	err := e.read(ctx, func() {
 		if twice = slices.ContainsFunc(e.lines, func(o *clusterLine) bool { return o.namespace == namespace && !o.closed }); twice {
 			return
 		}
@@ -109,6 +112,8 @@ func (e *clusterEngine) Open(ctx context.Context, namespace string, m *hub.Memor
 	})
 	if err == nil && twice {
 		err = fmt.Errorf("open line of %q: already open", namespace)
+	} else if err != nil {
+		l.Close()
 	}
 	if err != nil {
 		return nil, err

@@ -36,7 +36,8 @@ type Engine struct {
 	changed    chan struct{} // closed when up changes
 	since      time.Time     // when up changed last
 	reason     error         // why it is away
-	joined     bool
+	joined     bool          // Join was called
+	met        bool          // and returned well
 	closed     bool
 	beating    bool // a lease's renewal is not answered
 	again      bool // and another is to follow
@@ -119,12 +120,17 @@ func (e *Engine) look(ctx context.Context) error {
 // Node names this node in this life.
 func (e *Engine) Node() string { return e.node }
 
-// Join takes part in the cluster. It waits for the server.
+// Join takes part in the cluster. It waits for the server; if that takes too
+// long, the engine goes on trying, and the next call waits for the same.
 func (e *Engine) Join(ctx context.Context, p hub.Peer, about []byte) error {
 	e.mu.Lock()
-	if e.joined || e.closed {
+	if e.met || e.closed {
 		e.mu.Unlock()
 		return fmt.Errorf("join: %w, or joined before", hub.ErrClosed)
+	}
+	if e.joined {
+		e.mu.Unlock()
+		return e.awaitJoined(ctx)
 	}
 	e.joined, e.about = true, string(about)
 	run, stop := context.WithCancel(context.Background())
@@ -137,8 +143,19 @@ func (e *Engine) Join(ctx context.Context, p hub.Peer, about []byte) error {
 	e.mu.Unlock()
 	e.wg.Go(func() { e.live(run, p) }) // ends with Close, which waits
 	e.wg.Go(func() { e.beats(run) })   // the same
+	return e.awaitJoined(ctx)
+}
+
+// awaitJoined waits for the server.
+func (e *Engine) awaitJoined(ctx context.Context) error {
 	for {
-		if _, err := e.await(ctx, true); err == nil || ctx.Err() != nil || errors.Is(err, hub.ErrClosed) {
+		_, err := e.await(ctx, true)
+		if err == nil {
+			e.mu.Lock()
+			e.met = true
+			e.mu.Unlock()
+		}
+		if err == nil || ctx.Err() != nil || errors.Is(err, hub.ErrClosed) {
 			return err
 		}
 	}

@@ -161,8 +161,9 @@ func (c *conn) pass(data []byte) {
 		return
 	}
 	nc, err := poll.Conn(fd)
-	if err != nil {
-		return // it is closed
+	if err != nil { // there are no descriptors; it is closed
+		c.left()
+		return
 	}
 	tcp := nc.(*net.TCPConn)                                      // what was accepted
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true}) // as package net does by default
@@ -317,6 +318,11 @@ func (c *conn) answered() {
 		return
 	}
 	w := c.reply
+	if w.parted { // its handler goes on
+		c.mu.Unlock()
+		w.left(nil)
+		return
+	}
 	more := len(c.kept) > 0 || c.again != 0
 	c.phase, c.reply, c.again = reading, nil, 0
 	if !w.last {

@@ -163,7 +163,7 @@ func TestOddRequests(t *testing.T) {
 		post + "Content-Length: +2\r\n\r\nab", post + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		post + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", post + "Transfer-Encoding: identity\r\n\r\n", post + "Expect: 100-continue\r\nContent-Length: 1\r\n\r\na",
 		post + "Content-Length: 20000\r\n\r\n" + strings.Repeat("x", 20000), line + host + "X-A: " + strings.Repeat("y", 20000) + "\r\n\r\n",
-		line + host + strings.Repeat("X-B: 1\r\n", 100) + "\r\n", "\r\n" + get, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x16\x03\x01\x00\xff\x01\x00\x00\xfb\x03\x03....................",
+		line + host + strings.Repeat("X-B: 1\r\n", 100) + "\r\n", "GET /?EIO=4 HTTP/1.1\nHost: x\n\n", "GET /?EIO=4 HTTP/1.1\r\nHost: x\n\r\n", "\r\n" + get, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x16\x03\x01\x00\xff\x01\x00\x00\xfb\x03\x03....................",
 	} {
 		wg.Go(func() {
 			want, got := dialogue(t, plain, request), dialogue(t, gated, request)

@@ -25,7 +25,7 @@ const (
 func measure(data []byte) (size, head int) {
 	end := bytes.Index(data, []byte("\r\n\r\n"))
 	if end < 0 {
-		if len(data) > 0 && !couldBegin(data) {
+		if len(data) > 0 && (!couldBegin(data) || endsLoosely(data)) {
 			return -1, 0
 		}
 		return 0, 0
@@ -50,6 +50,12 @@ func measure(data []byte) (size, head int) {
 func couldBegin(data []byte) bool {
 	n := min(len(data), 5)
 	return string(data[:n]) == "GET /"[:n] || string(data[:n]) == "POST "[:n]
+}
+
+// endsLoosely reports whether a head ends with mere line feeds, which net/http
+// takes for an end.
+func endsLoosely(data []byte) bool {
+	return bytes.Contains(data, []byte("\n\n")) || bytes.Contains(data, []byte("\n\r\n"))
 }
 
 // measureLine checks a request line.

@@ -28,6 +28,8 @@ type reply struct {
 	status int // 0: none yet
 	body   []byte
 	taken  bool // Release or Hijack was called
+	// The answer leaves in chunks, see spill; and there are more of them to come.
+	spilling, parted bool
 
 	mu       sync.Mutex // conn.mu is not taken under it
 	deferred bool
@@ -64,17 +66,23 @@ func (w *reply) finish() {
 		w.fill()
 	}
 	w.cancel()
-	if w.timeout <= 0 {
-		w.timeout = patience
-		if t := w.conn.gate.server.WriteTimeout; t > 0 {
-			w.timeout = t
-		}
-	}
+	w.wait()
+	w.parted = false
 	p := answers.Get().(*[]byte)
 	*p = w.appendAnswer((*p)[:0])
 	w.conn.write(w, *p) // which keeps nothing of it
 	if cap(*p) <= keepAnswer {
 		answers.Put(p)
+	}
+}
+
+// wait says how long a peer may take nothing of the answer.
+func (w *reply) wait() {
+	if w.timeout <= 0 {
+		w.timeout = patience
+		if t := w.conn.gate.server.WriteTimeout; t > 0 {
+			w.timeout = t
+		}
 	}
 }
 
@@ -107,8 +115,23 @@ func (w *reply) Write(p []byte) (int, error) {
 	if !hasBody(w.status) {
 		return 0, http.ErrBodyNotAllowed
 	}
-	w.body = append(w.body, p...)
-	return len(p), nil
+	w.mu.Lock()
+	putOff := w.deferred
+	w.mu.Unlock()
+	if putOff { // nothing may wait, and who fills it in knows how much that is
+		w.body = append(w.body, p...)
+		return len(p), nil
+	}
+	for rest := p; ; {
+		n := min(len(rest), mostKept-len(w.body))
+		w.body, rest = append(w.body, rest[:n]...), rest[n:]
+		if len(rest) == 0 {
+			return len(p), nil
+		}
+		if err := w.spill(); err != nil {
+			return len(p) - len(rest), err
+		}
+	}
 }
 
 // Defer lets the handler return before it has answered; [reply.Resume] goes on
@@ -205,8 +228,17 @@ func hasBody(status int) bool {
 	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// appendAnswer appends the answer as it is on the wire.
+// appendAnswer appends the answer as it is on the wire, or what has not left of
+// it.
 func (w *reply) appendAnswer(b []byte) []byte {
+	if w.spilling {
+		return w.appendLast(b)
+	}
+	return append(w.appendHead(b), w.body...)
+}
+
+// appendHead appends all that comes before the body.
+func (w *reply) appendHead(b []byte) []byte {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
@@ -234,12 +266,14 @@ func (w *reply) appendAnswer(b []byte) []byte {
 	}
 	b = append(b, "\r\nDate: "...)
 	b = append(b, w.conn.gate.today()...)
-	if hasBody(w.status) {
+	switch {
+	case w.spilling:
+		b = append(b, "\r\nTransfer-Encoding: chunked"...)
+	case hasBody(w.status):
 		b = append(b, "\r\nContent-Length: "...)
 		b = strconv.AppendInt(b, int64(len(w.body)), 10)
 	}
-	b = append(b, "\r\n\r\n"...)
-	return append(b, w.body...)
+	return append(b, "\r\n\r\n"...)
 }
 
 // No handler can smuggle a line into an answer.
