@@ -101,6 +101,11 @@ export class Program {
     return this;
   }
 
+  /** pid is the number of the process. */
+  get pid() {
+    return this.#child.pid;
+  }
+
   /** signal sends a signal that does not end the program. */
   signal(name) {
     if (!this.#child.kill(name)) throw new Error(`the server had ended:\n${this.output}`);

@@ -74,12 +74,16 @@ func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
 
 // advertised returns where other nodes reach this one: what the settings say, or
 // else where it listens, by the address that the engine sees it under if it
-// listens everywhere.
+// listens everywhere. A node that speaks TLS has to say it: nodes look whether a
+// certificate is for the name that they ask for.
 func advertised(s config.Settings, listening net.Addr) (string, error) {
 	if s.Advertise != "" || s.Engine == "" {
 		return s.Advertise, nil
 	}
 	addr, ok := listening.(*net.TCPAddr)
+	if s.TLS.Cert != "" {
+		return "", fmt.Errorf("say where other nodes reach this one, with --advertise https://NAME:PORT, by a name in its certificate")
+	}
 	if !ok {
 		return "", fmt.Errorf("say where other nodes reach this one, with --advertise http://HOST:PORT")
 	}

@@ -48,8 +48,11 @@ func openTo(s config.Settings) [][2]string {
 	}
 	if names := remembering(s); len(names) > 0 {
 		kept := "until the program ends"
-		if s.Data != "" {
+		switch {
+		case s.Data != "":
 			kept = "in " + string(s.Data)
+		case s.Engine != "":
+			kept = "by the engine, for all nodes of " + s.Cluster
 		}
 		lines = append(lines, [2]string{"memory", fmt.Sprintf("of %s, %v, kept %s", list(names), s.Window, kept)})
 	}

@@ -288,6 +288,7 @@ func TestOpenTo(t *testing.T) {
 			[]string{"--namespace", "/x", "--open", "a", "--allow", "b join=anyone publish=token", "--door-key", "backend 0123456789abcdef a b", "--memory", "/x"},
 			[]string{"namespaces /, /x", "do everything in a; join b", "backend (a, b)", "of /x, 2m0s, kept until the program ends"},
 		},
+		{[]string{"--engine", "redis://user:hidden@127.0.0.1", "--cluster", "shop"}, []string{"of /, 2m0s, kept by the engine, for all nodes of shop\n"}},
 		{
 			[]string{"--open", "a", "--auth-key", "backend sha256:" + sha256Hex("x"), "--auth-anonymous", "false"},
 			[]string{"come in     with the key backend; nobody without\n", "they may    do everything in a\n"},

@@ -23,6 +23,10 @@ export class Server {
     return this.#port;
   }
 
+  get pid() {
+    return this.#child.pid;
+  }
+
   async start() {
     this.#port ??= await freePort();
     const [file, ...args] = this.command(this.#port);
@@ -51,13 +55,20 @@ export class Server {
 
 /** Redis writes to its file before it answers, and has the disk confirm it. */
 class Redis extends Server {
+  appendfsync = "always";
+
   command(port) {
-    return ["redis-server", "--port", String(port), "--bind", "127.0.0.1", "--dir", this.data, "--save", "", "--appendonly", "yes", "--appendfsync", "always"];
+    return ["redis-server", "--port", String(port), "--bind", "127.0.0.1", "--dir", this.data, "--save", "", "--appendonly", "yes", "--appendfsync", this.appendfsync];
   }
 
   url(link) {
     return link.replace("http:", "redis:");
   }
+}
+
+/** The disk confirms what it has once a second. */
+class RedisEverysec extends Redis {
+  appendfsync = "everysec";
 }
 
 class NATS extends Server {
@@ -70,7 +81,7 @@ class NATS extends Server {
   }
 }
 
-export const engines = { redis: Redis, nats: NATS };
+export const engines = { redis: Redis, "redis-everysec": RedisEverysec, nats: NATS };
 
 /** freePort resolves with a port that nobody listens on. */
 export function freePort() {
