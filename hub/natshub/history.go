@@ -66,15 +66,22 @@ func (l *line) book(ctx context.Context, link *link, room string) (*book, error)
 	if err != nil {
 		return nil, err
 	}
+	b.first, b.last = max(info.State.First, 1), info.State.Last
 	list, err := l.e.gets(ctx, link, b.stream, []get{{Last: b.subject}})
-	if err != nil || list[0] == nil {
-		return nil, err
-	}
-	last, err := b.kept(list[0])
 	if err != nil {
 		return nil, err
 	}
-	b.first, b.last, b.limit = max(info.State.First, 1), last.seq, last.limit(room)
+	if m := list[0]; m != nil {
+		last, err := b.kept(m)
+		b.last, b.limit = m.seq, last.limit(room)
+		return b, err
+	}
+	// nats-server 2.9 does not find the last if one behind it was erased.
+	kept, _, err := b.tail(ctx, 0, 1)
+	if err != nil || len(kept) == 0 {
+		return nil, err
+	}
+	b.last, b.limit = kept[0].seq, kept[0].limit(room)
 	return b, nil
 }
 
