@@ -125,7 +125,7 @@ func (b *book) page(ctx context.Context, q hub.HistoryQuery) (list []kept, err e
 
 // window reads what the limits of count and bytes leave of the history.
 func (b *book) window(ctx context.Context) ([]kept, error) {
-	for want := pulled; ; want *= 4 {
+	for want := pulled; ; {
 		if b.limit.Count > 0 {
 			want = min(want, b.limit.Count)
 		}
@@ -133,14 +133,26 @@ func (b *book) window(ctx context.Context) ([]kept, error) {
 		if err != nil {
 			return nil, err
 		}
+		whole := all || want == b.limit.Count
 		var bytes int64
 		for i, k := range slices.Backward(list) {
 			if bytes += int64(len(k.body)); b.limit.Bytes > 0 && bytes > b.limit.Bytes {
-				return list[i+1:], nil
+				list, whole = list[i+1:], true
+				break
 			}
 		}
-		if all || want == b.limit.Count {
+		switch {
+		case !whole:
+			want *= 4
+		case len(list) == 0:
 			return list, nil
+		default:
+			// If the oldest was removed while this was read, some behind it may have
+			// been, which would not have left it.
+			there, err := b.l.e.gets(ctx, b.link, b.stream, []get{{Seq: list[0].seq}})
+			if err != nil || there[0] != nil {
+				return list, err
+			}
 		}
 	}
 }

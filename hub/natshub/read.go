@@ -23,37 +23,47 @@ func (l *line) Read(ctx context.Context, rooms []string, after hub.Position, lim
 	}
 	var list []hub.Stored
 	var upTo hub.Position
-	err := l.asking(ctx, false, func(link *link) error {
-		l.mu.Lock()
-		end, base := max(l.known, l.head), l.meta.Base
-		l.mu.Unlock()
-		if after < base {
-			return hub.ErrTrimmed
-		}
-		if after >= end {
-			_, last, err := l.look(ctx, link)
-			if err != nil {
-				return err
-			}
-			end = last
-		}
-		if upTo = max(end, after); after >= end {
-			return nil
-		}
-		var err error
-		if list, upTo, err = l.readRange(ctx, link, readRange{rooms, after, end, limit}); err != nil {
-			return err
-		}
-		first, _, err := l.look(ctx, link)
-		if err == nil && first > after+1 {
-			err = hub.ErrTrimmed
-		}
+	err := l.asking(ctx, false, func(link *link) (err error) {
+		list, upTo, err = l.read(ctx, link, readRange{rooms: rooms, after: after, limit: limit})
 		return err
 	})
 	if err != nil {
 		return nil, 0, err
 	}
 	return list, upTo, nil
+}
+
+// read reads up to where the log is known to stand, and beyond that if it is not
+// enough.
+func (l *line) read(ctx context.Context, link *link, r readRange) (list []hub.Stored, upTo hub.Position, err error) {
+	l.mu.Lock()
+	base := l.meta.Base
+	r.to = max(l.known, l.head)
+	l.mu.Unlock()
+	after := r.after
+	if after < base {
+		return nil, 0, hub.ErrTrimmed
+	}
+	for again := false; ; again = true {
+		if r.after < r.to {
+			some, end, err := l.readRange(ctx, link, r)
+			if err != nil {
+				return nil, 0, err
+			}
+			list = append(list, some...)
+			r.after, r.limit = end, r.limit-len(some)
+		}
+		first, last, err := l.look(ctx, link)
+		switch {
+		case err != nil:
+			return nil, 0, err
+		case first > after+1:
+			return nil, 0, hub.ErrTrimmed
+		case again || r.limit <= 0 || r.after < r.to || last <= r.to:
+			return list, r.after, nil
+		}
+		r.to = last
+	}
 }
 
 // asking does something with a link, again on another if it fails. Who is patient
