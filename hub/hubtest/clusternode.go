@@ -226,6 +226,15 @@ func (e *clusterEngine) ask(ctx context.Context, do func()) error {
 	}
 }
 
+// read is ask for what changes nothing.
+func (e *clusterEngine) read(ctx context.Context, do func()) error {
+	err := e.ask(ctx, do)
+	if errors.Is(err, hub.ErrUnknown) {
+		return errors.Join(hub.ErrUnavailable, ctx.Err())
+	}
+	return err
+}
+
 // run hands on what there is, until the end.
 func (e *clusterEngine) run() {
 	for {

@@ -1,0 +1,69 @@
+package natshub
+
+import (
+	"context"
+	"fmt"
+)
+
+// A RefusedError says that the server can be reached, and is such that what the
+// engine promises would not hold.
+type RefusedError struct {
+	Setting string // of the server, by its name there
+	Reason  string // and what to do about it
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("natshub: the server is refused: %s: %s", e.Setting, e.Reason)
+}
+
+// overhead is what a message needs besides its body, at most: rooms and limits.
+const overhead = 16 << 10
+
+// check refuses a server that cannot keep what is promised, and warns of one that
+// keeps it in part.
+func (e *Engine) check(ctx context.Context, l *link, first bool) error {
+	if err := e.checkServer(l); err != nil {
+		return err
+	}
+	err := e.api(ctx, l, "INFO", nil, nil)
+	switch {
+	case isCode(err, codeServerDisabled, codeNotEnabled), isNobody(err) && l.server.alone && e.site.api == "$JS.API.":
+		return &RefusedError{"jetstream", "JetStream is off: write \"jetstream {}\" into the server's configuration, or start it with -js; with accounts, each needs it"}
+	case err != nil:
+		return fmt.Errorf("look at JetStream: %w", err)
+	}
+	if first {
+		e.warn(l)
+	}
+	return nil
+}
+
+func (e *Engine) checkServer(l *link) error {
+	name := l.nc.ConnectedServerVersion()
+	major, minor := version(name)
+	most := l.nc.MaxPayload()
+	switch {
+	case major < 2 || major == 2 && minor < 9:
+		return &RefusedError{"version " + name, "nats-server 2.9 or later is needed"}
+	case !l.nc.HeadersSupported():
+		return &RefusedError{"no_header_support", "messages need headers"}
+	case e.cfg.MaxMessage > 0 && most < e.cfg.MaxMessage+overhead:
+		return &RefusedError{fmt.Sprintf("max_payload %d", most), fmt.Sprintf("messages may have %d bytes, and some more around them: set max_payload to %d at least, or allow less in Tutti's configuration",
+			e.cfg.MaxMessage, e.cfg.MaxMessage+overhead)}
+	}
+	return nil
+}
+
+// warn says what may be lost.
+func (e *Engine) warn(l *link) {
+	if !e.site.synced {
+		e.cfg.Log.Warn("NATS has the disk confirm what it acknowledged every two minutes, and a loss of power may take those; set \"sync_interval: always\" in jetstream {} of every server and say so with ?sync=always",
+			"setting", "sync_interval")
+	}
+	if !l.server.alone && e.site.replicas == 1 {
+		e.cfg.Log.Warn("streams are kept by one server of the cluster, without which nothing goes; say ?replicas=3", "setting", "replicas=1")
+	}
+	if l.server.alone && e.site.replicas > 1 {
+		e.cfg.Log.Warn("the server belongs to no cluster, so it cannot replicate", "setting", fmt.Sprintf("replicas=%d", e.site.replicas))
+	}
+}
