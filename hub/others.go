@@ -35,6 +35,7 @@ const (
 	askDismiss  = 'x' // let them leave the space
 	askCall     = 'c' // put a call to them: how many, and their answers
 	askEvent    = 'e' // an event for the applications of the nodes
+	askPage     = 'p' // a page of who is present, that one node began
 )
 
 const (
@@ -179,7 +180,7 @@ func (sp *Space) question(op byte, to Address, event string, args packet.Args) (
 		return nil, err
 	}
 	body := append(appendString(nil, sp.namespace), op)
-	return sp.hub.node.questions.put(tellQuestion, append(body, record...)), nil
+	return sp.hub.node.questions.put("", tellQuestion, append(body, record...)), nil
 }
 
 // ask puts a question about the members of an address to the other nodes. There
@@ -191,7 +192,7 @@ func (sp *Space) ask(ctx context.Context, op byte, to Address, more []byte) iter
 		}
 		body := append(appendString(nil, sp.namespace), op)
 		body = appendStrings(appendStrings(body, to.Rooms), to.Except)
-		q := sp.hub.node.questions.put(tellQuestion, append(body, more...))
+		q := sp.hub.node.questions.put("", tellQuestion, append(body, more...))
 		defer q.close()
 		q.all(ctx)(yield)
 	}
@@ -299,6 +300,8 @@ func (sp *Space) answerAbout(who askedBy, op byte, r *recordReader) {
 	case askDismiss:
 		sp.dismissHere(to, len(r.rest) > 0)
 		n.answer(who, nil, true)
+	case askPage:
+		sp.answerPage(who, to, r)
 	default: // of a later version
 		n.answer(who, nil, true)
 	}

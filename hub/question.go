@@ -65,11 +65,13 @@ type answer struct {
 	body []byte
 }
 
-// put asks all other nodes. The question must be closed.
-func (x *questions) put(kind byte, body []byte) *question {
+// put asks another node, or all others if to is "". The question must be closed.
+func (x *questions) put(to string, kind byte, body []byte) *question {
 	q := &question{of: x, owing: make(map[string]bool), news: make(chan struct{}, 1)}
 	for node := range x.engine.Nodes() {
-		q.owing[node] = true
+		if to == "" || node == to {
+			q.owing[node] = true
+		}
 	}
 	nobody := len(q.owing) == 0
 	x.mu.Lock()
@@ -85,7 +87,7 @@ func (x *questions) put(kind byte, body []byte) *question {
 		return q
 	}
 	text := binary.AppendUvarint([]byte{kind}, q.id)
-	if err := x.engine.Tell("", append(text, body...)); err != nil {
+	if err := x.engine.Tell(to, append(text, body...)); err != nil {
 		q.mu.Lock()
 		q.err = err
 		q.mu.Unlock()
