@@ -176,6 +176,8 @@ func (n *neighbours) tellWhole(nb *neighbour, a *attendance) {
 			e := entryOf(p, entryLost)
 			e.grace = away[p]
 			w.add(e)
+		case p.by == n.me:
+			w.add(entryOf(p, entrySaid))
 		}
 	}
 	w.flush(newsLast)
@@ -235,6 +237,7 @@ const (
 	entryHere = 'h'
 	entryLost = 'l' // and may come back
 	entryGone = 'g'
+	entrySaid = 's' // here, and is somewhere else now
 )
 
 func entryOf(p *present, kind byte) entry {

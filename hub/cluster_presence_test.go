@@ -375,7 +375,7 @@ func (w *presenceWatcher) refresh(t *testing.T) {
 // the nodes that are left say with who is there, and with what their watchers
 // made of the differences.
 func TestClusterPresenceModel(t *testing.T) {
-	for seed := range uint64(3000) {
+	for seed := range uint64(10000) {
 		inCluster(t, 3, hub.Memory{}, func(t *testing.T, c *cluster) {
 			m := &presenceModel{cluster: c, rng: rand.New(rand.NewPCG(seed, 3)), guests: map[int]*guest{}, at: map[int]*clusterNode{}}
 			for _, n := range c.nodes {
@@ -517,7 +517,6 @@ func (m *presenceModel) check(t *testing.T, seed uint64) {
 	}
 	var first map[string]string
 	for _, w := range m.watchers {
-		fmt.Println(w.node.engine.Node(), w.node.dead, w.node.sp.DebugState("r", "p0"))
 		if w.node.dead {
 			continue
 		}

@@ -138,7 +138,7 @@ func (n *neighbours) heardNews(nb *neighbour, r *recordReader) {
 	seen := a.abroad.seen[nb]
 	for len(r.rest) > 0 && r.err == nil {
 		if e := readEntry(r); r.err == nil {
-			if seen != nil {
+			if seen != nil && e.kind != entrySaid {
 				seen[e.id] = true
 			}
 			n.apply(a, nb, e)
@@ -164,7 +164,7 @@ func (n *neighbours) keepOnly(a *attendance, nb *neighbour, seen map[string]bool
 func (n *neighbours) apply(a *attendance, nb *neighbour, e entry) {
 	p := a.people[e.id]
 	switch {
-	case p == nil && (e.kind == entryGone || e.kind == entryLost && a.abroad.begun):
+	case p == nil && e.kind != entryHere && (e.kind != entryLost || a.abroad.begun):
 		return // who is lost has been so for longer than this node waits for it
 	case p == nil:
 		p = a.add(e.id)
@@ -177,6 +177,8 @@ func (n *neighbours) apply(a *attendance, nb *neighbour, e entry) {
 	case entryHere:
 		p.nodes, p.away = with(p.nodes, nb), 0
 		n.merge(a, p, nb, e)
+	case entrySaid:
+		n.lastWord(a, p, e)
 	case entryLost:
 		n.lastWord(a, p, e)
 		n.withdraw(a, p, nb, true, e.grace)
