@@ -116,12 +116,14 @@ func (n *neighbours) answered(nb *neighbour, op byte, number uint64, r *recordRe
 	case op == presenceNews:
 		nb.heard = number
 		n.heardNews(nb, r)
-	case op == presenceNone && !nb.none:
-		nb.none = true
+	case op == presenceNone:
 		for _, a := range n.wanted {
-			a.abroad.told(nb)
-			n.keepOnly(a, nb, nil)
+			if !nb.none || a.abroad.pending[nb] {
+				n.keepOnly(a, nb, nil)
+				a.abroad.told(nb)
+			}
 		}
+		nb.none = true
 	}
 }
 

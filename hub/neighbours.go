@@ -300,7 +300,7 @@ func (n *neighbours) compare() {
 		}
 		for _, nb := range n.byName {
 			if _, there := others[nb.name]; !there {
-				n.forgetAsker(nb)
+				n.dismiss(nb)
 			}
 			switch {
 			case len(n.wanted) == 0 && len(nb.wants) == 0:
@@ -359,6 +359,15 @@ func (n *neighbours) left(name string) {
 				n.correctAll(a, p)
 			}
 		}
+	}
+}
+
+// dismiss neither waits for a neighbour nor tells it anything: it is not in the
+// cluster. Whoever was there stays until that is certain, see left.
+func (n *neighbours) dismiss(nb *neighbour) {
+	n.forgetAsker(nb)
+	for _, a := range n.wanted {
+		a.abroad.told(nb)
 	}
 }
 

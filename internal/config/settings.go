@@ -114,6 +114,7 @@ type Timeout struct {
 	Header     time.Duration `set:"header DURATION: How long the header of a request may take to arrive."`
 	Idle       time.Duration `set:"idle DURATION: How long an HTTP connection may wait for its next request."`
 	Drain      time.Duration `set:"drain DURATION: How long to wait for sessions to end after SIGTERM or SIGINT." live:"yes"`
+	Pace       time.Duration `set:"pace DURATION: Over how much of timeout.drain a server with an engine closes its sessions, one after another, so that the others can take them; half of timeout.drain at most. 0 is all at once, as a server does that is alone." live:"yes"`
 }
 
 // Limit is how much one client, or all of them, may take up. Each may be
@@ -220,6 +221,7 @@ func Default() Settings {
 			Header:     10 * time.Second,
 			Idle:       2 * time.Minute,
 			Drain:      10 * time.Second,
+			Pace:       5 * time.Second,
 		},
 		Limit: Limit{
 			Payload:       1_000_000,

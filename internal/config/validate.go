@@ -240,6 +240,7 @@ func (l *loader) checkTimes() {
 		{"timeout.header", l.Timeout.Header, least, 10 * time.Minute},
 		{"timeout.idle", l.Timeout.Idle, least, time.Hour},
 		{"timeout.drain", l.Timeout.Drain, 0, time.Hour},
+		{"timeout.pace", l.Timeout.Pace, 0, time.Hour},
 		{"door.retry", l.Door.Retry, least, time.Hour},
 		{"window", l.Window, time.Second, 30 * 24 * time.Hour},
 		{"presence.grace", l.Presence.Grace, 0, time.Hour},
