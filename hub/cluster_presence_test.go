@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,13 @@ const settle = time.Second
 func (g *guest) moveTo(t *testing.T, n *clusterNode) {
 	t.Helper()
 	g.comeBack(t, n.sp)
+}
+
+// sees returns who is there as far as a guest was told.
+func (g *guest) sees() map[string]string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return maps.Clone(g.people)
 }
 
 // wantPresent compares who is present, as every node tells it.
@@ -66,8 +74,8 @@ func TestClusterPresence(t *testing.T) {
 		a, b := come(t, n0.sp, "a", "", "r"), come(t, n1.sp, "b", "", "r")
 		b.seat.SetState("r", state(t, `{"n":1}`)) // before anybody has asked
 		a.watch(t, "r")
-		if len(a.people) != 2 || a.people["b"] != `{"n":1}` {
-			t.Errorf("present: %v", a.people)
+		if len(a.sees()) != 2 || a.sees()["b"] != `{"n":1}` {
+			t.Errorf("present: %v", a.sees())
 		}
 		d := come(t, n2.sp, "d", "", "r")
 		a.wantTold(t, "who comes elsewhere", "+d")
@@ -78,8 +86,8 @@ func TestClusterPresence(t *testing.T) {
 		a.wantTold(t, "who leaves", "-d")
 		d.seat.Join("r")
 		a.wantTold(t, "who comes again, with nothing to say", "+d")
-		if a.people["d"] != "" {
-			t.Errorf("the state of somebody who left: %q", a.people["d"])
+		if a.sees()["d"] != "" {
+			t.Errorf("the state of somebody who left: %q", a.sees()["d"])
 		}
 		d.seat.SetState("r", state(t, `{"n":3}`))
 		a.wantTold(t, "what it says then", "=d")
@@ -137,8 +145,8 @@ func TestClusterPresenceDeath(t *testing.T) {
 		a.wantTold(t, "within the grace")
 		b.moveTo(t, c.nodes[2])
 		d.watch(t, "r") // a node that asks only now hears of those in grace
-		if _, there := d.people["e"]; !there || len(d.people) != 4 {
-			t.Errorf("present: %v", d.people)
+		if _, there := d.sees()["e"]; !there || len(d.sees()) != 4 {
+			t.Errorf("present: %v", d.sees())
 		}
 		time.Sleep(6 * time.Second)
 		a.wantTold(t, "after it", "-e")
@@ -197,17 +205,17 @@ func TestClusterPresenceLoss(t *testing.T) {
 		time.Sleep(300 * time.Millisecond)
 		c.service.Mend(c.nodes[0].engine)
 		time.Sleep(3 * time.Second)
-		// At the latest the next beat has noticed.
+		synctest.Wait() // at the latest the next beat has noticed
 		wantPresent(t, c, "after the loss", map[string]string{"a": "", "b": `{"n":1}`, "d": ""})
-		if fmt.Sprint(a.people) != fmt.Sprint(present(t, c.nodes[0].sp, "r")) || a.gaps > 0 {
-			t.Errorf("the watcher has %v, %d gaps", a.people, a.gaps)
+		if fmt.Sprint(a.sees()) != fmt.Sprint(present(t, c.nodes[0].sp, "r")) || a.gaps > 0 {
+			t.Errorf("the watcher has %v, %d gaps", a.sees(), a.gaps)
 		}
 		c.service.Mute(c.nodes[1].engine) // does not hear who asks
 		w := come(t, c.nodes[2].sp, "w", "", "other")
 		time.AfterFunc(500*time.Millisecond, func() { c.service.Mend(c.nodes[1].engine) })
 		w.watch(t, "r")
-		if len(w.people) != 3 {
-			t.Errorf("present: %v, want a, b and d", w.people)
+		if len(w.sees()) != 3 {
+			t.Errorf("present: %v, want a, b and d", w.sees())
 		}
 	})
 }
@@ -314,6 +322,7 @@ func TestClusterPresenceCrowd(t *testing.T) {
 		a.watch(t, "r")
 		crowd(each)
 		a.wantTold(t, "too many at once")
+		synctest.Wait()
 		if a.gaps == 0 || a.gaps > 3 {
 			t.Errorf("%d gaps, want one for each node at most", a.gaps)
 		}
@@ -382,7 +391,7 @@ func TestClusterPresenceModel(t *testing.T) {
 				m.watchOn(t, n)
 			}
 			for range 300 {
-				m.step(t)
+				m.happen(t)
 			}
 			m.mendAll()
 			time.Sleep(3 * time.Minute) // until a node finds out that a session was taken over while it was away
@@ -438,7 +447,7 @@ func (m *presenceModel) live() *clusterNode {
 	}
 }
 
-func (m *presenceModel) step(t *testing.T) {
+func (m *presenceModel) happen(t *testing.T) {
 	defer synctest.Wait()
 	switch m.rng.IntN(40) {
 	case 0:
@@ -526,11 +535,9 @@ func (m *presenceModel) check(t *testing.T, seed uint64) {
 		if first == nil {
 			first = got
 		}
-		w.mu.Lock()
-		if fmt.Sprint(got) != fmt.Sprint(w.people) {
-			t.Errorf("seed %d: a watcher on %s has %v, want %v", seed, w.node.engine.Node(), w.people, got)
+		if fmt.Sprint(got) != fmt.Sprint(w.sees()) {
+			t.Errorf("seed %d: a watcher on %s has %v, want %v", seed, w.node.engine.Node(), w.sees(), got)
 		}
-		w.mu.Unlock()
 		if fmt.Sprint(got) != fmt.Sprint(first) {
 			t.Errorf("seed %d: %s has %v, another node %v", seed, w.node.engine.Node(), got, first)
 		}
