@@ -31,7 +31,8 @@ type PresenceConfig struct {
 	// present: who comes back in time has never been away. Default 10 s in a
 	// space with memory, where a stock client comes back within that after
 	// three tries, and not more than its window; none in others, where who
-	// comes back is somebody else. Negative: none.
+	// comes back is somebody else. Negative: none. With an engine five ticks are
+	// added, in which nodes tell each other.
 	Grace time.Duration
 	// Tick is how long differences are collected before they are told. Default
 	// 100 ms.
@@ -124,6 +125,11 @@ const presencePage = 100
 // versions: who was there all the time is on exactly one of them. It fails with
 // [ErrOffset] for a Next that is none. The first question about a room costs as
 // much as the room has members, for presence is kept only where somebody asks.
+//
+// With an engine it is who is present on all nodes. The first question about a
+// room waits until the others have answered, for [Config.EnginePatience] at most;
+// without some of them the page is partial. Any node can be asked for the next
+// page, which the one that began it has.
 func (sp *Space) Presence(room string, q PresenceQuery) (Attendance, error) {
 	if err := sp.refuses(room); err != nil {
 		return Attendance{}, err
@@ -201,7 +207,8 @@ func (s *Seat) Person() string {
 
 // Watch returns the first page of who is present in a room, and has the
 // member told every difference from then on: until it leaves the room, leaves
-// the space or calls [Seat.Unwatch]. It need not be in the room. A member that
+// the space or calls [Seat.Unwatch]. With an engine it waits as [Space.Presence]
+// does. It need not be in the room. A member that
 // comes back to its session watches nothing. It fails with [ErrTooManyRooms]
 // if it watches as many as it may be in.
 func (s *Seat) Watch(room string, limit int) (Attendance, error) {
