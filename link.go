@@ -183,6 +183,19 @@ func (l *link) Closed(reason engineio.Reason, err error) {
 	}
 }
 
+// Busy implements [engineio.Busy]: handlers run, or the peer owes an answer.
+func (l *link) Busy() bool {
+	l.mu.Lock()
+	sockets := slices.Clone(l.sockets)
+	l.mu.Unlock()
+	return slices.ContainsFunc(sockets, func(s *Socket) bool {
+		s.mu.Lock()
+		owed := len(s.calls)
+		s.mu.Unlock()
+		return owed > 0 || s.mailbox.Busy()
+	})
+}
+
 // join begins to connect a socket: in its mailbox, since guards may wait.
 func (l *link) join(p *packet.Packet) {
 	cfg := &l.server.cfg

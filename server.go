@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/engineio"
@@ -165,6 +166,14 @@ func (srv *Server) Namespace(name string) *Namespace {
 	}
 	ns.kept = true
 	return ns
+}
+
+// Drain refuses new sessions and ends those that are there, spread over a time,
+// so that another server can take them; see [engineio.Server.Drain]. A socket
+// with handlers that run, or whose answer to a call is awaited, is left for
+// later. [Server.Shutdown] is to follow.
+func (srv *Server) Drain(ctx context.Context, over time.Duration) error {
+	return srv.engine.Drain(ctx, over)
 }
 
 // Shutdown ends every session with the reason "server shutting down" and waits

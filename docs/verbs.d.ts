@@ -113,6 +113,8 @@ export interface Attendance {
   members: Member[];
   /** The after of the next page, if there is one. */
   next?: string;
+  /** Not every node has told yet who is there: differences tell of the rest. */
+  partial?: true;
   /** The id by which the members know you. */
   you?: string;
 }

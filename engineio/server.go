@@ -31,6 +31,7 @@ type Server struct {
 	sessions map[string]*Session
 	conns    *attached // WebSockets that are not gone
 	closing  bool
+	draining bool
 	most     int // of sessions; negative: no limit
 }
 
@@ -238,7 +239,7 @@ func (srv *Server) enterSession(s *Session) (many bool, err error) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	switch {
-	case srv.closing:
+	case srv.closing, srv.draining:
 		return false, ErrClosed
 	case s.id == "" || srv.sessions[s.id] != nil:
 		return false, errIDTaken

@@ -16,8 +16,11 @@ type presence struct {
 	rooms map[string]*attendance // nil until somebody asks
 	floor uint64                 // the highest version of a room that is gone
 
+	near *neighbours // nil: of a node that is alone
+
 	news  []*attendance // rooms whose watchers are to be told something
-	tick  *time.Timer   // runs while there are any
+	tick  *time.Timer   // runs while there are any, or other nodes are to be told
+	armed bool          // it does
 	due   time.Time     // when it ends
 	after *time.Timer   // runs while somebody is in grace
 	away  []departure   // in the order of time
@@ -38,15 +41,25 @@ type attendance struct {
 	news     map[string]bool  // whose presence changed, and whether they were there at this version
 	seen     bool             // somebody has seen the changes already that are news
 	queued   bool             // it is in presence.news
+
+	abroad *abroad // what other nodes have to do with it; nil: this one is alone
 }
 
 // A present is a person in a room.
 type present struct {
 	Person
-	seats int    // members that stand for it; 0: in grace
-	away  uint64 // number of its departure while in grace
-	at    int    // index in attendance.list
+	seats int          // members here that stand for it
+	nodes []*neighbour // other nodes with such members
+	away  uint64       // number of its departure while in grace: it has none anywhere
+	at    int          // index in attendance.list
+
+	// When and where the state was said, in a cluster: the last word counts.
+	stamp uint64
+	by    string
 }
+
+// here says whether somebody stands for the person, on any node.
+func (p *present) here() bool { return p.seats > 0 || len(p.nodes) > 0 }
 
 // An arrival is a person's place in the order of a room; a gap once it is gone.
 type arrival struct {
@@ -83,6 +96,9 @@ func (x *presence) open(room string) *attendance {
 		people: make(map[string]*present), watchers: make(map[*Seat]uint64),
 	}
 	x.rooms[room] = a
+	if x.near != nil {
+		a.abroad = &abroad{asked: time.Now()}
+	}
 	if r := x.space.rooms[room]; r != nil {
 		for _, s := range r.seats {
 			a.seat(s.person)
@@ -103,7 +119,7 @@ func (x *presence) tidy(a *attendance) {
 	if len(a.watchers) == 0 {
 		a.skip()
 	}
-	if len(a.people) == 0 && len(a.watchers) == 0 && x.rooms[a.room] == a {
+	if len(a.people) == 0 && len(a.watchers) == 0 && !a.abroad.needed() && x.rooms[a.room] == a {
 		x.floor = max(x.floor, a.version)
 		delete(x.rooms, a.room)
 	}
@@ -127,16 +143,23 @@ func (a *attendance) seat(id string) (fresh bool) {
 		p.away = 0
 		return false
 	}
+	a.add(id).seats = 1
+	return true
+}
+
+// add takes a person into the room.
+func (a *attendance) add(id string) *present {
 	a.last++
-	p := &present{Person: Person{ID: id}, seats: 1, at: len(a.list)}
+	p := &present{Person: Person{ID: id}, at: len(a.list)}
 	a.people[id] = p
 	a.list = append(a.list, arrival{a.last, p})
-	return true
+	return p
 }
 
 // remove takes a person out of the room.
 func (a *attendance) remove(p *present) {
 	delete(a.people, p.ID)
+	p.away = 0 // whatever grace it had is over
 	a.list[p.at].who = nil
 	if a.gaps++; a.gaps <= len(a.list)/2 {
 		return
@@ -152,6 +175,7 @@ func (a *attendance) remove(p *present) {
 func (a *attendance) page(after uint64, limit int) Attendance {
 	a.seen = true
 	page := Attendance{Version: a.version, Count: len(a.people), Members: []Person{}}
+	page.Partial = a.abroad != nil && len(a.abroad.pending) > 0
 	i, _ := slices.BinarySearchFunc(a.list, after+1, func(e arrival, n uint64) int {
 		return int(int64(e.number) - int64(n))
 	})
@@ -176,8 +200,15 @@ func (x *presence) joined(s *Seat, room string) {
 	if a == nil || s.person == "" {
 		return
 	}
-	if a.seat(s.person) {
+	fresh := a.seat(s.person)
+	if fresh {
 		x.touch(a, s.person, false)
+	}
+	if p := a.people[s.person]; x.near != nil && p.seats == 1 {
+		if fresh {
+			a.abroad.forgetState(p, x.near.me)
+		}
+		x.near.moved(a, p.ID, false)
 	}
 }
 
@@ -193,28 +224,55 @@ func (x *presence) left(s *Seat, room string) {
 		return
 	}
 	p.seats--
-	switch {
-	case p.seats > 0:
-	case s.lost && x.cfg.Grace > 0 && !x.ended:
-		x.depart(a, p)
-	default:
-		x.gone(a, p)
+	lost := s.lost && x.cfg.Grace > 0 && !x.ended
+	if p.seats == 0 {
+		x.near.moved(a, p.ID, lost)
+		x.parted(a, p, lost, x.grace())
 	}
+}
+
+// parted notes that one who stood for a person does not any more. If it was the
+// last, the person may come back within its grace if the connection was lost.
+func (x *presence) parted(a *attendance, p *present, lost bool, grace time.Duration) {
+	switch {
+	case p.here():
+	case !lost:
+		x.gone(a, p)
+	case p.away == 0:
+		x.depart(a, p, grace)
+	}
+}
+
+// grace is how long somebody is waited for. In a cluster it is a little longer,
+// for that somebody has come back on another node must be told first.
+func (x *presence) grace() time.Duration {
+	if x.near != nil {
+		return x.cfg.Grace + hearsay*x.cfg.Tick
+	}
+	return x.cfg.Grace
 }
 
 func (x *presence) gone(a *attendance, p *present) {
 	a.remove(p)
+	if x.near != nil && x.near.beats && p.stamp > 0 {
+		a.abroad.keepStamp(p)
+	}
 	x.touch(a, p.ID, true)
 	x.tidy(a)
 }
 
 // depart begins somebody's grace.
-func (x *presence) depart(a *attendance, p *present) {
+func (x *presence) depart(a *attendance, p *present, grace time.Duration) {
 	x.last++
 	p.away = x.last
-	x.away = append(x.away, departure{a, p, x.last, time.Now().Add(x.cfg.Grace)})
-	if len(x.away) == 1 {
-		x.wake(x.cfg.Grace)
+	d := departure{a, p, x.last, time.Now().Add(grace)}
+	i := len(x.away) // mostly it is the last to end
+	for i > 0 && x.away[i-1].at.After(d.at) {
+		i--
+	}
+	x.away = slices.Insert(x.away, i, d)
+	if i == 0 {
+		x.wake(grace)
 	}
 }
 
@@ -247,6 +305,7 @@ func (x *presence) expire() {
 // end stops the clocks.
 func (x *presence) end() {
 	x.ended = true
+	x.near.end()
 	for _, t := range []*time.Timer{x.tick, x.after} {
 		if t != nil {
 			t.Stop()

@@ -18,10 +18,10 @@ func (x *presence) schedule(d time.Duration) {
 	switch {
 	case x.ended:
 	case x.tick == nil:
-		x.due = due
+		x.due, x.armed = due, true
 		x.tick = time.AfterFunc(d, func() { x.space.order.do(x.tell) })
-	case len(x.news) == 1 || due.Before(x.due):
-		x.due = due
+	case !x.armed || due.Before(x.due):
+		x.due, x.armed = due, true
 		x.tick.Reset(d)
 	}
 }
@@ -31,7 +31,8 @@ func (x *presence) schedule(d time.Duration) {
 // for the slow.
 func (x *presence) tell() {
 	rooms := x.news
-	x.news = nil
+	x.news, x.armed = nil, false
+	x.near.tellMoved()
 	var late []*attendance
 	for _, a := range rooms {
 		a.queued = false

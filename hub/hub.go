@@ -226,8 +226,11 @@ func (h *Hub) Forget(namespace string) {
 	}
 	delete(h.spaces, namespace)
 	h.mu.Unlock()
-	if h.node != nil && sp.shut() {
-		sp.close()
+	if h.node != nil {
+		sp.order.post(sp.presence.near.end)
+		if sp.shut() {
+			sp.close()
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,8 +23,9 @@ type node struct {
 	lines  sync.Mutex
 	joined bool // guarded by lines
 
-	questions questions // that it has put to the others
-	answering answering // what it does for theirs
+	streams   atomic.Uint64 // number of the last one of presence, see neighbour
+	questions questions     // that it has put to the others
+	answering answering     // what it does for theirs
 
 	mu   sync.Mutex
 	back chan struct{} // closed when the engine can be reached again; nil: nobody waits
@@ -133,6 +135,7 @@ const (
 	tellQuestion = 'Q' // see others.go
 	tellAnswer   = 'A' // a part of an answer to a question
 	tellForget   = 'G' // a question that nobody waits for any more
+	tellPresence = 'P' // see neighbours.go
 )
 
 func (p *peer) Told(from string, body []byte) {
@@ -142,11 +145,13 @@ func (p *peer) Told(from string, body []byte) {
 	n, r := (*node)(p), &recordReader{rest: body[1:]}
 	switch body[0] {
 	case tellFence:
-		n.fence(r)
+		n.fence(from, r)
 	case tellQuestion:
 		n.questioned(from, r)
 	case tellAnswer:
 		n.questions.answered(from, r)
+	case tellPresence:
+		n.toldPresence(from, r)
 	case tellForget:
 		if id := r.uvarint(); r.err == nil {
 			n.answering.forget(askedBy{from, id})
@@ -155,13 +160,13 @@ func (p *peer) Told(from string, body []byte) {
 }
 
 // fence lets go of a session that has come back elsewhere.
-func (n *node) fence(r *recordReader) {
+func (n *node) fence(from string, r *recordReader) {
 	namespace, id, generation := string(r.bytes()), string(r.bytes()), r.uvarint()
 	if r.err != nil {
 		return
 	}
 	if sp := n.hub.existing(namespace); sp != nil {
-		sp.fenceBelow(id, generation)
+		sp.fenceBelow(from, id, generation)
 	}
 }
 
@@ -184,12 +189,18 @@ func (p *peer) Came(name string, about []byte) {
 	if trace := p.hub.cfg.Trace.NodeCame; trace != nil {
 		trace(name, about)
 	}
+	for sp := range p.hub.Spaces() {
+		sp.order.post(func() { sp.presence.near.came(name) })
+	}
 }
 
 func (p *peer) Left(name string) {
 	n := (*node)(p)
 	n.questions.left(name)
 	n.answering.left(name)
+	for sp := range n.hub.Spaces() {
+		sp.order.post(func() { sp.presence.near.left(name) })
+	}
 	if trace := p.hub.cfg.Trace.NodeLeft; trace != nil {
 		trace(name)
 	}
@@ -201,6 +212,9 @@ func (p *peer) Reached(err error) {
 	}
 	if err != nil {
 		return
+	}
+	for sp := range p.hub.Spaces() {
+		sp.order.post(func() { sp.presence.near.reached() })
 	}
 	p.mu.Lock()
 	back := p.back

@@ -34,6 +34,7 @@ const (
 	askDismiss  = 'x' // let them leave the space
 	askCall     = 'c' // put a call to them: how many, and their answers
 	askEvent    = 'e' // an event for the applications of the nodes
+	askPage     = 'p' // a page of who is present, that one node began
 )
 
 const (
@@ -178,7 +179,7 @@ func (sp *Space) question(op byte, to Address, event string, args packet.Args) (
 		return nil, err
 	}
 	body := append(appendString(nil, sp.namespace), op)
-	return sp.hub.node.questions.put(tellQuestion, append(body, record...)), nil
+	return sp.hub.node.questions.put("", tellQuestion, append(body, record...)), nil
 }
 
 // ask puts a question about the members of an address to the other nodes. There
@@ -190,7 +191,7 @@ func (sp *Space) ask(ctx context.Context, op byte, to Address, more []byte) iter
 		}
 		body := append(appendString(nil, sp.namespace), op)
 		body = appendStrings(appendStrings(body, to.Rooms), to.Except)
-		q := sp.hub.node.questions.put(tellQuestion, append(body, more...))
+		q := sp.hub.node.questions.put("", tellQuestion, append(body, more...))
 		defer q.close()
 		q.all(ctx)(yield)
 	}
@@ -293,6 +294,8 @@ func (sp *Space) answerAbout(who askedBy, op byte, r *recordReader) {
 	case askDismiss:
 		sp.dismissHere(to, len(r.rest) > 0)
 		n.answer(who, nil, answerLast)
+	case askPage:
+		sp.answerPage(who, to, r)
 	default: // of a later version
 		n.answer(who, nil, answerRefused)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tutti-rt/tutti/packet"
@@ -30,7 +31,8 @@ type PresenceConfig struct {
 	// present: who comes back in time has never been away. Default 10 s in a
 	// space with memory, where a stock client comes back within that after
 	// three tries, and not more than its window; none in others, where who
-	// comes back is somebody else. Negative: none.
+	// comes back is somebody else. Negative: none. With an engine five ticks are
+	// added, in which nodes tell each other.
 	Grace time.Duration
 	// Tick is how long differences are collected before they are told. Default
 	// 100 ms.
@@ -88,6 +90,9 @@ type Attendance struct {
 	Members []Person `json:"members"`
 	// Next is where the next page begins, "" after the last.
 	Next string `json:"next,omitzero"`
+	// Partial says that not every node of the cluster has told yet who is there:
+	// those who are on it are not counted. Who watches is told of them later.
+	Partial bool `json:"partial,omitzero"`
 }
 
 // A Difference is what changed since the version before. It may repeat what an
@@ -120,14 +125,24 @@ const presencePage = 100
 // versions: who was there all the time is on exactly one of them. It fails with
 // [ErrOffset] for a Next that is none. The first question about a room costs as
 // much as the room has members, for presence is kept only where somebody asks.
+//
+// With an engine it is who is present on all nodes. The first question about a
+// room waits until the others have answered, for [Config.EnginePatience] at most;
+// without some of them the page is partial. Any node can be asked for the next
+// page, which the one that began it has.
 func (sp *Space) Presence(room string, q PresenceQuery) (Attendance, error) {
 	if err := sp.refuses(room); err != nil {
 		return Attendance{}, err
 	}
-	after, err := q.cursor()
+	number, at, elsewhere := strings.Cut(q.After, pageNode)
+	if elsewhere && at != sp.hub.Node() {
+		return sp.pageOf(at, room, q)
+	}
+	after, err := cursor(number)
 	if err != nil {
 		return Attendance{}, err
 	}
+	defer sp.presence.near.attend(room)()
 	var page Attendance
 	sp.order.do(func() {
 		if a := sp.presence.find(room); a != nil {
@@ -136,7 +151,19 @@ func (sp *Space) Presence(room string, q PresenceQuery) (Attendance, error) {
 		}
 		page = Attendance{Version: sp.presence.newVersion(), Members: []Person{}}
 	})
-	return page, nil
+	return sp.onward(page), nil
+}
+
+// pageNode is between where a page begins and the node that says so: each has an
+// order of its own.
+const pageNode = "@"
+
+// onward completes where the next page begins.
+func (sp *Space) onward(page Attendance) Attendance {
+	if page.Next != "" && sp.hub.node != nil {
+		page.Next += pageNode + sp.hub.Node()
+	}
+	return page
 }
 
 func (sp *Space) refuses(room string) error {
@@ -146,11 +173,11 @@ func (sp *Space) refuses(room string) error {
 	return sp.hub.checkRoom(room)
 }
 
-func (q PresenceQuery) cursor() (uint64, error) {
-	if q.After == "" {
+func cursor(after string) (uint64, error) {
+	if after == "" {
 		return 0, nil
 	}
-	n, err := strconv.ParseUint(q.After, 36, 64)
+	n, err := strconv.ParseUint(after, 36, 64)
 	if err != nil {
 		return 0, ErrOffset
 	}
@@ -180,7 +207,8 @@ func (s *Seat) Person() string {
 
 // Watch returns the first page of who is present in a room, and has the
 // member told every difference from then on: until it leaves the room, leaves
-// the space or calls [Seat.Unwatch]. It need not be in the room. A member that
+// the space or calls [Seat.Unwatch]. With an engine it waits as [Space.Presence]
+// does. It need not be in the room. A member that
 // comes back to its session watches nothing. It fails with [ErrTooManyRooms]
 // if it watches as many as it may be in.
 func (s *Seat) Watch(room string, limit int) (Attendance, error) {
@@ -188,6 +216,7 @@ func (s *Seat) Watch(room string, limit int) (Attendance, error) {
 	if err := sp.refuses(room); err != nil {
 		return Attendance{}, err
 	}
+	defer sp.presence.near.attend(room)()
 	var (
 		page Attendance
 		err  error
@@ -213,7 +242,7 @@ func (s *Seat) Watch(room string, limit int) (Attendance, error) {
 		a.watchers[s] = a.version
 		page = a.page(0, PresenceQuery{Limit: limit}.limit())
 	})
-	return page, err
+	return sp.onward(page), err
 }
 
 // Unwatch ends what [Seat.Watch] began.
@@ -253,18 +282,35 @@ func (s *Seat) SetState(room string, state packet.Arg) error {
 			return
 		}
 		a := sp.presence.find(room)
-		p := a.people[s.person]
-		switch {
-		case null && p.State == nil, !null && p.State != nil && string(p.State.JSON()) == string(text):
-			return
-		case null:
-			p.State = nil
-		default:
-			p.State = &state
-		}
-		sp.presence.touch(a, p.ID, true)
+		sp.presence.say(a, a.people[s.person], text, state)
 	})
 	return err
+}
+
+// say notes what a person that is here says of itself.
+func (x *presence) say(a *attendance, p *present, text []byte, state packet.Arg) {
+	was := p.State
+	switch {
+	case x.near != nil: // others may know something else
+		p.stamp, p.by = max(p.stamp+1, uint64(time.Now().UnixMicro())), x.near.me
+		x.near.moved(a, p.ID, false)
+	case sameState(was, text):
+		return
+	}
+	if p.State = &state; string(text) == "null" {
+		p.State = nil
+	}
+	if !sameState(was, text) {
+		x.touch(a, p.ID, true)
+	}
+}
+
+// sameState says whether a state is said again.
+func sameState(was *packet.Arg, text []byte) bool {
+	if was == nil {
+		return string(text) == "null"
+	}
+	return string(was.JSON()) == string(text)
 }
 
 // whom returns the id of the person that takes the seat.

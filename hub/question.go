@@ -73,8 +73,8 @@ type answer struct {
 	body []byte
 }
 
-// put asks all other nodes. The question must be closed.
-func (x *questions) put(kind byte, body []byte) *question {
+// put asks another node, or all others if to is "". The question must be closed.
+func (x *questions) put(to string, kind byte, body []byte) *question {
 	q := &question{of: x, owing: make(map[string]bool), news: make(chan struct{}, 1)}
 	x.mu.Lock()
 	x.last++
@@ -85,11 +85,11 @@ func (x *questions) put(kind byte, body []byte) *question {
 	x.open[q.id] = q
 	x.mu.Unlock()
 
-	if q.expect() == 0 {
+	if q.expect(to) == 0 {
 		return q
 	}
 	text := binary.AppendUvarint([]byte{kind}, q.id)
-	if err := x.engine.Tell("", append(text, body...)); err != nil {
+	if err := x.engine.Tell(to, append(text, body...)); err != nil {
 		q.mu.Lock()
 		q.err = err
 		q.mu.Unlock()
@@ -97,14 +97,16 @@ func (x *questions) put(kind byte, body []byte) *question {
 	return q
 }
 
-// expect notes the nodes that there are, and returns how many owe an answer. The
+// expect notes the nodes that are asked, and returns how many owe an answer. The
 // engine is asked twice: a node that leaves before it is noted is not there the
 // second time, and of one that leaves later the question is told.
-func (q *question) expect() int {
+func (q *question) expect(to string) int {
 	nodes := q.of.engine.Nodes()
 	q.mu.Lock()
 	for node := range nodes {
-		q.owing[node] = true
+		if to == "" || node == to {
+			q.owing[node] = true
+		}
 	}
 	q.mu.Unlock()
 	there := q.of.engine.Nodes()

@@ -189,13 +189,14 @@ func (sp *Space) saved(list []*SharedSession) {
 }
 
 // fenceBelow lets go of a session that another node has taken over.
-func (sp *Space) fenceBelow(id string, generation uint64) {
+func (sp *Space) fenceBelow(by, id string, generation uint64) {
 	if !sp.opened.Load() || sp.err != nil {
 		return // it has no sessions, and is not to be opened by who must not wait
 	}
 	var fenced []*Seat
 	sp.order.do(func() {
 		if x := sp.sessions.byID[id]; x != nil && x.generation < generation {
+			sp.presence.near.handOver(x.seat, by)
 			fenced = sp.fence(x, fenced)
 		}
 	})

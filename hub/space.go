@@ -81,6 +81,9 @@ func (h *Hub) newSpace(namespace string) *Space {
 			sp.memory, sp.err = memory.withDefaults()
 		}
 	}
+	if h.node != nil {
+		sp.presence.near = newNeighbours(&sp.presence, h.node)
+	}
 	sp.presence.space, sp.presence.cfg = sp, h.cfg.Presence.withDefaults(sp.memory)
 	return sp
 }
@@ -102,6 +105,9 @@ func (sp *Space) usable() error {
 	err := sp.err
 	if err == nil {
 		err = sp.open()
+	}
+	if err == nil && sp.hub.node != nil {
+		sp.hub.node.hello(sp.namespace)
 	}
 	if errors.Is(err, ErrUnavailable) {
 		sp.away = err

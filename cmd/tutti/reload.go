@@ -63,11 +63,13 @@ func (r *reloader) reload(context.Context) (admin.Reloaded, error) {
 	return done, nil
 }
 
-// patience is how long the end may take.
-func (r *reloader) patience() time.Duration {
+// patience is how long the end may take, and over how much of it sessions are
+// closed if others can take them.
+func (r *reloader) patience() (whole, pace time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.running.Timeout.Drain
+	t := r.running.Timeout
+	return t.Drain, min(t.Pace, t.Drain/2)
 }
 
 // refuse logs every mistake.

@@ -167,7 +167,8 @@ func TestEveryLiveSetting(t *testing.T) {
 		"log.level":     func(a *app) any { return a.level.Level() },
 		"schema":        func(a *app) any { return a.schemas.Check("/", "a", nil, packet.Args{}) == nil },
 		"limit.schema":  func(a *app) any { return a.schemas.Check("/", "long", nil, numbers) == nil },
-		"timeout.drain": func(a *app) any { return a.reloader.Load().patience() },
+		"timeout.drain": func(a *app) any { whole, _ := a.reloader.Load().patience(); return whole },
+		"timeout.pace":  func(a *app) any { _, pace := a.reloader.Load().patience(); return pace },
 		"allow":         func(a *app) any { return a.desk.Serves(verb.Presence) },
 		"door.publish":  func(a *app) any { return publishStatus(a) },
 		"limit.address": func(a *app) any {
@@ -182,7 +183,7 @@ func TestEveryLiveSetting(t *testing.T) {
 	// the desk, the doors, the quota, the engine, the identities, the gate of
 	// operators, certificates.
 	elsewhere := []string{"allow", "open", "door.", "limit.", "rate.", "auth.", "admin.keys", "tls."}
-	values := map[string]string{"origin": "https://a.example", "hosts": "c.example", "log.level": "error", "schema": "a schema=false", "limit.schema": "3", "timeout.drain": "7s",
+	values := map[string]string{"origin": "https://a.example", "hosts": "c.example", "log.level": "error", "schema": "a schema=false", "limit.schema": "3", "timeout.drain": "7s", "timeout.pace": "2s",
 		"allow": "a presence=anyone", "door.publish": "a", "limit.address": "1"}
 	base := []string{"--origin", "https://b.example", "--schema", "long schema={}"}
 	for _, f := range config.Flags() {

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/internal/config"
@@ -25,8 +24,9 @@ func serveManual() *manual {
 		about: `Runs a server until it is told to end. Each flag is also a setting in a file and an environment
 variable; see docs/configuration.md.
 
-On SIGHUP it reads its settings again. On SIGTERM or SIGINT it takes no new connections, tells its sessions, and ends
-when they are gone, after timeout.drain at the latest; on a second one it ends at once.`,
+On SIGHUP it reads its settings again. On SIGTERM or SIGINT it takes no new sessions, tells those that are there, and ends
+when they are gone, after timeout.drain at the latest; on a second one it ends at once. With an engine it tells them one
+after another, over timeout.pace, so that the other nodes can take them.`,
 		flags: config.Usage(),
 		examples: []example{
 			{"tutti serve --demo chat", "A chat to look at:"},
@@ -116,7 +116,7 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	}
 	printOpen(c.output, s)
 	problem := a.wait(ctx, c, failed, log)
-	err = drain(ctx, c, a.reloader.Load().patience(), a, servers)
+	err = drain(ctx, c, a, servers)
 	running.Wait()
 	return errors.Join(problem, err)
 }
@@ -188,8 +188,11 @@ func listenAll(a *app, s config.Settings, listener net.Listener, log *slog.Logge
 }
 
 // drain ends everything in order: no new connections; sessions and streams are
-// told; requests that go on end with them; what is left is cut off.
-func drain(ctx context.Context, c call, patience time.Duration, a *app, servers []*httpServer) error {
+// told; requests that go on end with them; what is left is cut off. Where other
+// nodes can take the sessions, these are told one after another before the rest:
+// until then those that poll must be able to.
+func drain(ctx context.Context, c call, a *app, servers []*httpServer) error {
+	patience, pace := a.reloader.Load().patience()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	aborted := false
@@ -205,6 +208,9 @@ func drain(ctx context.Context, c call, patience time.Duration, a *app, servers 
 		}
 	})
 	a.draining.Store(true)
+	if a.engine != nil && pace > 0 {
+		_ = a.server.Drain(ctx, pace) // ctx has ended: what follows sees that
+	}
 	// One for each server, because Shutdown waits for requests that only
 	// a.close ends. All return when ctx ends at the latest.
 	errs := make([]error, len(servers)+1)

@@ -129,6 +129,13 @@ func (m *Mailbox) Wait() {
 	<-idle
 }
 
+// Busy says whether something that was put in has not run yet.
+func (m *Mailbox) Busy() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.work != nil
+}
+
 func (m *Mailbox) limit() int {
 	if m.Crew == nil || m.Crew.Limit == 0 {
 		return DefaultLimit
