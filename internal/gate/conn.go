@@ -116,7 +116,7 @@ func (c *conn) take(data []byte, more bool) {
 	}
 	size, head := measure(data)
 	switch {
-	case more || size < 0 || size == 0 && len(data) >= maxRequest:
+	case more || size < 0 || size == 0 && len(data) >= maxRequest || c.gate.longHead(head):
 		c.pass(data)
 	case size == 0:
 		c.kept = bytes.Clone(data)
