@@ -294,7 +294,7 @@ func engineConfig(s config.Settings) engineio.Config {
 		cfg.Deflate = &engineio.Deflate{Threshold: threshold}
 	}
 	if s.Cookie != "" {
-		cfg.Cookie = &http.Cookie{Name: s.Cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
+		cfg.Cookie = &http.Cookie{Name: s.Cookie, Path: "/", HttpOnly: true, Secure: s.TLS.On(), SameSite: http.SameSiteLaxMode}
 	}
 	return cfg
 }
