@@ -140,6 +140,9 @@ func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) err
 	err = a.mountDoors(s, mux, log, m)
 	a.closers = append(a.closers, a.server.Shutdown)
 	a.serveVerbs(s)
+	if s.Demo != "" && s.Engine != "" {
+		log.Warn("a demo lives on one node: who moves to another is a stranger there", "demo", s.Demo)
+	}
 	if err = errors.Join(err, a.checkMemory(s), a.mount(s, mux)); err != nil {
 		return err
 	}
