@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/tutti-rt/tutti/engineio"
+	"github.com/tutti-rt/tutti/hub"
 )
 
 // Errors of sending and calling.
@@ -40,6 +41,21 @@ func (r *Refusal) Error() string { return r.Message }
 
 // internalError is what peers get to see of errors that are not for them.
 const internalError = "internal error"
+
+// errAway is what a peer hears that cannot come in because the engine of the
+// cluster is away: it may try again.
+var errAway = &Refusal{
+	Message: "the server cannot reach its engine: try again",
+	Data:    overload{Code: "unavailable", Retry: 1000},
+}
+
+// connectRefusal returns what a peer may know of why it cannot come in.
+func connectRefusal(err error) *Refusal {
+	if errors.Is(err, hub.ErrUnavailable) || errors.Is(err, hub.ErrUnknown) {
+		return errAway
+	}
+	return refusalOf(err)
+}
 
 // refusalOf returns what a peer may know of err.
 func refusalOf(err error) *Refusal {

@@ -196,7 +196,7 @@ func (s *Socket) connect() {
 	if trace := s.link.server.cfg.Trace.SocketRefused; trace != nil {
 		trace(s.name, err)
 	}
-	refusal := refusalOf(err)
+	refusal := connectRefusal(err)
 	if refusal.Message == internalError {
 		s.link.server.log.Error("connect socket", keySocket, s, keyErr, err)
 	}

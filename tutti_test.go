@@ -31,22 +31,27 @@ type world struct {
 func inWorld(t *testing.T, cfg tutti.Config, f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		if cfg.Log == nil {
-			cfg.Log = slog.New(slog.DiscardHandler)
-		}
-		srv, err := tutti.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := &world{t: t, srv: srv, net: siotest.Serve(srv)}
-		defer w.net.Close()
-		defer func() {
-			if err := srv.Shutdown(context.Background()); err != nil {
-				t.Errorf("shutdown: %v", err)
-			}
-		}()
-		f(w)
+		runWorld(t, cfg, f)
 	})
+}
+
+// runWorld is inWorld in a bubble that is there.
+func runWorld(t *testing.T, cfg tutti.Config, f func(w *world)) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	srv, err := tutti.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, srv: srv, net: siotest.Serve(srv)}
+	defer w.net.Close()
+	defer func() {
+		if err := srv.Shutdown(context.Background()); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+	}()
+	f(w)
 }
 
 // A client is a siotest.Client whose errors end the test.

@@ -140,6 +140,9 @@ func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) err
 	err = a.mountDoors(s, mux, log, m)
 	a.closers = append(a.closers, a.server.Shutdown)
 	a.serveVerbs(s)
+	if s.Demo != "" && s.Engine != "" {
+		log.Warn("a demo lives on one node: who moves to another is a stranger there", "demo", s.Demo)
+	}
 	if err = errors.Join(err, a.checkMemory(s), a.mount(s, mux)); err != nil {
 		return err
 	}
@@ -294,7 +297,7 @@ func engineConfig(s config.Settings) engineio.Config {
 		cfg.Deflate = &engineio.Deflate{Threshold: threshold}
 	}
 	if s.Cookie != "" {
-		cfg.Cookie = &http.Cookie{Name: s.Cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
+		cfg.Cookie = &http.Cookie{Name: s.Cookie, Path: "/", HttpOnly: true, Secure: s.TLS.On(), SameSite: http.SameSiteLaxMode}
 	}
 	return cfg
 }

@@ -241,3 +241,46 @@ func TestRevocationsAreKept(t *testing.T) {
 		t.Errorf("the file: %v, %v", info, err)
 	}
 }
+
+// TestTooManyRevocations: who sets the limit below what is kept is told, and
+// nothing is forgotten.
+func TestTooManyRevocations(t *testing.T) {
+	dir, until := t.TempDir(), time.Now().Add(time.Hour)
+	for most, want := range map[int]bool{1: false, 2: true} {
+		write(t, filepath.Join(dir, revocationsName), "")
+		all := revocations{log: slog.New(slog.DiscardHandler)}
+		roomy, err := auth.New(auth.Config{Revoked: all.keep})
+		if err == nil {
+			err = all.open(dir, roomy.Register())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, token := range []string{"a", "b"} {
+			if _, err := roomy.Register().Revoke(auth.Revocation{Token: token, Until: until}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := all.close(); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.ReadFile(filepath.Join(dir, revocationsName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		small, err := auth.New(auth.Config{MaxRevocations: most})
+		if err != nil {
+			t.Fatal(err)
+		}
+		some := revocations{log: all.log}
+		if err := some.open(dir, small.Register()); (err == nil) != want {
+			t.Errorf("two kept, room for %d: %v", most, err)
+		}
+		if err := some.close(); err != nil {
+			t.Error(err)
+		}
+		if after, err := os.ReadFile(filepath.Join(dir, revocationsName)); string(after) != string(before) {
+			t.Errorf("two kept, room for %d: the file is %q, %v", most, after, err)
+		}
+	}
+}

@@ -259,7 +259,11 @@ func (g *gate) state(c net.Conn, s http.ConnState) {
 
 // remoteOf is the zero address if it is not one of the network.
 func remoteOf(c net.Conn) netip.AddrPort {
-	a, _ := netip.ParseAddrPort(c.RemoteAddr().String())
+	remote := c.RemoteAddr()
+	if remote == nil { // of one that is gone
+		return netip.AddrPort{}
+	}
+	a, _ := netip.ParseAddrPort(remote.String())
 	return a
 }
 

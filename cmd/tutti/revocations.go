@@ -44,8 +44,8 @@ func (r *revocations) open(dir string, register *auth.Register) error {
 				continue // cut off by a crash: it was not acknowledged
 			}
 			if _, err := register.Revoke(v); err != nil {
-				r.log.Warn("read revocations", "err", err)
-				break
+				// The file is about to be written anew, without what is left out.
+				return errors.Join(fmt.Errorf("%s: %w: raise auth.revoked", path, err), old.Close())
 			}
 		}
 		if err := errors.Join(lines.Err(), old.Close()); err != nil {

@@ -25,6 +25,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
+
+	"github.com/tutti-rt/tutti/internal/config"
 )
 
 // certify writes a self-signed certificate for localhost and its key, and
@@ -292,5 +294,18 @@ func TestRedirect(t *testing.T) {
 		if got := w.Header().Get("Location"); w.Code != http.StatusPermanentRedirect || got != tt.want {
 			t.Errorf("%s: got %d %q, want %q", tt.host, w.Code, got, tt.want)
 		}
+	}
+}
+
+// TestCookieOverTLS: the id of a session that came over TLS goes nowhere else.
+func TestCookieOverTLS(t *testing.T) {
+	s := config.Default()
+	s.Cookie = "io"
+	if c := engineConfig(s).Cookie; c.Secure || !c.HttpOnly {
+		t.Errorf("without TLS: %v", c)
+	}
+	s.TLS.Cert, s.TLS.Key = "cert.pem", "key.pem"
+	if c := engineConfig(s).Cookie; !c.Secure {
+		t.Errorf("with TLS: %v", c)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -121,20 +122,20 @@ func (h *Handler) NewID(*http.Request) string { return random() + "." + h.cfg.Na
 
 // ServeHTTP has next serve a request, or the node that it is for. next serves
 // the sessions of nodes that are gone as well: it does not know them, and says
-// so. What another node has passed on goes no further.
+// so. What another node has passed on goes no further, nor does what was meant
+// for an earlier life of this one, whose lease may not have ended.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	if peer, ok := h.passedOn(r); ok {
+	peer, passed, ok := h.passedOn(r)
+	if ok {
 		r.RemoteAddr = peer
-		next.ServeHTTP(w, r)
-		return
 	}
 	name := owner(r)
-	if name == "" || name == h.cfg.Name {
+	if passed || name == "" || name == h.cfg.Name {
 		next.ServeHTTP(w, r)
 		return
 	}
 	node, ok := h.cfg.Find(name)
-	if !ok {
+	if !ok || node.URL == h.cfg.Self.URL {
 		next.ServeHTTP(w, r)
 		return
 	}
@@ -146,17 +147,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Ha
 	h.forward(w, r, target, node.Token)
 }
 
-// passedOn says whether another node has passed the request on, and for whom.
-// The headers of anybody else are removed.
-func (h *Handler) passedOn(r *http.Request) (peer string, ok bool) {
+// passedOn says whether the request claims to be passed on by another node, and
+// for whom if that is so. The headers are removed.
+func (h *Handler) passedOn(r *http.Request) (peer string, claims, ok bool) {
 	token := r.Header.Get(headerToken)
 	if token == "" && r.Header[headerPeer] == nil {
-		return "", false
+		return "", false, false
 	}
 	peer = r.Header.Get(headerPeer)
 	r.Header.Del(headerToken)
 	r.Header.Del(headerPeer)
-	return peer, h.cfg.Self.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(h.cfg.Self.Token)) == 1
+	return peer, true, h.cfg.Self.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(h.cfg.Self.Token)) == 1
 }
 
 // owner returns the node that the request's session is of, "" if it names none.
@@ -188,6 +189,9 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, target *url.UR
 			}
 			p.Out.Header.Set(headerToken, token)
 			p.Out.Header.Set(headerPeer, p.In.RemoteAddr)
+			if p.Out.Body == nil {
+				p.Out.Body, p.Out.GetBody = io.NopCloser(strings.NewReader("")), onlyOnce
+			}
 		},
 		Transport:     h.transport,
 		FlushInterval: -1,
@@ -198,15 +202,23 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, target *url.UR
 	proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
+// onlyOnce keeps the transport from asking a second time when a connection ends
+// before the answer: what a poll has taken out of its session would be lost, and
+// the next poll's answer would hide it.
+func onlyOnce() (io.ReadCloser, error) { return nil, errOnce }
+
+var errOnce = errors.New("forward: the connection ended before the answer")
+
 // fail answers a request that could not be passed on. The client gives its
-// session up and comes back with a new one.
+// session up and comes back with a new one. It is answered even if it is likely
+// to be gone: when this node is going it is not, and net/http would make a
+// success of no answer.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return // the client is gone, or we are going
-	}
-	h.cfg.Log.Warn("request not passed on", "err", err)
-	if h.cfg.Trace.Failed != nil {
-		h.cfg.Trace.Failed(err)
+	if r.Context().Err() == nil {
+		h.cfg.Log.Warn("request not passed on", "err", err)
+		if h.cfg.Trace.Failed != nil {
+			h.cfg.Trace.Failed(err)
+		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusBadGateway)

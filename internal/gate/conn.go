@@ -116,7 +116,7 @@ func (c *conn) take(data []byte, more bool) {
 	}
 	size, head := measure(data)
 	switch {
-	case more || size < 0 || size == 0 && len(data) >= maxRequest:
+	case more || size < 0 || size == 0 && len(data) >= maxRequest || c.gate.longHead(head):
 		c.pass(data)
 	case size == 0:
 		c.kept = bytes.Clone(data)
@@ -160,14 +160,27 @@ func (c *conn) pass(data []byte) {
 	if !ok {
 		return
 	}
-	nc, err := poll.Conn(fd)
+	h, err := c.hand(fd, bytes.Clone(data))
 	if err != nil { // there are no descriptors; it is closed
 		c.left()
 		return
 	}
-	tcp := nc.(*net.TCPConn)                                      // what was accepted
-	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true}) // as package net does by default
-	c.gate.pass(&handed{TCPConn: tcp, prefix: bytes.Clone(data), served: served})
+	h.served = served
+	_ = h.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true}) // as package net does by default
+	c.gate.pass(h)
+}
+
+// hand makes a connection of package net of the descriptor, and of what was read.
+func (c *conn) hand(fd int, prefix []byte) (*handed, error) {
+	nc, err := poll.Conn(fd)
+	if err != nil {
+		return nil, err
+	}
+	h := &handed{TCPConn: nc.(*net.TCPConn), prefix: prefix} // what was accepted
+	if remote, err := netip.ParseAddrPort(c.remote); err == nil {
+		h.remote = net.TCPAddrFromAddrPort(remote)
+	}
+	return h, nil
 }
 
 // releaseLocked ends the connection but for its descriptor.
@@ -359,6 +372,16 @@ type handed struct {
 	*net.TCPConn
 	prefix []byte // the reader's
 	served bool   // a request of it was
+	remote *net.TCPAddr
+}
+
+// RemoteAddr returns the address of the peer also if it is gone by now: then the
+// descriptor does not tell, and package net knows none.
+func (h *handed) RemoteAddr() net.Addr {
+	if h.remote == nil {
+		return h.TCPConn.RemoteAddr()
+	}
+	return h.remote
 }
 
 // Served says whether a request of the connection was served before it was

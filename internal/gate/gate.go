@@ -319,6 +319,12 @@ func (g *Gate) idleTime() (d time.Duration, pass bool) {
 	return cmp.Or(max(d, 0), patience), d <= 0
 }
 
+// longHead reports whether a head is longer than the server takes, which it says
+// itself.
+func (g *Gate) longHead(head int) bool {
+	return g.server.MaxHeaderBytes > 0 && head > g.server.MaxHeaderBytes
+}
+
 func (g *Gate) logf(format string, args ...any) {
 	if g.server.ErrorLog != nil {
 		g.server.ErrorLog.Printf(format, args...)

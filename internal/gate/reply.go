@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/tutti-rt/tutti/internal/poll"
 )
 
 // reply is the ResponseWriter of a request. It collects what the handler
@@ -214,11 +212,10 @@ func (w *reply) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if !ok {
 		return nil, nil, net.ErrClosed
 	}
-	nc, err := poll.Conn(fd)
+	h, err := w.conn.hand(fd, early)
 	if err != nil {
 		return nil, nil, err
 	}
-	h := &handed{TCPConn: nc.(*net.TCPConn), prefix: early}
 	rw := bufio.NewReadWriter(bufio.NewReader(h), bufio.NewWriter(h))
 	_, _ = rw.Reader.Peek(len(early)) // fills it
 	return h, rw, nil

@@ -56,3 +56,14 @@ func TestLongAnswerToASlowReader(t *testing.T) {
 		t.Errorf("the handler wrote %d MiB to nobody: %v", n, err)
 	}
 }
+
+// TestLongHead: the server's limit holds for what would be small enough for the
+// gate.
+func TestLongHead(t *testing.T) {
+	address := serve(t, func(s *http.Server) { s.MaxHeaderBytes = 1 << 10 }, tell)
+	c, r := dial(t, address)
+	io.WriteString(c, "GET /?EIO=4 HTTP/1.1\r\nHost: x\r\nX-A: "+strings.Repeat("y", 10<<10)+"\r\n\r\n")
+	if resp, _ := answer(t, r); resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("got %d", resp.StatusCode)
+	}
+}
