@@ -193,6 +193,10 @@ func (s *Socket) connect() {
 	if errors.Is(err, ErrDisconnected) {
 		return
 	}
+	if errors.Is(err, hub.ErrUnavailable) {
+		s.sendAway(err)
+		return
+	}
 	if trace := s.link.server.cfg.Trace.SocketRefused; trace != nil {
 		trace(s.name, err)
 	}
@@ -202,6 +206,19 @@ func (s *Socket) connect() {
 	}
 	s.sendPacket(connectError(s.link.session.Protocol(), refusal))
 	s.leave(ReasonServerDisconnect)
+}
+
+// sendAway ends the session of a socket that cannot come in because the engine
+// is away. After that a stock client tries again by itself, and finds what it
+// missed; after a refusal it never would.
+func (s *Socket) sendAway(err error) {
+	away := &Refusal{Message: "the server cannot reach its engine: try again"}
+	if trace := s.link.server.cfg.Trace.SocketRefused; trace != nil {
+		trace(s.name, away)
+	}
+	s.link.server.log.Debug("connect socket", keySocket, s, keyErr, err)
+	s.leave(engineio.ReasonTransportClose)
+	s.link.session.CloseFor(engineio.ReasonTransportClose, away)
 }
 
 func (s *Socket) enter() error {
