@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/tutti-rt/tutti/engineio"
-	"github.com/tutti-rt/tutti/hub"
 )
 
 // Errors of sending and calling.
@@ -43,18 +42,10 @@ func (r *Refusal) Error() string { return r.Message }
 const internalError = "internal error"
 
 // errAway is what a peer hears that cannot come in because the engine of the
-// cluster is away: it may try again.
+// cluster is away.
 var errAway = &Refusal{
 	Message: "the server cannot reach its engine: try again",
 	Data:    overload{Code: "unavailable", Retry: 1000},
-}
-
-// connectRefusal returns what a peer may know of why it cannot come in.
-func connectRefusal(err error) *Refusal {
-	if errors.Is(err, hub.ErrUnavailable) || errors.Is(err, hub.ErrUnknown) {
-		return errAway
-	}
-	return refusalOf(err)
 }
 
 // refusalOf returns what a peer may know of err.

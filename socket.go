@@ -193,15 +193,31 @@ func (s *Socket) connect() {
 	if errors.Is(err, ErrDisconnected) {
 		return
 	}
+	if errors.Is(err, hub.ErrUnavailable) || errors.Is(err, hub.ErrUnknown) {
+		s.sendAway(err)
+		return
+	}
 	if trace := s.link.server.cfg.Trace.SocketRefused; trace != nil {
 		trace(s.name, err)
 	}
-	refusal := connectRefusal(err)
+	refusal := refusalOf(err)
 	if refusal.Message == internalError {
 		s.link.server.log.Error("connect socket", keySocket, s, keyErr, err)
 	}
 	s.sendPacket(connectError(s.link.session.Protocol(), refusal))
 	s.leave(ReasonServerDisconnect)
+}
+
+// sendAway ends the session of a socket that cannot come in because the engine
+// is away. After that a stock client tries again by itself, and finds what it
+// missed; after a refusal it never would.
+func (s *Socket) sendAway(err error) {
+	if trace := s.link.server.cfg.Trace.SocketRefused; trace != nil {
+		trace(s.name, errAway)
+	}
+	s.link.server.log.Debug("connect socket", keySocket, s, keyErr, err)
+	s.leave(engineio.ReasonTransportClose)
+	s.link.session.CloseFor(engineio.ReasonTransportClose, errAway)
 }
 
 func (s *Socket) enter() error {
