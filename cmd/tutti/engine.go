@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/hub/natshub"
 	"github.com/tutti-rt/tutti/hub/redishub"
 	"github.com/tutti-rt/tutti/internal/config"
 	"github.com/tutti-rt/tutti/metrics"
@@ -21,6 +23,8 @@ var engineKinds = map[string]func(context.Context, config.Settings, *metrics.Met
 	"redis":  openRedis,
 	"rediss": openRedis,
 	"unix":   openRedis,
+	"nats":   openNATS,
+	"tls":    openNATS,
 }
 
 // engineStart is how long the engine may take to answer when the program
@@ -63,6 +67,19 @@ func openRedis(ctx context.Context, s config.Settings, m *metrics.Metrics, log *
 	})
 }
 
+func openNATS(ctx context.Context, s config.Settings, m *metrics.Metrics, log *slog.Logger) (hub.Engine, error) {
+	return natshub.Open(ctx, natshub.Config{
+		URL: s.Engine, Cluster: s.Cluster, MaxMessage: int64(s.Limit.Payload), MaxPacket: int64(s.Limit.Packet), Log: log,
+		Trace: &natshub.Trace{
+			Connected: m.EngineConnected,
+			Lost:      func(error) { m.EngineLost() },
+			Filled:    m.EngineFilled,
+			Retried:   m.EngineRetried,
+			Ignored:   m.EngineIgnored,
+		},
+	})
+}
+
 // redisLog has the client of Redis log where the program does. What matters the
 // engine says itself.
 type redisLog struct{ *slog.Logger }
@@ -94,6 +111,7 @@ func advertised(s config.Settings, listening net.Addr) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("engine: not a URL")
 	}
+	u.Host, _, _ = strings.Cut(u.Host, ",") // NATS may be several
 	port := u.Port()
 	if port == "" {
 		port = "1" // any will do: nothing is sent

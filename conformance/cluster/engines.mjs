@@ -73,11 +73,17 @@ class RedisEverysec extends Redis {
 
 class NATS extends Server {
   command(port) {
-    return ["nats-server", "--addr", "127.0.0.1", "--port", String(port), "--jetstream", "--store_dir", this.data];
+    return [process.env.NATS_SERVER ?? "nats-server", "--addr", "127.0.0.1", "--port", String(port), "--jetstream", "--store_dir", this.data];
   }
 
   url(link) {
     return link.replace("http:", "nats:");
+  }
+
+  /** Server 2.9 ends with 1 after a clean shutdown, too. */
+  async stop(signal) {
+    const how = await super.stop(signal);
+    return signal === "SIGTERM" && how === 1 && this.output.includes("Server Exiting") ? 0 : how;
   }
 }
 

@@ -60,6 +60,10 @@ func (e *Engine) warn(l *link) {
 		e.cfg.Log.Warn("NATS has the disk confirm what it acknowledged every two minutes, and a loss of power may take those; set \"sync_interval: always\" in jetstream {} of every server and say so with ?sync=always",
 			"setting", "sync_interval")
 	}
+	if most := l.nc.MaxPayload(); e.cfg.MaxPacket > 0 && most < e.cfg.MaxPacket+overhead {
+		e.cfg.Log.Warn(fmt.Sprintf("an event with its binary values may have %d bytes, and is refused if it is larger than the server's max_payload", e.cfg.MaxPacket),
+			"setting", fmt.Sprintf("max_payload %d", most))
+	}
 	if !l.server.alone && e.site.replicas == 1 {
 		e.cfg.Log.Warn("streams are kept by one server of the cluster, without which nothing goes; say ?replicas=3", "setting", "replicas=1")
 	}

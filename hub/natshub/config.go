@@ -44,9 +44,12 @@ type Config struct {
 	// MaxPending bounds, in bytes, what has come and was not handed on, for each
 	// namespace. Default 16 MiB.
 	MaxPending int64
-	// MaxMessage is the largest message in bytes that is going to be published.
-	// A server that takes less is refused. Default 0: it is not looked at.
-	MaxMessage int64
+	// MaxMessage is the largest message in bytes that is going to be published
+	// in the ordinary way: a server that takes less is refused. MaxPacket is the
+	// largest that may be, with its binary values: the log warns of a server that
+	// takes less, for what is larger is not published. Default 0: it is not looked
+	// at; as are negative values.
+	MaxMessage, MaxPacket int64
 	// Log gets warnings about the server's configuration, and the news of its
 	// coming and going. nil: [slog.Default].
 	Log *slog.Logger
@@ -106,8 +109,8 @@ func (c Config) withDefaults() (Config, error) {
 	if strings.ContainsFunc(c.Cluster, func(r rune) bool { return !plain(r) && r != '_' && r != '.' }) || len(c.Cluster) > maxName {
 		errs = append(errs, fmt.Errorf("natshub: cluster %q must be at most %d letters, digits, \"_\", \".\" or \"-\"", c.Cluster, maxName))
 	}
-	if c.Lease < 0 || c.Timeout < 0 || c.MaxPending < 0 || c.MaxMessage < 0 {
-		errs = append(errs, errors.New("natshub: Lease, Timeout, MaxPending and MaxMessage must not be negative"))
+	if c.Lease < 0 || c.Timeout < 0 || c.MaxPending < 0 {
+		errs = append(errs, errors.New("natshub: Lease, Timeout and MaxPending must not be negative"))
 	}
 	return c, errors.Join(errs...)
 }
