@@ -28,7 +28,6 @@ const (
 	closedPing    = `tutti_sessions_closed_total{reason="ping timeout"}`
 	closedForced  = `tutti_sessions_closed_total{reason="forced server close"}`
 	limitPayload  = `tutti_limit_hits_total{limit="MaxPayload",stage="engine"}`
-	limitPackets  = `tutti_limit_hits_total{limit="MaxPackets",stage="engine"}`
 	limitConfirm  = `tutti_limit_hits_total{limit="ConfirmTimeout",stage="engine"}`
 	limitUpgrade  = `tutti_limit_hits_total{limit="UpgradeTimeout",stage="engine"}`
 	limitWrite    = `tutti_limit_hits_total{limit="WriteTimeout",stage="engine"}`
@@ -274,7 +273,7 @@ func bodyItems() []item {
 	post("body at the limit", "exactly `limit.payload` bytes", "ok", opened, 200, func() string { return "4" + strings.Repeat("9", 999_999) })
 	post("body over the limit", "one byte more", "413", limitPayload, 413, func() string { return "4" + strings.Repeat("x", 1_000_000) })
 	post("separators", "1,000,000 separators (100 MB and a CPU for minutes elsewhere)", "the session ends", closedParse, 200, func() string { return strings.Repeat("\x1e", 1_000_000) })
-	post("many packets", "500,000 packets of one byte", "the session ends", limitPackets, 200, func() string { return strings.Repeat("6\x1e", 499_999) + "6" })
+	post("many packets", "500,000 packets of one byte", "the session ends: too many events, or packets", limits, 200, func() string { return strings.Repeat("6\x1e", 499_999) + "6" })
 	post("empty body", "a POST without a body", "the session ends", closed, 200, is(""))
 	post("invalid base64", "`b` and no base64", "the session ends", closedParse, 200, is("b!!!"))
 	post("mixed", "good packets, then one that is none", "the session ends", closedParse, 200, is("40\x1e42[\"echo\",1]\x1eb?\x1e4"))
