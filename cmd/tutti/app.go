@@ -141,7 +141,7 @@ func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) err
 	a.closers = append(a.closers, a.server.Shutdown)
 	a.serveVerbs(s)
 	if s.Demo != "" && s.Engine != "" {
-		log.Warn("a demo lives on one node: who moves to another is a stranger there", "demo", s.Demo)
+		log.Warn("a demo lives on one node: who moves to another is a stranger there", "name", s.Demo)
 	}
 	if err = errors.Join(err, a.checkMemory(s), a.mount(s, mux)); err != nil {
 		return err

@@ -142,7 +142,7 @@ func (l *line) begin(ctx context.Context, link *link, old meta, rev, last uint64
 		return err
 	}
 	if old.Epoch != "" {
-		l.e.cfg.Log.Warn("messages are lost, or may be: the log begins a new epoch", "namespace", l.name)
+		l.e.cfg.Log.Warn("messages are lost, or may be: the log begins a new epoch", "nsp", l.name)
 		err := l.e.api(ctx, link, "STREAM.DELETE."+l.names.tapeStream(old.Epoch), nil, nil)
 		if err != nil && !isCode(err, codeStreamMissing) {
 			return err

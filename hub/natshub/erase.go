@@ -215,7 +215,7 @@ func (l *line) tidyUp(room string, limit hub.HistoryLimit) {
 	t.busy = true
 	l.e.wg.Go(func() { // ends by itself; Engine.Close waits
 		if err := l.tidyRoom(room, limit); err != nil && l.run.Err() == nil {
-			l.e.cfg.Log.Warn("the history of a room grows beyond its limits", "namespace", l.name, "err", err)
+			l.e.cfg.Log.Warn("the history of a room grows beyond its limits", "nsp", l.name, "err", err)
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -268,7 +268,7 @@ func (l *line) settle(node string) {
 			err = l.settling(link, node)
 		}
 		if err != nil && l.run.Err() == nil {
-			l.e.cfg.Log.Warn("what a node has left unfinished was not finished", "namespace", l.name, "err", err)
+			l.e.cfg.Log.Warn("what a node has left unfinished was not finished", "nsp", l.name, "err", err)
 		}
 	})
 }
