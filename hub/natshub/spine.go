@@ -70,13 +70,6 @@ func (l *line) follow(ctx context.Context, link *link) error {
 	return nil
 }
 
-// unfollow has the server forget the spine at once. It would after a while.
-func (l *line) unfollow(link *link, epoch, name string) {
-	if name != "" {
-		_ = link.say(l.e.site.api+"CONSUMER.DELETE."+l.names.tapeStream(epoch)+"."+name, nil)
-	}
-}
-
 // hearSpineLocked takes the headers of what was stored, in its order.
 func (l *line) hearSpineLocked(m *nats.Msg) bool {
 	l.spine.heard = time.Now()
