@@ -18,16 +18,17 @@ import (
 // An Engine is a node's part in a cluster. Its methods may be called
 // concurrently.
 type Engine struct {
-	cfg    Config
-	node   string
-	names  clusterNames
-	dialer *dialer
-	wg     sync.WaitGroup
-	ended  chan struct{} // closed by Close
-	stop   context.CancelFunc
-	about  string
-	ahead  atomic.Int64 // how far the server's clock is, in ms
-	news   *feed[func()]
+	cfg       Config
+	node      string
+	names     clusterNames
+	dialer    *dialer
+	wg        sync.WaitGroup
+	ended     chan struct{} // closed by Close
+	stop      context.CancelFunc
+	about     string
+	importing string       // the id of the import that this is for
+	ahead     atomic.Int64 // how far the server's clock is, in ms
+	news      *feed[func()]
 
 	mu         sync.Mutex
 	client     *redis.Client
