@@ -104,7 +104,7 @@ func (e *Engine) look(ctx context.Context) error {
 		}
 		var refused *RefusedError
 		var said serverError
-		if err == nil || errors.As(err, &refused) || errors.As(err, &said) && !transient(err) {
+		if err == nil || errors.Is(err, ErrTaken) || errors.As(err, &refused) || errors.As(err, &said) && !transient(err) {
 			return err
 		}
 		if !warned {
