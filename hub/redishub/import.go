@@ -105,23 +105,41 @@ func (im *Importer) Now(ctx context.Context) (time.Time, error) {
 func (im *Importer) Space(ctx context.Context, namespace string, window time.Duration) (*ImportSpace, error) {
 	s := &ImportSpace{im: im, names: im.names.space(im.cluster, namespace), window: window, chart: newChart()}
 	if err := im.run(ctx, "begin", s.names.meta, im.id); err != nil {
+		if errors.Is(err, ErrTaken) {
+			err = errors.Join(err, im.abandon(ctx))
+		}
 		return nil, fmt.Errorf("namespace %s: %w", namespace, err)
 	}
-	prefix := strings.TrimSuffix(s.names.meta, "m")
+	if err := s.clear(ctx); err != nil {
+		return nil, fmt.Errorf("clear %s: %w", namespace, err)
+	}
+	im.spaces = append(im.spaces, s)
+	return s, nil
+}
+
+// abandon leaves the cluster as it was, for those that it belongs to.
+func (im *Importer) abandon(ctx context.Context) error {
+	for _, s := range im.spaces {
+		if err := errors.Join(s.clear(ctx), im.client.Del(ctx, s.names.meta).Err()); err != nil {
+			return err
+		}
+	}
+	return im.client.Del(ctx, im.names.importing()).Err()
+}
+
+// clear removes all but the mark.
+func (s *ImportSpace) clear(ctx context.Context) error {
+	im, prefix := s.im, strings.TrimSuffix(s.names.meta, "m")
 	glob := strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`).Replace(prefix) + "*"
 	all := im.client.Scan(ctx, 0, glob, 1000).Iterator()
 	for all.Next(ctx) {
 		if key := all.Val(); key != s.names.meta {
 			if err := im.client.Unlink(ctx, key).Err(); err != nil {
-				return nil, fmt.Errorf("clear %s: %w", namespace, err)
+				return err
 			}
 		}
 	}
-	if err := all.Err(); err != nil {
-		return nil, fmt.Errorf("clear %s: %w", namespace, err)
-	}
-	im.spaces = append(im.spaces, s)
-	return s, nil
+	return all.Err()
 }
 
 // Complete opens the cluster to nodes. It fails if the server was started again

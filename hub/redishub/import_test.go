@@ -136,6 +136,7 @@ func TestImportRefused(t *testing.T) {
 	if _, err := openImport(t, s, "one").Space(t.Context(), "/", time.Minute); !errors.Is(err, redishub.ErrTaken) {
 		t.Errorf("with messages there: %v, want %v", err, redishub.ErrTaken)
 	}
+	join(t, redishub.Config{URL: s.url()}, "a") // it is left as it was
 }
 
 // A server that was started again may have lost what it was told last.
