@@ -111,6 +111,11 @@ export class Program {
     if (!this.#child.kill(name)) throw new Error(`the server had ended:\n${this.output}`);
   }
 
+  /** ended resolves with how the program ended, by itself. */
+  ended() {
+    return within(this.#exited, "a server to end by itself");
+  }
+
   /** stop ends the program with a signal and resolves with how it ended. A program that is gone already is an error. */
   async stop(signal = "SIGKILL") {
     if (!this.#child.kill(signal)) throw new Error(`the server had ended (${await this.#exited}):\n${this.output}`);

@@ -80,6 +80,9 @@ func (sp *Space) History(room string, q PageQuery) (Page, error) {
 // last that is known here.
 func (sp *Space) place(o Offset, beyond Position) (Position, error) {
 	epoch, p, ok := parseOffset(o)
+	if at, moved := sp.tape.moved(epoch, p); ok && moved {
+		epoch, p = sp.tape.life(), at
+	}
 	if !ok || epoch != sp.tape.life() || p > sp.tape.last()+beyond {
 		return 0, ErrOffset
 	}

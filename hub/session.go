@@ -291,7 +291,7 @@ func (sp *Space) resumeAt(old *session, offset Offset) (has, at Position, err er
 		// up to where it went: quiet members can come back after any time.
 		at = level
 	}
-	if !sp.tape.covers(at) {
+	if at = sp.tape.quiet(at); !sp.tape.covers(at) {
 		return 0, 0, ErrTrimmed
 	}
 	return p, at, nil
@@ -420,7 +420,7 @@ func (sp *Space) EnterAt(r Reader, offset Offset, welcome func(), rooms ...strin
 	if err != nil {
 		return nil, err
 	}
-	if !sp.tape.covers(p) {
+	if p = sp.tape.quiet(p); !sp.tape.covers(p) {
 		return nil, ErrTrimmed
 	}
 	s := &Seat{space: sp, member: r, reader: r, behind: true}

@@ -324,6 +324,20 @@ func (t *sharedTape) barrier(ctx context.Context) error {
 	return err
 }
 
+func (t *sharedTape) moved(epoch string, p Position) (Position, bool) {
+	if m, is := t.line.(Mover); is {
+		return m.Moved(epoch, p)
+	}
+	return 0, false
+}
+
+func (t *sharedTape) quiet(p Position) Position {
+	if m, is := t.line.(Mover); is {
+		return m.Quiet(p)
+	}
+	return p
+}
+
 func (t *sharedTape) covers(p Position) bool { return p >= t.line.State().Floor }
 
 func (t *sharedTape) after(ctx context.Context, rooms []string, p Position, limit int) ([]*Message, Position, error) {

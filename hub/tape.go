@@ -26,6 +26,9 @@ type tape interface {
 	// is known here; after a barrier it is.
 	last() Position
 	barrier(ctx context.Context) error
+	// moved and quiet are those of a [Mover].
+	moved(epoch string, p Position) (Position, bool)
+	quiet(p Position) Position
 	// covers says whether everything after a position is kept.
 	covers(p Position) bool
 	// after returns messages after a position that are written, oldest first, at
@@ -167,6 +170,10 @@ func (t *ownTape) last() Position {
 }
 
 func (t *ownTape) barrier(context.Context) error { return nil }
+
+func (t *ownTape) moved(string, Position) (Position, bool) { return 0, false }
+
+func (t *ownTape) quiet(p Position) Position { return p }
 
 func (t *ownTape) covers(p Position) bool {
 	t.mu.Lock()

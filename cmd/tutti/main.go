@@ -64,6 +64,7 @@ func commands() []command {
 		{token, tokenManual},
 		{backup, backupManual},
 		{restore, restoreManual},
+		{migrate, migrateManual},
 		{bench, benchManual},
 		{completion, completionManual},
 		{printVersion, versionManual},

@@ -27,6 +27,9 @@ type dataStore interface {
 // openStore opens the folder that holds what must outlive the program, and
 // says what to do if it can't.
 func (a *app) openStore(dir string, m *metrics.Metrics, log *slog.Logger) error {
+	if err := checkMoved(dir); err != nil {
+		return err
+	}
 	store, err := pebblehub.Open(dir, pebblehub.Config{Log: log})
 	if err != nil {
 		return explainStore(dir, err)

@@ -161,6 +161,17 @@ test("a retry that is told another offset", () => {
   s.counts({ offsets: 1 });
 });
 
+test("a retry that is told the offset after a move, and one that is told two", () => {
+  const s = new Story();
+  s.ledger.moved = true;
+  const message = s.send();
+  for (const offset of ["old-1", "new-7"]) s.ack(message, offset);
+  for (const subscriber of [s.a, s.b]) s.ledger.delivered(subscriber, [s.ledger.content(message), "old-1"]);
+  s.counts({});
+  s.ack(message, "new-8");
+  s.counts({ offsets: 1 });
+});
+
 test("subscribers that are told different offsets", () => {
   const s = new Story();
   const message = s.send();

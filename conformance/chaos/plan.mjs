@@ -17,6 +17,7 @@ export const kinds = {
   engine: "kill -9 of the engine",
   partition: "node cut off",
   deafnode: "node cut off, one way",
+  migrate: "migrate to an engine",
   mix: "mix",
 };
 
@@ -50,6 +51,7 @@ function fault(random, kind, clients) {
     // Again: soon after the start, while clients come back and catch up.
     return { kind, down: random.between(0, 1000), again: random.chance(0.3) ? random.between(100, 900) : 0 };
   }
+  if (kind === "migrate") return { kind, down: random.between(0, 1000) };
   const hit = random.shuffle(Array.from({ length: clients }, (_, i) => i)).slice(0, Math.ceil(clients / 3));
   // Cut again: in the middle of what the server sends to those that come back, or at any time soon.
   const amid = random.chance(0.6) ? random.between(300, 6000) : 0;

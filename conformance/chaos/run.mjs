@@ -10,7 +10,7 @@ import { Ledger } from "./ledger.mjs";
 import { plan, tell } from "./plan.mjs";
 import { Proxy } from "./proxy.mjs";
 import { Random } from "./random.mjs";
-import { Cluster, One } from "./site.mjs";
+import { Cluster, Move, One } from "./site.mjs";
 
 /** The heartbeat that servers under test are started with: short, so that half-open connections end within a run. */
 export const heartbeat = { interval: 1500, timeout: 1500 };
@@ -21,11 +21,12 @@ export const defaults = { publishers: 6, rate: 30, rooms: 3, subscribers: 12, ev
 /**
  * run does one and resolves with what check found, and with failed: the names of the bars not cleared, and "nothing"
  * if the run showed nothing. command makes the server's command line from its data directory; with engine it makes that
- * of each node of a cluster, from the engine's URL.
+ * of each node of a cluster, from the engine's URL. With node, too, command makes that of a server alone, and node that
+ * of the node that follows it.
  */
-export async function run({ command, engine, kind, seed, say = () => {}, ...sizes }) {
+export async function run({ command, engine, node, kind, seed, say = () => {}, ...sizes }) {
   const data = await mkdtemp(join(tmpdir(), "tutti-chaos-"));
-  const site = engine ? new Cluster({ command, engine, data, say }) : new One({ command: command(data), say });
+  const site = node ? new Move({ command, node, engine, data, say }) : engine ? new Cluster({ command, engine, data, say }) : new One({ command: command(data), say });
   const stage = new Stage({ ...defaults, ...sizes, kind, seed, say, site });
   try {
     await stage.open();
@@ -54,6 +55,7 @@ class Stage {
     const random = new Random(`${this.seed} ${this.kind}`);
     this.random = random;
     this.ledger = new Ledger(this.seed);
+    this.ledger.moved = this.site.moves;
     this.faults = plan({
       random: random.fork("plan"), kind: this.kind, duration: this.duration, every: this.every,
       clients: this.publishers + this.subscribers, mix: this.site.mix,

@@ -1,8 +1,10 @@
 // What the clients are served by, and how it breaks: one server, or the nodes of a cluster with the engine they share.
+import { spawn } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Program } from "../harness.mjs";
+import { fileURLToPath } from "node:url";
+import { Program, within } from "../harness.mjs";
 import { engines } from "../cluster/engines.mjs";
 import { mixes } from "./plan.mjs";
 import { Proxy } from "./proxy.mjs";
@@ -68,6 +70,70 @@ export class One extends Site {
   output() {
     return tail(this.server, 40);
   }
+}
+
+/**
+ * Move is a server alone that is moved to an engine by the first fault, and from then on a node there, on the same port.
+ */
+export class Move extends Site {
+  mix = ["migrate"];
+  moves = true;
+  #node;
+
+  constructor({ command, node, engine, data, say }) {
+    super({ say });
+    Object.assign(this, { data, node, engine: new engines[engine](join(data, "engine")) });
+    this.server = new Program(command(join(data, "data")));
+  }
+
+  async open() {
+    await mkdir(join(this.data, "engine"), { recursive: true });
+    await this.engine.start();
+    await this.server.start();
+  }
+
+  target() {
+    return this.server.url;
+  }
+
+  async break({ down }) {
+    const began = Date.now();
+    if (this.#node) {
+      await this.stop(this.#node, "SIGKILL");
+      await sleep(down);
+      await this.#node.start();
+      return Date.now() - began;
+    }
+    const url = this.engine.url(this.engine.address);
+    const [how, said] = await tutti("migrate", "--from", join(this.data, "data"), "--to", url);
+    this.say(said.trim());
+    if (how !== 0) throw new Error(`tutti migrate ended with ${how}: ${said}`);
+    if ((await this.server.ended()) !== 0) this.exits.push(`the server that was moved did not end well:\n${this.output()}`);
+    this.#node = new Program(this.node(url));
+    this.#node.url = this.server.url;
+    await this.#node.start();
+    return Date.now() - began;
+  }
+
+  async close() {
+    await this.stop(this.#node ?? this.server, "SIGTERM");
+    await this.stop(this.engine, "SIGTERM");
+  }
+
+  output() {
+    return [tail(this.server, 20), this.#node && tail(this.#node, 20), tail(this.engine, 10)].filter(Boolean).join("\n");
+  }
+}
+
+/** tutti runs a command and resolves with its exit code and what it said. */
+export function tutti(...args) {
+  const child = spawn(process.env.TUTTI_BIN || fileURLToPath(new URL("../../bin/tutti", import.meta.url)), args, { stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  for (const pipe of [child.stdout, child.stderr]) pipe.on("data", (chunk) => (said += chunk));
+  return within(new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code, signal) => resolve([signal ?? code, said]));
+  }), `tutti ${args[0]} to end`, 60_000);
 }
 
 /**

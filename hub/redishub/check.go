@@ -51,6 +51,9 @@ func (e *Engine) shake(c *conn, o *redis.Options, first bool) error {
 	if err := e.check(c, info, first); err != nil {
 		return err
 	}
+	if err := e.checkImport(c); err != nil {
+		return err
+	}
 	c.life = lifeOf(info)
 	if c.scripts, err = newRepertoire(c.life); err != nil {
 		return err
@@ -126,6 +129,23 @@ func (e *Engine) check(c *conn, info map[string]string, first bool) error {
 		e.cfg.Log.Warn("Redis may lose what is acknowledged, which is allowed by the configuration", "setting", loss.Setting, "err", loss.Reason)
 	}
 	return e.checkSync(c, info, first)
+}
+
+var errImport = &RefusedError{"import", "messages are being moved there from another engine, and not all are: let \"tutti migrate\" complete it first"}
+
+// checkImport refuses a cluster that is being filled, unless that is why we are here.
+func (e *Engine) checkImport(c *conn) error {
+	v, err := c.answer("GET", e.names.importing())
+	if err != nil {
+		return fmt.Errorf("look for an import: %w", err)
+	}
+	if id := string(v.text); id != "" && id != e.importing {
+		if e.importing != "" {
+			return fmt.Errorf("%w: another import was begun and is not complete", ErrTaken)
+		}
+		return errImport
+	}
+	return nil
 }
 
 // checkKind refuses what does not work.

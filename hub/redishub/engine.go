@@ -18,16 +18,17 @@ import (
 // An Engine is a node's part in a cluster. Its methods may be called
 // concurrently.
 type Engine struct {
-	cfg    Config
-	node   string
-	names  clusterNames
-	dialer *dialer
-	wg     sync.WaitGroup
-	ended  chan struct{} // closed by Close
-	stop   context.CancelFunc
-	about  string
-	ahead  atomic.Int64 // how far the server's clock is, in ms
-	news   *feed[func()]
+	cfg       Config
+	node      string
+	names     clusterNames
+	dialer    *dialer
+	wg        sync.WaitGroup
+	ended     chan struct{} // closed by Close
+	stop      context.CancelFunc
+	about     string
+	importing string       // the id of the import that this is for
+	ahead     atomic.Int64 // how far the server's clock is, in ms
+	news      *feed[func()]
 
 	mu         sync.Mutex
 	client     *redis.Client
@@ -104,7 +105,7 @@ func (e *Engine) look(ctx context.Context) error {
 		}
 		var refused *RefusedError
 		var said serverError
-		if err == nil || errors.As(err, &refused) || errors.As(err, &said) && !transient(err) {
+		if err == nil || errors.Is(err, ErrTaken) || errors.As(err, &refused) || errors.As(err, &said) && !transient(err) {
 			return err
 		}
 		if !warned {

@@ -34,6 +34,7 @@ type line struct {
 	next   []waiter         // for the answer to the question after that
 	slots  []*slot          // that no commit has
 	made   int              // slots there are
+	moved  *moved           // where positions are of a log of before, nil: it was not imported
 }
 
 var _ hub.Line = (*line)(nil)
@@ -105,6 +106,9 @@ func (l *line) introduce(ctx context.Context) error {
 			}, l.enterCommand(link.conn, others)...)
 			err = <-entered // a connection that fails answers, too
 		}
+		if err == nil && !waits && l.memory != nil {
+			err = l.recallMove(ctx, link)
+		}
 		if err == nil && !waits {
 			link.conn.change("SUBSCRIBE", []string{l.names.all}, func(err error) {
 				if err != nil {
@@ -141,6 +145,9 @@ func (l *line) entered(c *conn, v value) (again bool, err error) {
 	texts := v.strings()
 	if len(texts) == 1 && texts[0] == "wait" {
 		return true, nil
+	}
+	if len(texts) == 1 && texts[0] == "import" {
+		return false, errImport
 	}
 	if len(texts) != 5 || texts[0] != "ok" || texts[1] == "" {
 		return false, fmt.Errorf("%w: answer to entering", errProtocol)

@@ -27,6 +27,10 @@ func newClusterNames(cluster string, db int) clusterNames {
 	return clusterNames{meta: "{tutti:" + cluster + "}:m", all: base + "c", node: base + "n:", base: base}
 }
 
+// importing is the key that is there while the cluster is being filled: the id of
+// the import.
+func (c clusterNames) importing() string { return strings.TrimSuffix(c.meta, "m") + "import" }
+
 func (c clusterNames) space(cluster, namespace string) names {
 	n := escape(namespace)
 	return names{meta: "{tutti:" + cluster + ":" + n + "}:m", all: c.base + "a:" + n, room: c.base + "r:" + n + ":"}

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-//go:embed scripts/*.lua
+//go:embed scripts/*.lua scripts/import/*.lua
 var scriptFiles embed.FS
 
 // A script is one of the files in scripts.

@@ -6,6 +6,7 @@
 -- last position it has seen, a new epoch's name, whether the server may have
 -- lost what nobody remembers (1), whether others may yet come who do (1), the
 -- channel for all, the node.
+if redis.call('HEXISTS', meta, 'import') == 1 then return {'import'} end
 local known, was, seen, fresh = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local doubt, wait, channel = ARGV[5] == '1', ARGV[6] == '1', ARGV[7]
 local lives = redis.call('HGET', meta, 'lives') or ''
