@@ -194,7 +194,6 @@ type newsWriter struct {
 	room  string
 	flags byte
 	part  []byte
-	full  bool
 	tell  func(part []byte)
 }
 

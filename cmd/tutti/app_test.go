@@ -75,7 +75,7 @@ func TestEverySetting(t *testing.T) {
 	}
 	// These are used where the program is put together, and tested there.
 	elsewhere := []string{
-		"--listen", "--path", "--demo", "--static", "--namespace", "--relay", "--relay-text", "--metrics", "--timeout-drain",
+		"--listen", "--path", "--demo", "--static", "--namespace", "--relay", "--relay-text", "--metrics", "--timeout-drain", "--timeout-pace",
 		"--timeout-header", "--timeout-idle", "--limit-header", "--hosts", "--trusted-proxies", "--limit-requests", "--limit-reserve",
 		"--engine", "--cluster", "--advertise", "--engine-loss",
 		"--log-format", "--log-level", "--config", "--print-config",
