@@ -130,7 +130,7 @@ func (n *neighbours) answered(nb *neighbour, op byte, number uint64, r *recordRe
 // heardNews hears of people in a room.
 func (n *neighbours) heardNews(nb *neighbour, r *recordReader) {
 	name, flags := r.bytes(), r.byte()
-	a, room := n.wanted[string(name)], string(name)
+	a := n.wanted[string(name)]
 	if a == nil || r.err != nil {
 		return // not any more
 	}
