@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -64,8 +63,6 @@ func freeAddr(t testing.TB) string {
 	return l.Addr().String()
 }
 
-func (s *server) url() string { return "nats://" + s.addr }
-
 func (s *server) start() {
 	s.t.Helper()
 	s.launch()
@@ -118,31 +115,6 @@ func (s *server) ready() {
 	s.t.Fatal("the server does not answer")
 }
 
-// client connects to the server.
-func (s *server) client() *nats.Conn {
-	s.t.Helper()
-	nc, err := nats.Connect(s.url())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(nc.Close)
-	return nc
-}
-
-// streams are the names of the streams there are.
-func (s *server) streams() []string {
-	s.t.Helper()
-	js, err := s.client().JetStream()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	var names []string
-	for name := range js.StreamNames() {
-		names = append(names, name)
-	}
-	return names
-}
-
 func (s *server) kill() {
 	if s.cmd == nil {
 		return
@@ -150,13 +122,6 @@ func (s *server) kill() {
 	s.cmd.Process.Kill()
 	<-s.ended
 	s.cmd = nil
-}
-
-func (s *server) signal(sig syscall.Signal) {
-	s.t.Helper()
-	if err := s.cmd.Process.Signal(sig); err != nil {
-		s.t.Fatal(err)
-	}
 }
 
 // wipe removes what a server that does not run has kept.
