@@ -3,6 +3,8 @@ package hub
 import (
 	"context"
 	"encoding/binary"
+	"iter"
+	"time"
 )
 
 // What a part of the answer to a call begins with.
@@ -13,46 +15,37 @@ const (
 
 // callElsewhere puts a call to the members of an address on other nodes. The
 // call goes on until they have answered, are gone, or it is closed.
-func (sp *Space) callElsewhere(m *Message, to Address) error {
-	n := sp.hub.node
-	if n == nil || to.Local {
-		return nil
+func (sp *Space) callElsewhere(asker context.Context, m *Message, to Address) {
+	q := Question{Kind: AskCall, To: to, Event: m.Event, Args: m.Args}
+	if end, ok := asker.Deadline(); ok {
+		q.Wait = max(time.Until(end), time.Millisecond)
 	}
-	q, err := sp.question(askCall, to, m.Event, m.Args)
-	if err != nil {
-		return err
+	life := context.Background()
+	if sp.hub.node != nil {
+		life = sp.hub.node.ctx
 	}
-	ctx := m.Call.elsewhere(n.ctx)
+	ctx := m.Call.elsewhere(life)
+	answers := sp.others.Ask(ctx, q)
 	// Started by a call, ended with its last answer or by Call.Close, waited for
 	// by Hub.Close.
-	n.hub.pumps.Go(func() {
-		m.Call.collect(ctx, q)
-		if q.unsaid() > 0 {
-			_ = n.engine.Tell("", binary.AppendUvarint([]byte{tellForget}, q.id))
-		}
-		q.close()
-	})
-	return nil
+	sp.hub.pumps.Go(func() { m.Call.collect(answers) })
 }
 
 // collect takes in what other nodes have to say to a call.
-func (c *Call) collect(ctx context.Context, q *question) {
+func (c *Call) collect(answers iter.Seq2[Answer, error]) {
 	counted := 0 // members that were asked, and have neither answered nor are lost
-	for a, err := range q.all(ctx) {
+	for a, err := range answers {
 		if err != nil {
 			break
 		}
-		r := recordReader{rest: a.body}
-		switch r.byte() {
-		case partAsked:
-			more := int(min(r.uvarint(), maxAsked))
+		if a.Count > 0 {
+			more := min(a.Count, maxAsked)
 			counted += more
 			c.ask(more)
-		case partAnswer:
-			if m, err := readRecord(r.rest); err == nil && counted > 0 {
-				counted--
-				c.Answer(m.Args)
-			}
+		}
+		if a.Replied && counted > 0 {
+			counted--
+			c.Answer(a.Args)
 		}
 	}
 	c.settled(counted)

@@ -21,11 +21,14 @@ var errTooMuch = errors.New("hub: more answers than anybody reads")
 // A PartialError means that not every node of the cluster has answered. What
 // came before it is what the others said.
 type PartialError struct {
-	Nodes []string // that have not, or not all they had to say
+	Nodes []string // that have not, or not all they had to say; none: it is not known which
 	Err   error    // why: the context's, [ErrUnavailable], or that they are gone
 }
 
 func (e *PartialError) Error() string {
+	if len(e.Nodes) == 0 {
+		return fmt.Sprintf("hub: not all have answered: %v", e.Err)
+	}
 	return fmt.Sprintf("hub: no answer from %s: %v", strings.Join(e.Nodes, ", "), e.Err)
 }
 
