@@ -45,6 +45,8 @@ func (e *Engine) checkServer(l *link) error {
 	switch {
 	case major < 2 || major == 2 && minor < 9:
 		return &RefusedError{"version " + name, "nats-server 2.9 or later is needed"}
+	case e.site.replicas > 1 && major == 2 && minor < 11:
+		return &RefusedError{"version " + name, "replicas need nats-server 2.11 or later: earlier ones may let two nodes have one session at a time"}
 	case !l.nc.HeadersSupported():
 		return &RefusedError{"no_header_support", "messages need headers"}
 	case e.cfg.MaxMessage > 0 && most < e.cfg.MaxMessage+overhead:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -116,6 +117,29 @@ func (s *server) ready() {
 		}
 	}
 	s.t.Fatal("the server does not answer")
+}
+
+// startCluster starts three servers that are one.
+func startCluster(t testing.TB) []*server {
+	t.Helper()
+	var routes, listen []string
+	for range 3 {
+		addr := freeAddr(t)
+		listen = append(listen, addr)
+		routes = append(routes, fmt.Sprintf("%q", "nats://"+addr))
+	}
+	var servers []*server
+	for i := range 3 {
+		s := &server{t: t, dir: t.TempDir(), addr: freeAddr(t)}
+		s.config = fmt.Sprintf("server_name: s%d\ncluster { name: c, listen: %q, routes: [%s], no_advertise: true }", i, listen[i], strings.Join(routes, ", "))
+		t.Cleanup(s.kill)
+		s.launch()
+		servers = append(servers, s)
+	}
+	for _, s := range servers {
+		s.ready()
+	}
+	return servers
 }
 
 // client connects to the server.
