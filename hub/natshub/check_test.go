@@ -39,14 +39,9 @@ func TestRefused(t *testing.T) {
 // TestNoReplicas: what is asked of a server that it cannot do is said.
 func TestNoReplicas(t *testing.T) {
 	s := startServer(t, "")
-	e := open(t, quick(s.url()+"?replicas=3"))
-	n := &node{t: t, engine: e, news: make(chan struct{})}
-	if err := e.Join(t.Context(), peer{n}, nil); err != nil {
-		t.Fatalf("Join: %v", err)
-	}
-	_, err := e.Open(t.Context(), "/", memory(), n)
+	_, err := natshub.Open(t.Context(), quick(s.url()+"?replicas=3"))
 	var refused *natshub.RefusedError
-	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "replicas") {
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "repl") {
 		t.Errorf("Open: %v, want a refusal", err)
 	}
 }
@@ -56,7 +51,6 @@ func TestWarned(t *testing.T) {
 	for _, tt := range []struct{ config, query, want string }{
 		{"", "?sync=always", ""},
 		{"", "", "setting=sync_interval"},
-		{"", "?sync=always&replicas=3", "setting=\"replicas=3\""},
 		{"max_payload: 100000", "?sync=always", "max_payload 100000"},
 	} {
 		s := startServer(t, tt.config)

@@ -306,6 +306,9 @@ func (l *line) tick(link *link) {
 		case isCode(err, codeStreamMissing), isCode(err2, codeStreamMissing), err2 == nil && s == nil:
 			link.fail(errUnknown)
 			return
+		case isNobody(err): // the servers in between have lost each other
+			link.fail(err)
+			return
 		case err == nil:
 			l.stands(epoch, info)
 		}

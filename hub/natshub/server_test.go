@@ -77,7 +77,7 @@ func (s *server) start() {
 func (s *server) launch() {
 	s.t.Helper()
 	text := fmt.Sprintf("listen: %q\n%s\n", s.addr, s.config)
-	if s.config != noJetStream {
+	if !strings.HasPrefix(s.config, noJetStream) && !strings.Contains(s.config, "jetstream {") {
 		text += fmt.Sprintf("jetstream { store_dir: %q }\n", filepath.Join(s.dir, "store"))
 	}
 	file := filepath.Join(s.dir, "nats.conf")
