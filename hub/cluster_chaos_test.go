@@ -138,7 +138,7 @@ func (c *client) connect() bool {
 			c.run.t.Errorf("%s could not come back with %q: %v\n%s", c.name, offset, err, strings.Join(c.diary, "\n"))
 			return false
 		}
-		time.Sleep(time.Duration(c.rng.IntN(500)) * time.Millisecond)
+		<-time.After(time.Duration(c.rng.IntN(500)) * time.Millisecond)
 	}
 }
 
@@ -153,7 +153,7 @@ func (c *client) live(stop chan struct{}) {
 			return
 		default:
 		}
-		time.Sleep(time.Duration(c.rng.IntN(300)) * time.Millisecond)
+		<-time.After(time.Duration(c.rng.IntN(300)) * time.Millisecond)
 		k := c.conn
 		if c.run.isDead(k.node) || k.evicted.Load() {
 			here = c.connect()
@@ -299,7 +299,7 @@ func chaos(t *testing.T, seed uint64) {
 			publishing.Go(func() {
 				rng := rand.New(rand.NewPCG(seed, uint64(100+i)))
 				for n := range each {
-					time.Sleep(time.Duration(rng.IntN(500)) * time.Millisecond)
+					<-time.After(time.Duration(rng.IntN(500)) * time.Millisecond)
 					x.publish(rng, fmt.Sprint("p", i), n)
 				}
 			})
@@ -312,7 +312,7 @@ func chaos(t *testing.T, seed uint64) {
 					return
 				default:
 				}
-				time.Sleep(time.Duration(rng.IntN(2000)) * time.Millisecond)
+				<-time.After(time.Duration(rng.IntN(2000)) * time.Millisecond)
 				x.harm(rng)
 			}
 		})
@@ -336,7 +336,7 @@ func (x *chaosRun) finish() {
 		k.conn.seat.Load().Resume()
 	}
 	synctest.Wait()
-	time.Sleep(10 * time.Second)
+	<-time.After(10 * time.Second)
 }
 
 func (x *chaosRun) judge() {

@@ -24,7 +24,10 @@ const (
 
 // Errors of JetStream, by their numbers.
 const (
+	codeNoPeers        = 10005 // that a stream could be placed on: they may come
 	codeUnavailable    = 10008
+	codeNoCluster      = 10009
+	codeResources      = 10023
 	codeNoMessage      = 10037
 	codeNotEnabled     = 10039 // for the account
 	codeStreamMissing  = 10059

@@ -27,7 +27,7 @@ func (e *Engine) check(ctx context.Context, l *link, first bool) error {
 	}
 	err := e.api(ctx, l, "INFO", nil, nil)
 	switch {
-	case isCode(err, codeServerDisabled, codeNotEnabled), isNobody(err) && l.server.alone && e.site.api == "$JS.API.":
+	case isCode(err, codeServerDisabled, codeNotEnabled), isNobody(err) && l.server.alone && e.site.api == ownAPI:
 		return &RefusedError{"jetstream", "JetStream is off: write \"jetstream {}\" into the server's configuration, or start it with -js; with accounts, each needs it"}
 	case err != nil:
 		return fmt.Errorf("look at JetStream: %w", err)
@@ -45,6 +45,10 @@ func (e *Engine) checkServer(l *link) error {
 	switch {
 	case major < 2 || major == 2 && minor < 9:
 		return &RefusedError{"version " + name, "nats-server 2.9 or later is needed"}
+	case e.site.replicas > 1 && major == 2 && minor < 11:
+		return &RefusedError{"version " + name, "replicas need nats-server 2.11 or later: earlier ones may let two nodes have one session at a time"}
+	case e.site.replicas > 1 && l.server.alone && e.site.api == ownAPI:
+		return &RefusedError{fmt.Sprintf("replicas=%d", e.site.replicas), "the server belongs to no cluster, so it cannot replicate"}
 	case !l.nc.HeadersSupported():
 		return &RefusedError{"no_header_support", "messages need headers"}
 	case e.cfg.MaxMessage > 0 && most < e.cfg.MaxMessage+overhead:
@@ -64,10 +68,7 @@ func (e *Engine) warn(l *link) {
 		e.cfg.Log.Warn(fmt.Sprintf("an event with its binary values may have %d bytes, and is refused if it is larger than the server's max_payload", e.cfg.MaxPacket),
 			"setting", fmt.Sprintf("max_payload %d", most))
 	}
-	if !l.server.alone && e.site.replicas == 1 {
+	if !l.server.alone && e.site.replicas == 1 && e.site.api == ownAPI {
 		e.cfg.Log.Warn("streams are kept by one server of the cluster, without which nothing goes; say ?replicas=3", "setting", "replicas=1")
-	}
-	if l.server.alone && e.site.replicas > 1 {
-		e.cfg.Log.Warn("the server belongs to no cluster, so it cannot replicate", "setting", fmt.Sprintf("replicas=%d", e.site.replicas))
 	}
 }

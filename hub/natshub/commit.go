@@ -1,6 +1,7 @@
 package natshub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -313,7 +314,7 @@ func (l *line) keepAll(ctx context.Context, messages []*hub.SharedMessage, write
 		return
 	}
 	for some := range chunks(kept) {
-		l.writeKept(ctx, some)
+		_ = l.writeKept(ctx, some) // each says it itself
 	}
 	for i, w := range kept {
 		if w.err != nil {
@@ -347,8 +348,9 @@ func (l *line) keptWrite(room string, p hub.Position, data []byte) *write {
 	}}
 }
 
-// writeKept writes into histories. The stream is made with the first.
-func (l *line) writeKept(ctx context.Context, writes []*write) {
+// writeKept writes into histories, and returns the first error. The stream is made
+// with the first.
+func (l *line) writeKept(ctx context.Context, writes []*write) error {
 	err := l.asking(ctx, true, func(link *link) error {
 		l.mu.Lock()
 		made := l.tidy.made == link
@@ -366,7 +368,11 @@ func (l *line) writeKept(ctx context.Context, writes []*write) {
 	})
 	if err != nil {
 		giveUp(writes, err)
-		return
+		return err
 	}
 	l.writeAll(ctx, writes)
+	for _, w := range writes {
+		err = cmp.Or(err, w.err)
+	}
+	return err
 }

@@ -124,6 +124,9 @@ type site struct {
 	options  []nats.Option
 }
 
+// ownAPI is the JetStream of the nearest server.
+const ownAPI = "$JS.API."
+
 // readURL reads the URL. Its errors do not tell the password.
 func readURL(c Config) (*site, error) {
 	u, err := url.Parse(c.URL)
@@ -136,7 +139,7 @@ func readURL(c Config) (*site, error) {
 	if u.Host == "" || strings.Trim(u.Path, "/") != "" {
 		return nil, errors.New("natshub: the URL must name hosts, and no path")
 	}
-	s := &site{replicas: 1, api: "$JS.API."}
+	s := &site{replicas: 1, api: ownAPI}
 	for host := range strings.SplitSeq(u.Host, ",") {
 		one := url.URL{Scheme: u.Scheme, User: u.User, Host: host}
 		s.urls = append(s.urls, one.String())

@@ -1,8 +1,11 @@
 package natshub_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,15 +20,35 @@ func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 // TestEngine runs the contract on a server that is alone.
 func TestEngine(t *testing.T) {
 	hubtest.TestEngine(t, func(t *testing.T) hubtest.Service {
-		return &service{t: t, server: startServer(t, ""), proxies: make(map[hub.Engine]*proxy)}
+		return &service{t: t, server: startServer(t, "")}
 	})
 }
 
-// A service is a server and a proxy for each node.
+// TestEngineOnCluster is the same on three servers that keep each stream.
+func TestEngineOnCluster(t *testing.T) {
+	if os.Getenv("NATS_CLUSTER") == "" {
+		t.Skip("takes minutes: NATS_CLUSTER=1 go test -run TestEngineOnCluster ./hub/natshub")
+	}
+	servers := startCluster(t)
+	hubtest.TestEngine(t, func(t *testing.T) hubtest.Service {
+		return &service{t: t, server: servers[0], others: servers[1:], cluster: strings.ReplaceAll(t.Name(), "/", ".")[len("TestEngineOnCluster."):]}
+	})
+}
+
+// A service is a server, or some, and a proxy for each node.
 type service struct {
 	t       *testing.T
 	server  *server
+	others  []*server
+	cluster string
 	proxies map[hub.Engine]*proxy
+}
+
+// all does something with each server.
+func (s *service) all(do func(*server)) {
+	for _, x := range append([]*server{s.server}, s.others...) {
+		do(x)
+	}
 }
 
 // quick has the times of tests.
@@ -53,9 +76,22 @@ func open(t testing.TB, cfg natshub.Config) *natshub.Engine {
 func (s *service) Node() hub.Engine {
 	s.t.Helper()
 	p := startProxy(s.t, s.server.addr)
-	e := open(s.t, quick(p.url()))
+	cfg := quick(p.url())
+	if len(s.others) > 0 {
+		cfg = replicated([]*server{{addr: p.listener.Addr().String()}}, 0)
+		cfg.Cluster = digest(s.cluster)
+	}
+	e := open(s.t, cfg)
+	if s.proxies == nil {
+		s.proxies = make(map[hub.Engine]*proxy)
+	}
 	s.proxies[e] = p
 	return e
+}
+
+func digest(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:8])
 }
 
 func (s *service) Cut(e hub.Engine)  { s.proxies[e].set(true, false) }
@@ -63,14 +99,16 @@ func (s *service) Mute(e hub.Engine) { s.proxies[e].set(false, true) }
 func (s *service) Mend(e hub.Engine) { s.proxies[e].set(false, false) }
 
 func (s *service) Restart() {
-	s.server.kill()
-	s.server.start()
+	s.all((*server).kill)
+	s.all((*server).launch)
+	s.all((*server).ready)
 }
 
 func (s *service) Wipe() {
-	s.server.kill()
-	s.server.wipe()
-	s.server.start()
+	s.all((*server).kill)
+	s.all((*server).wipe)
+	s.all((*server).launch)
+	s.all((*server).ready)
 }
 
 func testLog() *slog.Logger {

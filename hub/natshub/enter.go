@@ -252,7 +252,7 @@ func (l *line) create(ctx context.Context, link *link, c nats.StreamConfig) erro
 		err = l.e.api(ctx, link, "STREAM.UPDATE."+c.Name, c, nil)
 	}
 	var refused *apiError
-	if errors.As(err, &refused) && !transient(err) {
+	if errors.As(err, &refused) && !transient(err) && !isCode(err, codeNoPeers, codeNoCluster, codeResources) {
 		return &RefusedError{c.Name, "the stream cannot be made: " + refused.Description}
 	}
 	return err
@@ -283,18 +283,21 @@ func (l *line) entered(m meta, info *streamInfo) {
 // whether the log is what it was.
 func (l *line) tick(link *link) {
 	l.mu.Lock()
-	asked, silent, there := l.asked, l.spine.silent > 0 && !l.ordered && time.Since(l.spine.heard) > l.spine.silent, l.link == link
-	epoch := l.meta.Epoch
+	asked, there, epoch := l.asked, l.link == link, l.meta.Epoch
+	silent := l.spine.silent > 0 && time.Since(l.spine.heard) > l.spine.silent ||
+		asked != nil && time.Since(asked.since) > l.e.cfg.Timeout ||
+		l.looked != nil && l.looked.link == link && !l.looked.answered() && time.Since(l.lookedAt) > l.e.cfg.Timeout
 	l.mu.Unlock()
 	switch {
 	case !there:
 		return
-	case asked != nil && time.Since(asked.since) > l.e.cfg.Timeout, l.memory != nil && silent:
+	case silent:
 		link.fail(errSilent)
 		return
 	case l.memory == nil:
 		return
 	}
+	l.settleAll()
 	b := link.newBatch(2, func(b *batch) {
 		info := new(streamInfo)
 		err := readAnswer(b.answers[0], info)
@@ -302,6 +305,9 @@ func (l *line) tick(link *link) {
 		switch {
 		case isCode(err, codeStreamMissing), isCode(err2, codeStreamMissing), err2 == nil && s == nil:
 			link.fail(errUnknown)
+			return
+		case isNobody(err): // the servers in between have lost each other
+			link.fail(err)
 			return
 		case err == nil:
 			l.stands(epoch, info)
@@ -312,6 +318,9 @@ func (l *line) tick(link *link) {
 			}
 		}
 	})
+	l.mu.Lock()
+	l.looked, l.lookedAt = b, time.Now()
+	l.mu.Unlock()
 	_ = b.ask(0, nats.NewMsg(l.e.site.api+"STREAM.INFO."+l.names.tapeStream(epoch))) // if it fails, the link ends
 	_ = b.ask(1, l.e.leaderQuestion(l.e.names.stream, get{Last: l.names.meta}))
 }

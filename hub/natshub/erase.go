@@ -91,7 +91,7 @@ func (l *line) copies(ctx context.Context, link *link, room string, p hub.Positi
 	if err != nil {
 		return nil, err
 	}
-	s, err := l.sweep(ctx, link, b.stream, b.subject, max(b.first+disorder, at)-disorder)
+	s, err := l.sweep(ctx, link, b.stream, b.subject, span{max(b.first+disorder, at) - disorder, b.seen})
 	if err != nil {
 		return nil, err
 	}
@@ -186,11 +186,15 @@ func (l *line) remove(ctx context.Context, link *link, stream string, seqs []uin
 	return nil
 }
 
-// tidying is what is known of histories that grow beyond their limits.
+// tidying is what is known of histories that grow beyond their limits, or lack
+// something.
 type tidying struct {
 	made   *link          // on which the stream of histories was seen to be there
 	counts map[string]int // of messages by this node since a room was tidied
 	busy   bool
+
+	left     []string // nodes of whose messages some may not be in their histories
+	settling bool
 }
 
 const (
@@ -262,13 +266,33 @@ func (l *line) settle(node string) {
 			return
 		}
 	}
+	l.mu.Lock()
+	l.tidy.left = append(l.tidy.left, node)
+	l.mu.Unlock()
+	l.settleAll()
+}
+
+// settleAll finishes what there is to finish. If that fails it is tried again.
+func (l *line) settleAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.tidy.settling || len(l.tidy.left) == 0 || l.link == nil {
+		return
+	}
+	l.tidy.settling = true
+	link, node := l.link, l.tidy.left[0]
 	l.e.wg.Go(func() { // ends by itself, or with the link; Engine.Close waits
-		link, err := l.e.await(l.run, false)
+		err := l.settling(link, node)
+		l.mu.Lock()
+		l.tidy.settling = false
 		if err == nil {
-			err = l.settling(link, node)
+			l.tidy.left = l.tidy.left[1:]
 		}
-		if err != nil && l.run.Err() == nil {
-			l.e.cfg.Log.Warn("what a node has left unfinished was not finished", "nsp", l.name, "err", err)
+		l.mu.Unlock()
+		if err == nil {
+			l.settleAll()
+		} else if l.run.Err() == nil {
+			l.e.cfg.Log.Warn("what a node has left unfinished was not finished yet", "nsp", l.name, "err", err)
 		}
 	})
 }
@@ -293,12 +317,12 @@ func (l *line) settling(link *link, node string) error {
 		if len(writes) < maxParts {
 			return nil
 		}
-		l.writeKept(link.ctx, writes)
+		err = l.writeKept(link.ctx, writes)
 		writes = nil
-		return nil
+		return err
 	})
 	if err == nil && len(writes) > 0 {
-		l.writeKept(link.ctx, writes)
+		err = l.writeKept(link.ctx, writes)
 	}
 	return err
 }

@@ -29,6 +29,7 @@ type book struct {
 	stream      string
 	subject     string
 	first, last uint64           // sequences, last of the room
+	seen        uint64           // the room's last, 0 if that was not found
 	limit       hub.HistoryLimit // that came with the last message
 }
 
@@ -73,7 +74,7 @@ func (l *line) book(ctx context.Context, link *link, room string) (*book, error)
 	}
 	if m := list[0]; m != nil {
 		last, err := b.kept(m)
-		b.last, b.limit = m.seq, last.limit(room)
+		b.last, b.seen, b.limit = m.seq, m.seq, last.limit(room)
 		return b, err
 	}
 	// nats-server 2.9 does not find the last if one behind it was erased.
@@ -170,7 +171,7 @@ func (b *book) tail(ctx context.Context, before hub.Position, want int) (list []
 	}
 	behind := uint64(0) // how many there are behind the end
 	if end < b.last {
-		s, err := b.l.sweep(ctx, b.link, b.stream, b.subject, end+1)
+		s, err := b.l.sweep(ctx, b.link, b.stream, b.subject, span{end + 1, b.seen})
 		if err != nil {
 			return nil, false, err
 		}
@@ -193,18 +194,21 @@ func (b *book) tail(ctx context.Context, before hub.Position, want int) (list []
 // needed, or some more; or all. Behind that end there are so many.
 func (b *book) aim(ctx context.Context, end, behind, need uint64) (*sweep, uint64, error) {
 	enough, few := uint64(0), end+1 // from where there are enough (0: not known), and too few
-	span := 4 * need
-	for from := b.back(end, span); ; {
-		s, err := b.l.sweep(ctx, b.link, b.stream, b.subject, from)
+	width := 4 * need
+	for from := b.back(end, width); ; {
+		s, err := b.l.sweep(ctx, b.link, b.stream, b.subject, span{from, b.seen})
 		if err != nil {
 			return nil, 0, err
 		}
-		s.pending -= min(s.pending, behind)
+		if behind > 0 {
+			s.pending -= min(s.pending, behind)
+			s.last = 0 // who has what is behind the end has what is before
+		}
 		switch {
 		case s.pending < need && from > b.first:
 			few = from
-			if span *= 8; enough == 0 {
-				from = b.back(end, span)
+			if width *= 8; enough == 0 {
+				from = b.back(end, width)
 				break
 			}
 			from = enough + (few-enough)/2
@@ -218,11 +222,11 @@ func (b *book) aim(ctx context.Context, end, behind, need uint64) (*sweep, uint6
 	}
 }
 
-func (b *book) back(end, span uint64) uint64 {
-	if end < b.first+span {
+func (b *book) back(end, width uint64) uint64 {
+	if end < b.first+width {
 		return b.first
 	}
-	return end - span + 1
+	return end - width + 1
 }
 
 // forward reads the first messages after a position.
@@ -231,7 +235,7 @@ func (b *book) forward(ctx context.Context, after hub.Position, want int) ([]kep
 	if err != nil {
 		return nil, err
 	}
-	s, err := b.l.sweep(ctx, b.link, b.stream, b.subject, max(b.first+disorder, from)-disorder)
+	s, err := b.l.sweep(ctx, b.link, b.stream, b.subject, span{max(b.first+disorder, from) - disorder, b.seen})
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,9 @@ type line struct {
 	next    []waiter      // for the answer to the question after that
 	late    []waiter      // whose marks have passed while nothing was handed on
 	caught  chan struct{} // closed when there is no catching up
+
+	looked   *batch // where the log stands was asked with it, by tick
+	lookedAt time.Time
 	sequencer
 }
 
@@ -187,7 +190,7 @@ func (l *line) subscribe(link *link, ordered bool) error {
 	if l.memory == nil {
 		l.state = following
 	}
-	l.many, l.base = ear{}, nil
+	l.many, l.base, l.spine = ear{}, nil, spine{}
 	for place, kind := range map[string]targetKind{manyPlace: forMany, markPlace(l.e.node): forMarks} {
 		if kind == forMarks && !ordered {
 			continue
@@ -362,6 +365,7 @@ func (l *line) Close() {
 		for _, sub := range l.base {
 			link.ignore(sub)
 		}
+		l.unfollowLocked()
 	}
 	l.link = nil
 	l.resetLocked()

@@ -260,6 +260,16 @@ func (b *batch) ask(i int, m *nats.Msg) error {
 	return b.link.sent(b.link.nc.PublishMsg(m))
 }
 
+// answered says whether all answers have come.
+func (b *batch) answered() bool {
+	select {
+	case <-b.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // answer takes an answer; nil: there will be none.
 func (b *batch) answer(i int, m *nats.Msg) {
 	b.link.mu.Lock()

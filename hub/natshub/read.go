@@ -264,7 +264,6 @@ func (s *search) round(ctx context.Context, list []*thread) (seen int, err error
 // fill reads what was missed and hands it on.
 func (l *line) fill(link *link, at, upTo hub.Position) error {
 	const limit = 1000
-	missed := 0
 	l.mu.Lock()
 	rooms := make([]string, 0, len(l.rooms))
 	for _, x := range l.rooms {
@@ -283,10 +282,12 @@ func (l *line) fill(link *link, at, upTo hub.Position) error {
 		if first > at+1 {
 			return hub.ErrTrimmed
 		}
+		if len(list) > 0 && l.e.cfg.Trace.Filled != nil {
+			l.e.cfg.Trace.Filled(len(list))
+		}
 		for _, m := range list {
 			l.feed.put(event{kind: evMessage, at: m.Position, time: m.Time, body: m.Body}, perEvent+len(m.Body))
 		}
-		missed += len(list)
 		at = next
 		l.mu.Lock()
 		l.head = max(l.head, at)
@@ -294,9 +295,6 @@ func (l *line) fill(link *link, at, upTo hub.Position) error {
 		if err := l.feed.room(link.ctx); err != nil {
 			return hub.ErrClosed
 		}
-	}
-	if missed > 0 && l.e.cfg.Trace.Filled != nil {
-		l.e.cfg.Trace.Filled(missed)
 	}
 	return nil
 }

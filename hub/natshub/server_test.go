@@ -8,9 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // serverBinary is the server that the tests start: Debian's nats-server, or what
@@ -61,6 +65,8 @@ func freeAddr(t testing.TB) string {
 	return l.Addr().String()
 }
 
+func (s *server) url() string { return "nats://" + s.addr }
+
 func (s *server) start() {
 	s.t.Helper()
 	s.launch()
@@ -71,7 +77,7 @@ func (s *server) start() {
 func (s *server) launch() {
 	s.t.Helper()
 	text := fmt.Sprintf("listen: %q\n%s\n", s.addr, s.config)
-	if s.config != noJetStream {
+	if !strings.HasPrefix(s.config, noJetStream) && !strings.Contains(s.config, "jetstream {") {
 		text += fmt.Sprintf("jetstream { store_dir: %q }\n", filepath.Join(s.dir, "store"))
 	}
 	file := filepath.Join(s.dir, "nats.conf")
@@ -113,6 +119,40 @@ func (s *server) ready() {
 	s.t.Fatal("the server does not answer")
 }
 
+// startCluster starts three servers that are one.
+func startCluster(t testing.TB) []*server {
+	t.Helper()
+	var routes, listen []string
+	for range 3 {
+		addr := freeAddr(t)
+		listen = append(listen, addr)
+		routes = append(routes, fmt.Sprintf("%q", "nats://"+addr))
+	}
+	var servers []*server
+	for i := range 3 {
+		s := &server{t: t, dir: t.TempDir(), addr: freeAddr(t)}
+		s.config = fmt.Sprintf("server_name: s%d\ncluster { name: c, listen: %q, routes: [%s], no_advertise: true }", i, listen[i], strings.Join(routes, ", "))
+		t.Cleanup(s.kill)
+		s.launch()
+		servers = append(servers, s)
+	}
+	for _, s := range servers {
+		s.ready()
+	}
+	return servers
+}
+
+// client connects to the server.
+func (s *server) client() *nats.Conn {
+	s.t.Helper()
+	nc, err := nats.Connect(s.url())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(nc.Close)
+	return nc
+}
+
 func (s *server) kill() {
 	if s.cmd == nil {
 		return
@@ -120,6 +160,13 @@ func (s *server) kill() {
 	s.cmd.Process.Kill()
 	<-s.ended
 	s.cmd = nil
+}
+
+func (s *server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // wipe removes what a server that does not run has kept.

@@ -70,6 +70,13 @@ func (l *line) follow(ctx context.Context, link *link) error {
 	return nil
 }
 
+// unfollowLocked has the server forget the spine at once. It would after a while.
+func (l *line) unfollowLocked() {
+	if l.spine.name != "" {
+		_ = l.link.say(l.e.site.api+"CONSUMER.DELETE."+l.names.tapeStream(l.meta.Epoch)+"."+l.spine.name, nil)
+	}
+}
+
 // hearSpineLocked takes the headers of what was stored, in its order.
 func (l *line) hearSpineLocked(m *nats.Msg) bool {
 	l.spine.heard = time.Now()
@@ -238,7 +245,7 @@ func (l *line) fetch() {
 	}
 }
 
-// A catch is what a line does to be level with its log again.
+// catchUp begins to read what was missed.
 func (l *line) catchUp(link *link) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

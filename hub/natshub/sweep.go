@@ -17,13 +17,19 @@ type sweep struct {
 	subject string
 	name    string
 	pending uint64 // there are as many yet
+	seen    uint64
+	last    uint64 // is there; 0: that is not known
 }
+
+// errBehind means that a server that has a copy of a stream has not got all yet.
+var errBehind = &apiError{Description: "a replica is behind", ErrCode: codeUnavailable}
 
 // pulled bounds what is read at a time.
 const pulled = 256
 
-// sweep begins to read from a sequence on.
-func (l *line) sweep(ctx context.Context, link *link, stream, subject string, from uint64) (*sweep, error) {
+// sweep begins to read from a sequence on. A replica that has not got what is
+// known to be last will not do.
+func (l *line) sweep(ctx context.Context, link *link, stream, subject string, span span) (*sweep, error) {
 	type config struct {
 		Policy    string        `json:"deliver_policy"`
 		Start     uint64        `json:"opt_start_seq"`
@@ -37,7 +43,7 @@ func (l *line) sweep(ctx context.Context, link *link, stream, subject string, fr
 	request := struct {
 		Stream string `json:"stream_name"`
 		Config config `json:"config"`
-	}{stream, config{"by_start_sequence", max(from, 1), "none", "instant", subject, 2 * l.e.cfg.Timeout, 1, true}}
+	}{stream, config{"by_start_sequence", max(span.from, 1), "none", "instant", subject, 2 * l.e.cfg.Timeout, 1, true}}
 	var answer struct {
 		Name    string `json:"name"`
 		Pending uint64 `json:"num_pending"`
@@ -45,8 +51,19 @@ func (l *line) sweep(ctx context.Context, link *link, stream, subject string, fr
 	if err := l.e.api(ctx, link, "CONSUMER.CREATE."+stream, request, &answer); err != nil {
 		return nil, err
 	}
-	return &sweep{l: l, link: link, stream: stream, subject: subject, name: answer.Name, pending: answer.Pending}, nil
+	s := &sweep{l: l, link: link, stream: stream, subject: subject, name: answer.Name, pending: answer.Pending}
+	if !l.e.direct() && span.from <= span.last {
+		s.last = span.last
+	}
+	if s.last > 0 && s.pending == 0 {
+		s.close()
+		return nil, errBehind
+	}
+	return s, nil
 }
+
+// A span is from where something is read, and what is known to be there.
+type span struct{ from, last uint64 }
 
 // close has the server forget it.
 func (s *sweep) close() {
@@ -85,17 +102,33 @@ func (s *sweep) pull(ctx context.Context) ([]*stored, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", s.stream, err)
 		}
+		s.seen = about.Sequence.Stream
 		list = append(list, &stored{subject: m.Subject, seq: about.Sequence.Stream, nonce: header(m, headerNonce), data: m.Data})
 	}
 	if s.pending -= n; len(list) < int(n) {
 		s.pending = 0 // some were removed meanwhile
+	}
+	if s.pending == 0 && s.seen < s.last {
+		return nil, errBehind
 	}
 	return list, nil
 }
 
 // each reads all that was there when it began.
 func (l *line) each(ctx context.Context, link *link, stream, subject string, do func(*stored) error) error {
-	s, err := l.sweep(ctx, link, stream, subject, 1)
+	answer, err := link.ask(ctx, l.e.leaderQuestion(stream, get{Last: subject}), l.e.cfg.Timeout)
+	if err != nil {
+		return err
+	}
+	last, err := readGetJSON(answer)
+	if err != nil {
+		return err
+	}
+	all := span{from: 1}
+	if last != nil {
+		all.last = last.seq
+	}
+	s, err := l.sweep(ctx, link, stream, subject, all)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,83 @@
+package natshub
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/tutti-rt/tutti/hub"
+)
+
+// Streams are those of a namespace's messages, and of the cluster.
+func Streams(cluster, namespace, epoch string) (tape, of string) {
+	c := newClusterNames(cluster)
+	return c.space(namespace).tapeStream(epoch), c.stream
+}
+
+// HistoryStream is that of a namespace's histories.
+func HistoryStream(cluster, namespace string) string {
+	return newClusterNames(cluster).space(namespace).historyStream()
+}
+
+// Subjects are those on which a node hears something.
+func Subjects(cluster, node, namespace, epoch, room string) []string {
+	c := newClusterNames(cluster)
+	live := c.space(namespace).live + epoch + "."
+	return []string{c.all(), c.node(token(node)), live + manyPlace, live + roomPlace(room), live + markPlace(node)}
+}
+
+// Token is that of a name.
+func Token(name string) string { return token(name) }
+
+// ReadBytes reads what is stored or heard, by each that may have to.
+func ReadBytes(b []byte) (parts []string) {
+	listens := func(room []byte) bool { return len(room) == 1 }
+	if x, err := cutEntry(b); err == nil {
+		parts = append(parts, string(x.body))
+	}
+	if body, _, _, ok := cutInterest(b, listens); ok {
+		parts = append(parts, string(body))
+	}
+	if _, x, err := cutKept(b); err == nil {
+		parts = append(parts, string(x.body))
+	}
+	if c, err := cutRecord(b); err == nil {
+		parts = append(parts, string(c.body), c.node, c.nonce)
+	}
+	if _, node, rest, ok := cutSaid(b); ok {
+		parts = append(parts, node)
+		if _, body, _, ok := cutCast(rest, listens); ok {
+			parts = append(parts, string(body))
+		}
+		if _, about, ok := cutNumber(rest); ok {
+			parts = append(parts, string(about))
+		}
+	}
+	if m, err := cutMeta(b); err == nil {
+		parts = append(parts, m.Epoch)
+	}
+	return parts
+}
+
+// ReadAnswer reads an answer of the server, as each that it may be.
+func ReadAnswer(header nats.Header, b []byte, urlReplicas string) {
+	m := &nats.Msg{Header: header, Data: b}
+	readAck(m)
+	readGetJSON(m)
+	readAnswer(m, new(streamInfo))
+	for _, n := range []int{1, 3} {
+		e := &Engine{site: &site{replicas: n}}
+		e.readGet(m)
+	}
+	version(urlReplicas)
+	markNumber("n", urlReplicas)
+}
+
+// AppendEntry writes an entry.
+func AppendEntry(m *hub.SharedMessage) []byte { return appendEntry(nil, time.Unix(0, 1), m) }
+
+// CutEntry reads it.
+func CutEntry(b []byte) (rooms []string, histories []hub.RoomHistory, body []byte, err error) {
+	x, err := cutEntry(b)
+	return x.rooms, x.histories, x.body, err
+}
