@@ -148,30 +148,3 @@ func (s *Socket) Evicted(err error) {
 }
 
 var _ hub.Reader = (*Socket)(nil)
-
-// departLocked notes that a socket's disconnect handlers are about to run, for
-// the one that may come back under its id meanwhile. Whoever finds that the
-// socket has left finds the note.
-func (s *Socket) departLocked() {
-	if s.returns {
-		s.link.server.departing.Store(s.id, s)
-	}
-}
-
-// departed notes that they have run.
-func (srv *Server) departed(s *Socket) {
-	if s.returns {
-		srv.departing.CompareAndDelete(s.ID(), s)
-	}
-}
-
-// awaitDeparture waits until the disconnect handlers of the socket that had
-// this one's id have run: an application sees one socket of an id at a time.
-func (srv *Server) awaitDeparture(s *Socket) {
-	if !s.recovered {
-		return
-	}
-	if old, ok := srv.departing.Load(s.ID()); ok {
-		old.(*Socket).mailbox.Wait()
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,6 +127,38 @@ func TestRecovery(t *testing.T) {
 			a.comeBack()
 			a.wantRecovered("any number of times")
 			a.wantEvents("any number of times", fmt.Sprintf("again %d", i))
+		}
+	})
+}
+
+// TestReturningAllAtOnce has many connections ask for one session: one gets it,
+// and the application sees one of them at a time.
+func TestReturningAllAtOnce(t *testing.T) {
+	inWorld(t, remembering(nil), func(w *world) {
+		var present, connects, disconnects atomic.Int32
+		ns := w.srv.Namespace("/")
+		ns.OnConnect(func(_ context.Context, s *tutti.Socket) {
+			connects.Add(1)
+			if n := present.Add(1); n != 1 {
+				t.Errorf("%d sockets, one has come back (%t) as %s", n, s.Recovered(), s.ID())
+			}
+		})
+		ns.OnDisconnect(func(context.Context, *tutti.Socket, tutti.Reason) {
+			present.Add(-1)
+			disconnects.Add(1)
+		})
+		a := w.travel()
+		for range 20 {
+			var all sync.WaitGroup
+			for range 10 {
+				c := w.dial()
+				all.Go(func() { c.send(fmt.Sprintf(`0{"pid":%q}`, a.pid)) })
+			}
+			all.Wait()
+			synctest.Wait()
+			if connects.Load()-disconnects.Load() != 1 || present.Load() != 1 {
+				t.Fatalf("%d connected, %d disconnected", connects.Load(), disconnects.Load())
+			}
 		}
 	})
 }

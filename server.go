@@ -42,7 +42,7 @@ type Server struct {
 
 	users     *auth.Register
 	origins   atomic.Pointer[origin.Policy]
-	departing sync.Map // by id: *Socket whose disconnect handlers have not run
+	departing departures
 
 	mu         sync.RWMutex
 	namespaces map[string]*Namespace // by name, those of families included

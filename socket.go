@@ -287,9 +287,6 @@ func (s *Socket) sit() error {
 	if why == "" || told {
 		s.seat = seat
 	}
-	if why != "" && told {
-		s.departLocked()
-	}
 	// What changed while the seat was taken.
 	joined, quit := without(s.earlyLocked(), early), without(early, s.earlyLocked())
 	s.early = nil
@@ -369,7 +366,7 @@ func (s *Socket) leave(reason Reason) {
 	if s.partyLocked().entry != nil {
 		s.party.entry.Leave()
 	}
-	if seat != nil {
+	if s.told {
 		s.departLocked()
 	}
 	s.mu.Unlock()

@@ -33,7 +33,8 @@ type Reader interface {
 	// reader that was asked and was not ready calls [Seat.Resume] when it is.
 	Ready() bool
 	// Evicted says that the reader has lost its seat: [ErrFenced], or
-	// [ErrTrimmed] if what it is owed is not kept any more. It must not wait.
+	// [ErrTrimmed] if what it is owed is not kept any more. It must not wait, and
+	// may be called again. Whoever has returned is welcomed after the first call.
 	Evicted(err error)
 }
 
@@ -84,6 +85,7 @@ type session struct {
 	generation uint64 // of its record
 	committed  uint64 // up to which generation that was written, where nodes share it
 	seat       *Seat  // nil while it is gone
+	ousted     *Seat  // had it last, and may not have heard that it lost it; nil once the next is welcome
 	gone       time.Time
 
 	// Set when it goes.
@@ -138,10 +140,11 @@ func (sp *Space) EnterSession(ctx context.Context, r Reader, a Arrival) (*Seat, 
 	if err != nil {
 		return nil, err
 	}
-	if err = sp.greet(ctx, s, saved, func() { a.welcome(ticket) }); err != nil {
+	if err = saved.wait(ctx); err != nil {
 		s.End() // nobody knows how to come back to it
 		return nil, err
 	}
+	sp.greet(s, ticket, a)
 	return s, nil
 }
 
@@ -198,6 +201,7 @@ func (sp *Space) resume(ctx context.Context, r Reader, id string, offset Offset,
 		ticket     Ticket
 		generation uint64
 		fenced     *Seat
+		ousted     *Seat
 		removed    []string
 	)
 	sp.order.do(func() {
@@ -216,7 +220,11 @@ func (sp *Space) resume(ctx context.Context, r Reader, id string, offset Offset,
 		if fenced = old.seat; fenced != nil {
 			fenced.session, fenced.lost = nil, true
 			fenced.rise()
+			if !fenced.claims { // else it finds out instead of being welcomed
+				old.ousted = fenced
+			}
 		}
+		ousted = old.ousted
 		switch {
 		case sp.sessions.byID[id] == nil:
 			sp.sessions.byID[id] = old
@@ -237,42 +245,44 @@ func (sp *Space) resume(ctx context.Context, r Reader, id string, offset Offset,
 	if err != nil {
 		return nil, err
 	}
-	if fenced != nil && !fenced.claims {
+	switch {
+	case ousted == nil:
+	case ousted == fenced:
 		sp.evicted(fenced, ErrFenced)
+	default: // by somebody who was quicker than us to take the seat, and not to say so
+		ousted.reader.Evicted(ErrFenced)
 	}
 	if a.Removed != nil {
 		a.Removed(removed)
 	}
-	welcome := func() {
-		if rec != nil {
-			sp.hub.node.tellFence(rec.Node, sp.namespace, id, generation)
-		}
-		a.welcome(ticket)
-	}
-	if err = sp.greet(ctx, s, saved, welcome); err != nil {
+	if err = saved.wait(ctx); err != nil {
 		s.Close() // cut off again: it may come back yet
 		return nil, err
 	}
+	if rec != nil {
+		sp.hub.node.tellFence(rec.Node, sp.namespace, id, generation)
+	}
+	sp.greet(s, ticket, a)
 	return s, nil
 }
 
-// greet waits until the session is written, welcomes the member, and lets the
-// seat catch up. Somebody else may have returned to the session meanwhile.
-func (sp *Space) greet(ctx context.Context, s *Seat, saved *pending, welcome func()) error {
-	if err := saved.wait(ctx); err != nil {
-		return err
-	}
-	welcome()
+// greet welcomes a member whose session is written, and lets its seat catch up.
+// If somebody else has returned to the session meanwhile the member hears that
+// and no welcome: of those who come back to one session, each is welcomed after
+// the one before has lost the seat.
+func (sp *Space) greet(s *Seat, ticket Ticket, a Arrival) {
 	fenced := false
 	sp.order.do(func() {
 		s.pumping, s.claims = false, false
-		fenced = s.index < 0
-		s.catchUp()
+		if fenced = s.index < 0; !fenced {
+			s.session.ousted = nil
+			a.welcome(ticket)
+			s.catchUp()
+		}
 	})
 	if fenced {
 		sp.evicted(s, ErrFenced)
 	}
-	return nil
 }
 
 // resumeAt returns what a returning member has received, and after which

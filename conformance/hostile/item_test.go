@@ -65,7 +65,7 @@ func (s *server) quiet(t *testing.T, before readings) {
 	for _, name := range []string{"go_goroutines", "go_memstats_heap_alloc_bytes", "process_open_fds", "tutti_sessions", "tutti_waiting_bytes"} {
 		t.Errorf("%s was %.0f and is %.0f", name, before[name], now[name])
 	}
-	t.Fatalf("the server did not come to rest (%v): %s", err, s.log.last(10))
+	t.Fatalf("the server did not come to rest (%v): %s\n%s", err, s.log.last(10), s.goroutines())
 }
 
 // tells fails unless an operator could have noticed, and if anything panicked.

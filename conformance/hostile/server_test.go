@@ -205,6 +205,17 @@ func (s *server) settled() (readings, error) {
 	return s.metrics()
 }
 
+// goroutines says what the server's goroutines are doing.
+func (s *server) goroutines() string {
+	resp, err := client.Get("http://" + s.admin + "/debug/pprof/goroutine?debug=1")
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return fmt.Sprint(string(text[:min(len(text), 6000)]), err)
+}
+
 // What may be left of an attack: pools and tables keep some of what they have
 // grown to, on purpose.
 const (
