@@ -1,6 +1,10 @@
 package serial
 
-import "sync"
+import (
+	"slices"
+	"sync"
+	"time"
+)
 
 // A Crew is what many mailboxes share: their limit, and goroutines that have
 // been at work and wait for more. One that has grown its stack for a handler
@@ -12,13 +16,20 @@ type Crew struct {
 	// is no limit. It is set before the first Put and not changed after.
 	Limit int
 	// Resting is how many goroutines may wait for work, of all mailboxes
-	// together. It is set before the first Put. Who sets it calls Close.
+	// together. Those that were not needed for a while go. It is set before the
+	// first Put. Who sets it calls Close.
 	Resting int
 
 	mu      sync.Mutex
 	resting []*hand // who rested last is woken first: it is warm still
+	least   int     // the fewest that rested since the last look
+	look    *time.Timer
 	closed  bool
 }
+
+// between is the time between two looks at who has not been needed: a burst may
+// leave goroutines for the next, and must not leave them for ever.
+const between = 5 * time.Second
 
 // hand is a goroutine of a crew when it has no work.
 type hand struct{ next chan *work }
@@ -29,6 +40,9 @@ func (c *Crew) Close() {
 	c.mu.Lock()
 	resting := c.resting
 	c.resting, c.closed = nil, true
+	if c.look != nil {
+		c.look.Stop()
+	}
 	c.mu.Unlock()
 	for _, h := range resting {
 		close(h.next)
@@ -49,6 +63,7 @@ func (c *Crew) take() *hand {
 	h := c.resting[last]
 	c.resting[last] = nil
 	c.resting = c.resting[:last]
+	c.least = min(c.least, last)
 	return h
 }
 
@@ -60,7 +75,30 @@ func (c *Crew) rest(h *hand) bool {
 		return false
 	}
 	c.resting = append(c.resting, h)
+	if len(c.resting) == 1 && c.look == nil {
+		c.look = time.AfterFunc(between, c.dismiss)
+	}
 	return true
+}
+
+// dismiss ends those that have rested since the last look.
+func (c *Crew) dismiss() {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	gone := slices.Clone(c.resting[:c.least])
+	c.resting = slices.Delete(c.resting, 0, c.least)
+	if c.least = len(c.resting); c.least > 0 {
+		c.look.Reset(between)
+	} else {
+		c.look = nil
+	}
+	c.mu.Unlock()
+	for _, h := range gone {
+		close(h.next)
+	}
 }
 
 // serve does w, and what comes while it may rest.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/tutti-rt/tutti/internal/serial"
 )
@@ -54,8 +55,8 @@ func TestCrewEnds(t *testing.T) {
 		var quick, slow serial.Mailbox
 		quick.Crew, slow.Crew = &crew, &crew
 		let := make(chan struct{})
+		put(t, &slow, 0, func() { <-let }) // first, or it gets the goroutine of quick
 		put(t, &quick, 0, func() {})
-		put(t, &slow, 0, func() { <-let })
 		synctest.Wait()
 		if got := hands(); got != 2 {
 			t.Errorf("%d goroutines, want one at rest and one at work", got)
@@ -74,6 +75,34 @@ func TestCrewEnds(t *testing.T) {
 		synctest.Wait()
 		if got := hands(); !ran || got != 0 {
 			t.Errorf("ran: %v, %d goroutines left", ran, got)
+		}
+	})
+}
+
+// TestCrewThins leaves goroutines for the next burst, and not for ever.
+func TestCrewThins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		crew := serial.Crew{Resting: 8}
+		defer crew.Close()
+		burst := func(n int) {
+			boxes := make([]serial.Mailbox, n)
+			let := make(chan struct{})
+			for i := range boxes {
+				boxes[i].Crew = &crew
+				put(t, &boxes[i], 0, func() { <-let })
+			}
+			synctest.Wait()
+			close(let)
+			synctest.Wait()
+		}
+		for _, x := range []struct{ burst, rest int }{{8, 8}, {2, 2}, {1, 1}, {0, 0}, {8, 8}} {
+			burst(x.burst)
+			burst(x.burst)
+			time.Sleep(6 * time.Second) // there was a look since
+			synctest.Wait()
+			if got := hands(); got != x.rest {
+				t.Errorf("%d goroutines at rest after a burst of %d, want %d", got, x.burst, x.rest)
+			}
 		}
 	})
 }
