@@ -239,7 +239,10 @@ func (g *gate) Admit(remote netip.AddrPort, descriptor int) (refusal []byte, ok 
 }
 
 // Left gives back the place of a connection that was let in.
-func (g *gate) Left(remote netip.AddrPort) {
+func (g *gate) Left(remote netip.AddrPort, served bool) {
+	if !served {
+		g.hit("request")
+	}
 	if network, counts := g.network(remote); counts {
 		g.addresses.Give(network)
 	}
@@ -251,10 +254,8 @@ func (g *gate) state(c net.Conn, s http.ConnState) {
 	if s != http.StateClosed && s != http.StateHijacked {
 		return
 	}
-	if v, ok := g.visits.LoadAndDelete(c); ok && !v.(*visit).served.Load() {
-		g.hit("request")
-	}
-	g.Left(remoteOf(c))
+	v, ok := g.visits.LoadAndDelete(c)
+	g.Left(remoteOf(c), !ok || v.(*visit).served.Load())
 }
 
 // remoteOf is the zero address if it is not one of the network.

@@ -98,6 +98,8 @@ func (c *conn) read(buf []byte) {
 	late := c.late && c.phase == reading
 	c.mu.Unlock()
 	switch {
+	case err != nil && c.owesBody():
+		c.pass(c.kept) // for a handler to find out: it may end what the request was about
 	case err != nil:
 		c.fail(err)
 		c.close()
@@ -106,6 +108,12 @@ func (c *conn) read(buf []byte) {
 	case late:
 		c.pass(c.kept)
 	}
+}
+
+// owesBody says whether all that is missing of a request is the end of its body.
+func (c *conn) owesBody() bool {
+	_, head := measure(c.kept)
+	return head > 0
 }
 
 // take deals with what was read.
@@ -162,7 +170,7 @@ func (c *conn) pass(data []byte) {
 	}
 	h, err := c.hand(fd, bytes.Clone(data))
 	if err != nil { // there are no descriptors; it is closed
-		c.left()
+		c.left(served)
 		return
 	}
 	h.served = served
@@ -215,19 +223,20 @@ func (c *conn) fail(err error) {
 func (c *conn) close() {
 	c.mu.Lock()
 	c.phase, c.kept = over, nil
+	served := !c.fresh
 	c.mu.Unlock()
 	c.sock.Close()
 	c.gate.leave(c)
-	c.left()
+	c.left(served)
 }
 
 // left tells the guard that the connection is over, or somebody else's.
-func (c *conn) left() {
+func (c *conn) left(served bool) {
 	if c.gate.guard == nil {
 		return
 	}
 	if remote, err := netip.ParseAddrPort(c.remote); err == nil {
-		c.gate.guard.Left(remote)
+		c.gate.guard.Left(remote, served)
 	}
 }
 

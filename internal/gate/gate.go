@@ -70,9 +70,9 @@ type Guarded interface {
 	// what the peer is told before it is closed.
 	Admit(remote netip.AddrPort, descriptor int) (refusal []byte, ok bool)
 	// Left counts a connection out that was let in: it is over, or was taken
-	// over by its handler. Of one that is passed on to the server it is not
-	// told; the server's ConnState is.
-	Left(remote netip.AddrPort)
+	// over by its handler. served says whether a request came at all. Of one that
+	// is passed on to the server it is not told; the server's ConnState is.
+	Left(remote netip.AddrPort, served bool)
 }
 
 // Gate stands before a server. It is the listener of what is passed on.
@@ -197,7 +197,7 @@ func (g *Gate) open(fd int, remote netip.AddrPort) {
 	c := newConn(g, remote.String())
 	if !g.enter(c) || !c.sock.AdoptDescriptor(&g.poller, fd) {
 		g.leave(c)
-		c.left()
+		c.left(false)
 		discard(fd, nil)
 		return
 	}

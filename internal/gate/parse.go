@@ -20,7 +20,7 @@ const (
 )
 
 // measure returns the size of the request that data begins with, and of its
-// head: 0 if it is not all there, -1 if it is not for the gate. It is strict:
+// head: 0 for what is not all there, a size of -1 if it is not for the gate. It is strict:
 // what it lets through means the same to every reader of HTTP.
 func measure(data []byte) (size, head int) {
 	end := bytes.Index(data, []byte("\r\n\r\n"))
@@ -41,7 +41,7 @@ func measure(data []byte) (size, head int) {
 	case !ok || head+length > maxRequest:
 		return -1, 0
 	case head+length > len(data):
-		return 0, 0
+		return 0, head
 	}
 	return head + length, head
 }

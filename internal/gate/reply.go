@@ -199,7 +199,7 @@ func (w *reply) Release() (fd int, early []byte, ok bool) {
 	c.reply, c.kept = nil, nil
 	fd, ok = c.releaseLocked()
 	w.taken = ok
-	c.left()
+	c.left(true)
 	return fd, early, ok
 }
 
