@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 )
 
@@ -63,6 +64,9 @@ func (w *writer) groupLocked() *group {
 // run writes group after group until none waits.
 func (w *writer) run() {
 	for {
+		// Whoever else is about to write comes along: a group costs what one message
+		// costs, on the disk and on the way to each member.
+		runtime.Gosched()
 		w.mu.Lock()
 		g := w.next
 		w.next = nil
