@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tutti-rt/tutti/auth"
@@ -46,16 +47,17 @@ type Socket struct {
 	greeted bool // the connect handlers ran, so the disconnect handlers will
 
 	mu       sync.Mutex
-	over     bool       // ctx has ended
-	told     bool       // it was told that it is in, before it left
-	awaited  *awaited   // of ctx, nil until somebody waits
-	id       string     // changes once at most: when it turns out that the peer came back
-	party    *party     // nil if nobody has said who it is
-	ns       *Namespace // nil until it is found
-	seat     *hub.Seat  // nil until it is connected
-	early    *[]string  // rooms joined before; nil if none, and later
-	welcomed bool       // it may come back, and its id is settled
-	left     Reason     // why it left; "" while it has not
+	over     bool         // ctx has ended
+	told     bool         // it was told that it is in, before it left
+	awaited  *awaited     // of ctx, nil until somebody waits
+	id       string       // changes once at most: when it turns out that the peer came back
+	party    *party       // nil if nobody has said who it is
+	ns       *Namespace   // nil until it is found
+	seat     *hub.Seat    // nil until it is connected
+	early    *[]string    // rooms joined before; nil if none, and later
+	welcomed bool         // it may come back, and its id is settled
+	credit   atomic.Int32 // bytes that it takes before Ready asks its session again; any goroutine's
+	left     Reason       // why it left; "" while it has not
 	calls    map[uint64]*hub.Call
 }
 

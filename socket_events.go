@@ -102,6 +102,13 @@ func (s *Socket) write(m *hub.Message) error {
 		trace(s, m)
 	}
 	frames := framesOf(s.format, s.returns, m)
+	if c := s.credit.Load(); c > 0 {
+		size := 0
+		for _, f := range frames {
+			size += f.Len()
+		}
+		s.credit.Store(int32(max(int(c)-size, 0)))
+	}
 	if m.Volatile {
 		if !s.link.session.SendVolatile(frames...) {
 			s.drop(m)
