@@ -2,6 +2,7 @@ package door
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -46,8 +47,10 @@ type disconnecter struct {
 //
 // With "revoke":true what was issued to the user up to now is refused from now on.
 // {"token":"<jti>","expires":1767225600} does both to one token. The answer
-// {"connections":n} says how many were ended. Who asks needs the permission
-// [auth.Admin] in all rooms, as a grant with the pattern "*" gives it.
+// {"connections":n} says how many were ended, on all nodes. If other nodes could
+// not be told, or a revocation not be kept, the answer is 503 with the code
+// "incomplete" or "not_kept", and what could be done is done. Who asks needs the
+// permission [auth.Admin] in all rooms, as a grant with the pattern "*" gives it.
 //
 // The error lists every mistake in the configuration.
 func Disconnect(space *hub.Space, cfg DisconnectConfig) (*Door, error) {
@@ -104,9 +107,9 @@ func (d *disconnecter) disconnect(w http.ResponseWriter, r *http.Request) error 
 	if err := decode(body, &q); err != nil {
 		return badRequest("bad_json", "%v", err)
 	}
-	n, err := d.dismiss(q)
+	n, err := d.dismiss(r.Context(), q)
 	if err != nil {
-		return err
+		return dismissalRefusal(n, err)
 	}
 	d.log.Info("disconnected", slog.String("by", id.Subject), slog.String("user", q.User.value), slog.Int("connections", n))
 	writeJSON(w, http.StatusOK, struct {
@@ -116,7 +119,7 @@ func (d *disconnecter) disconnect(w http.ResponseWriter, r *http.Request) error 
 }
 
 // dismiss does what is asked for.
-func (d *disconnecter) dismiss(q dismissal) (int, error) {
+func (d *disconnecter) dismiss(ctx context.Context, q dismissal) (int, error) {
 	register, now := d.auth.Register(), time.Now()
 	v := auth.Revocation{Token: q.Token.value, User: q.User.value, Since: now, Until: now.Add(d.cfg.Keep)}
 	switch {
@@ -127,15 +130,28 @@ func (d *disconnecter) dismiss(q dismissal) (int, error) {
 	case q.Revoke.is && q.User.value == "":
 		return 0, badRequest("bad_message", `"revoke" belongs to "user"`)
 	case q.User.value != "" && !q.Revoke.value:
-		return register.Disconnect(q.User.value, q.Reason.value), nil
+		return register.DisconnectEverywhere(ctx, q.User.value, q.Reason.value)
 	}
 	if q.Expires.is {
 		// Leeway and all: a token may be good a little longer than it says.
 		v.Until = time.UnixMilli(int64(q.Expires.value * 1000)).Add(10 * time.Minute)
 	}
-	n, err := register.Revoke(v)
-	if refused, ok := errors.AsType[*auth.Refusal](err); ok {
-		return n, authRefusal(refused)
+	return register.RevokeEverywhere(ctx, v)
+}
+
+// dismissalRefusal says what is wrong with a logout that is not as it should be:
+// n connections have been ended all the same, and it may be tried again.
+func dismissalRefusal(n int, err error) error {
+	if _, ok := errors.AsType[*refusal](err); ok {
+		return err
 	}
-	return n, err
+	if refused, ok := errors.AsType[*auth.Refusal](err); ok {
+		return authRefusal(refused)
+	}
+	if _, ok := errors.AsType[*hub.PartialError](err); ok || errors.Is(err, hub.ErrUnavailable) {
+		return &refusal{status: http.StatusServiceUnavailable, code: "incomplete", retry: time.Second, err: err,
+			message: fmt.Sprintf("%d connections were ended, but not all nodes have answered: try again", n)}
+	}
+	return &refusal{status: http.StatusServiceUnavailable, code: "not_kept", retry: time.Second, err: err,
+		message: fmt.Sprintf("%d connections were ended, but the revocation could not be written down: it holds until the server ends", n)}
 }

@@ -3,9 +3,11 @@ package door_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -289,6 +291,47 @@ func TestTokensAreNotLogged(t *testing.T) {
 		t.Errorf("the log has a token, or nothing:\n%s", text)
 	}
 }
+
+// TestLogoutNotKept: who revokes is told if it will not last, and the connections
+// are ended all the same.
+func TestLogoutNotKept(t *testing.T) {
+	memoryBubble(t, func(t *testing.T, w *world) {
+		keys, err := auth.NewKeys(auth.Key{Name: "backend", Hash: auth.HashSecret(secret)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		full := errors.New("no space left")
+		a, err := auth.New(auth.Config{
+			Verifiers: []auth.Verifier{keys}, Grants: []auth.Grant{{Rooms: "*", May: []auth.Permission{auth.Admin}, Key: "backend"}},
+			Revoked: func(auth.Revocation) error { return full },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := door.Disconnect(w.space, door.DisconnectConfig{Auth: a, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan string, 1)
+		if _, err := a.Register().Enter(expelled(ended), &auth.Identity{Subject: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest("POST", "/api/disconnect", strings.NewReader(`{"user":"ann","revoke":true}`))
+		r.Header.Set("Authorization", "Bearer "+secret)
+		r.Header.Set("Content-Type", "application/json")
+		answer := httptest.NewRecorder()
+		d.ServeHTTP(answer, r)
+		if answer.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Body.String(), `"not_kept"`) || strings.Contains(answer.Body.String(), "space") || len(ended) != 1 {
+			t.Errorf("got %d %s, and %d were ended", answer.Code, answer.Body, len(ended))
+		}
+	})
+}
+
+// expelled is a connection that tells when it is ended.
+type expelled chan string
+
+func (e expelled) Lapsed(time.Duration)    {}
+func (e expelled) Expel(why *auth.Refusal) { e <- why.Message }
 
 type locked struct {
 	mu  *sync.Mutex

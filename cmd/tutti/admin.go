@@ -18,6 +18,7 @@ func (a *app) openAdmin(s config.Settings, cfg *tutti.Config, log *slog.Logger, 
 	a.stop = make(chan struct{})
 	c := admin.Config{
 		Version:  programVersion(),
+		Address:  s.Advertise,
 		Keys:     adminKeys(s),
 		Payloads: s.Admin.Payloads,
 		Metrics:  m,
