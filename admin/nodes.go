@@ -59,7 +59,7 @@ type nodeStatus struct {
 	Draining bool      `json:"draining"`
 	Ready    bool      `json:"ready"`
 	Drain    bool      `json:"drain"` // it can be asked to
-	Self     bool      `json:"self,omitempty"`
+	Self     bool      `json:"self"`
 	// Silent says that it has not answered, so that there is nothing more to say.
 	Silent bool `json:"silent,omitempty"`
 }
@@ -92,11 +92,10 @@ func (a *Admin) nodes(r *http.Request) (any, error) {
 }
 
 func (a *Admin) status() nodeStatus {
-	now, _ := a.meter.pair(0)
 	reasons := a.cfg.Unready()
 	return nodeStatus{
 		ID: a.server.Hub().Node(), Name: a.cfg.Node, Address: a.cfg.Address, Version: a.cfg.Version, Started: a.started.UTC(),
-		Sessions: a.server.Engine().Sessions(), Sockets: int(now.reading.Sockets),
+		Sessions: a.server.Engine().Sessions(), Sockets: int(a.cfg.Metrics.Read().Sockets),
 		Draining: draining(reasons), Ready: len(reasons) == 0, Drain: a.cfg.Drain != nil,
 	}
 }
