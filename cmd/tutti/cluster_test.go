@@ -235,6 +235,9 @@ func testOperators(t *testing.T, hash, key string, nodes []node, bob *caller) {
 	if got := bob.read(); got != "41" && !strings.Contains(got, "EOF") && !strings.Contains(got, "1005") && got != "1" {
 		t.Errorf("bob is told %s", got)
 	}
+	if status, text := ask(t, "POST", nodes[0].operators+"/api/reload", key, ""); status != 200 || strings.Contains(text, "advertise") {
+		t.Errorf("reload of the same settings: %d %s", status, text)
+	}
 	if status, _ := ask(t, "POST", nodes[0].operators+"/api/drain", key, `{"node":"nobody"}`); status != 404 {
 		t.Errorf("a node that is not there: %d", status)
 	}

@@ -45,6 +45,10 @@ func (r *reloader) reload(context.Context) (admin.Reloaded, error) {
 	if !sameTLS {
 		next.TLS = r.running.TLS
 	}
+	if err := loaded.Check(next, facts()); err != nil {
+		r.refuse(err)
+		return admin.Reloaded{}, err
+	}
 	for _, c := range config.Changes(r.running, loaded.Settings) {
 		if c.Live && (sameTLS || !strings.HasPrefix(c.Name, "tls.")) {
 			done.Applied = append(done.Applied, c.String())

@@ -89,6 +89,7 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	if err != nil {
 		return err
 	}
+	asked := s // before anything is filled in
 	if s.Advertise, err = advertised(s, listener.Addr()); err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -96,7 +97,7 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	a.reloader.Store(&reloader{args: c.args, environ: c.environ, app: a, log: log, running: s})
+	a.reloader.Store(&reloader{args: c.args, environ: c.environ, app: a, log: log, running: asked})
 	servers, err := listenAll(a, s, listener, log)
 	if err != nil {
 		return errors.Join(err, a.close(ctx))
@@ -147,7 +148,7 @@ func listenAll(a *app, s config.Settings, listener net.Listener, log *slog.Logge
 	gate := newGate(listener, s, a.blocked, log)
 	public := newHTTPServer(gate, a.public, s, log)
 	gate.guard(public.Server)
-	public.says = "Tutti listening on %s\n"
+	public.says, public.path = "Tutti listening on %s\n", s.Path
 	public.encrypt(a.encryption)
 	servers := []*httpServer{public}
 	for _, private := range []struct {
@@ -239,6 +240,7 @@ type httpServer struct {
 	*http.Server
 	listener net.Listener
 	says     string // with its URL, once it listens
+	path     string // where Socket.IO clients connect; "": nowhere
 	// encrypted says that it speaks TLS. Its TLSConfig doesn't: net/http sets that
 	// anyway, on its own time.
 	encrypted bool
@@ -280,7 +282,10 @@ func (c complaints) Write(p []byte) (int, error) {
 
 // serve returns when the server was shut down, nil, or can't accept any more.
 func (s *httpServer) serve() error {
-	serve := func(l net.Listener) error { return tutti.Serve(s.Server, l) }
+	serve := s.Serve
+	if s.path != "" {
+		serve = func(l net.Listener) error { return tutti.Serve(s.Server, l, s.path) }
+	}
 	if s.encrypted {
 		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
 	}

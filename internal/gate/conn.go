@@ -114,7 +114,7 @@ func (c *conn) take(data []byte, more bool) {
 		data = append(c.kept, data...)
 		c.kept = nil
 	}
-	size, head := measure(data)
+	size, head := measure(data, c.gate.paths)
 	switch {
 	case more || size < 0 || size == 0 && len(data) >= maxRequest || c.gate.longHead(head):
 		c.pass(data)
