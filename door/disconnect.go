@@ -26,10 +26,22 @@ type DisconnectConfig struct {
 	Keep time.Duration
 	// Origins are the origins whose pages may ask besides the server's own.
 	Origins []string
+	// Done, if set, is told of each logout, for an audit log.
+	Done func(d Dismissal)
 	// Log is where the door logs; nil means [slog.Default].
 	Log *slog.Logger
 	// Trace, if set, is told what happens.
 	Trace *Trace
+}
+
+// A Dismissal is a logout that somebody has asked for and may.
+type Dismissal struct {
+	By, From    string // who asked, and the address
+	User, Token string // one of them: whom, or which token
+	Reason      string
+	Revoke      bool
+	Connections int   // how many were ended
+	Err         error // why not everything could be done
 }
 
 type disconnecter struct {
@@ -108,6 +120,12 @@ func (d *disconnecter) disconnect(w http.ResponseWriter, r *http.Request) error 
 		return badRequest("bad_json", "%v", err)
 	}
 	n, err := d.dismiss(r.Context(), q)
+	if _, wrong := errors.AsType[*refusal](err); !wrong && d.cfg.Done != nil {
+		d.cfg.Done(Dismissal{
+			By: id.Subject, From: r.RemoteAddr, User: q.User.value, Token: q.Token.value, Reason: q.Reason.value,
+			Revoke: q.Revoke.value || q.Token.value != "", Connections: n, Err: err,
+		})
+	}
 	if err != nil {
 		return dismissalRefusal(n, err)
 	}

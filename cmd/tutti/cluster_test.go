@@ -253,4 +253,7 @@ func testOperators(t *testing.T, hash, key string, nodes []node, bob *caller) {
 	if seen := list(nodes[0]); len(seen) != 2 {
 		t.Errorf("then the nodes are %+v", seen)
 	}
+	if _, text := ask(t, "GET", nodes[0].operators+"/api/audit", key, ""); !strings.Contains(text, `"who":"key:backend"`) || !strings.Contains(text, `"action":"revoke","target":"user ann"`) {
+		t.Errorf("the audit log lacks the logout: %s", text)
+	}
 }

@@ -61,7 +61,9 @@ func (a *app) mountDoors(s config.Settings, mux *http.ServeMux, log *slog.Logger
 		d, err = a.webSockets(s, space, desk, log, m)
 		mount("/ws", d, err)
 		if namespace == "/" {
-			d, err = door.Disconnect(space, door.DisconnectConfig{Auth: a.who.authority, Origins: s.Origin, Log: log, Trace: m.Door("disconnect")})
+			d, err = door.Disconnect(space, door.DisconnectConfig{
+				Auth: a.who.authority, Origins: s.Origin, Done: a.recordLogout, Log: log, Trace: m.Door("disconnect"),
+			})
 			mount("/api/disconnect", d, err)
 		}
 	}

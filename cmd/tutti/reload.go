@@ -67,6 +67,20 @@ func (r *reloader) reload(context.Context) (admin.Reloaded, error) {
 	return done, nil
 }
 
+// reloadBySignal reads the settings again, which operators hear of by the audit
+// log.
+func (a *app) reloadBySignal(ctx context.Context) {
+	done, err := a.reloader.Load().reload(ctx) // what was wrong has been logged
+	entry := admin.Entry{
+		Who: "signal", From: "SIGHUP", Action: "reload",
+		Detail: map[string]any{"applied": done.Applied, "restart": done.Restart},
+	}
+	if err != nil {
+		entry.Detail, entry.Result, entry.Error = nil, "mistakes", err.Error()
+	}
+	a.admin.Record(entry)
+}
+
 // patience is how long the end may take, and over how much of it sessions are
 // closed if others can take them.
 func (r *reloader) patience() (whole, pace time.Duration) {

@@ -144,6 +144,8 @@ func TestReload(t *testing.T) {
 	}
 	contains(t, "stderr", p.stderr.String(), []string{
 		`msg="mistake in the settings" err="` + file + `:3: door.rate is 0`, `msg="settings refused: those from before stay" mistakes=`,
+		`msg=audit who=signal from=SIGHUP action=reload target="" result=mistakes`,
+		`msg=audit who=signal from=SIGHUP action=reload target="" result=ok detail="map[applied:[allow: nothing → news publish=token`,
 		`msg="setting changed" setting=allow from=nothing to="news publish=token presence=anyone"`,
 		`msg="setting changed, which takes a new start" setting=namespace from=nothing to=/new`,
 	})

@@ -128,8 +128,7 @@ func (a *app) wait(ctx context.Context, c call, failed <-chan error, log *slog.L
 	for {
 		select {
 		case <-c.hangups:
-			// What was wrong has been logged.
-			_, _ = a.reloader.Load().reload(ctx)
+			a.reloadBySignal(ctx)
 			continue
 		case signal := <-c.signals:
 			log.Info("stopping", "signal", signal.String(), "sessions", a.server.Engine().Sessions())
