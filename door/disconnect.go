@@ -57,7 +57,8 @@ type disconnecter struct {
 //
 //	{"user":"ann","reason":"signed out"}
 //
-// With "revoke":true what was issued to the user up to now is refused from now on.
+// With "revoke":true what was issued to the user up to now is refused from now on;
+// "since" says what time "now" is by the clock of who issues.
 // {"token":"<jti>","expires":1767225600} does both to one token. The answer
 // {"connections":n} says how many were ended, on all nodes. If other nodes could
 // not be told, or a revocation not be kept, the answer is 503 with the code
@@ -81,9 +82,13 @@ type dismissal struct {
 	User    given[string]  `json:"user"`
 	Reason  given[string]  `json:"reason"`
 	Revoke  given[bool]    `json:"revoke"`
+	Since   given[float64] `json:"since"`
 	Token   given[string]  `json:"token"`
 	Expires given[float64] `json:"expires"`
 }
+
+// clocksDiffer is more than clocks of issuers may differ from ours.
+const clocksDiffer = 10 * time.Minute
 
 // maxDismissal is more than any request has.
 const maxDismissal = 16 << 10
@@ -147,12 +152,17 @@ func (d *disconnecter) dismiss(ctx context.Context, q dismissal) (int, error) {
 		return 0, badRequest("bad_message", `"expires" is when the token does, in seconds since 1970`)
 	case q.Revoke.is && q.User.value == "":
 		return 0, badRequest("bad_message", `"revoke" belongs to "user"`)
+	case q.Since.is && (!q.Revoke.value || q.Since.value < 0 || q.Since.value > float64(now.Add(clocksDiffer).Unix())):
+		return 0, badRequest("bad_message", `"since" belongs to "revoke": until when what is void was issued, in seconds since 1970, by the clock of whom issued it`)
 	case q.User.value != "" && !q.Revoke.value:
 		return register.DisconnectEverywhere(ctx, q.User.value, q.Reason.value)
 	}
 	if q.Expires.is {
 		// Leeway and all: a token may be good a little longer than it says.
-		v.Until = time.UnixMilli(int64(q.Expires.value * 1000)).Add(10 * time.Minute)
+		v.Until = time.UnixMilli(int64(q.Expires.value * 1000)).Add(clocksDiffer)
+	}
+	if q.Since.is {
+		v.Since = time.UnixMilli(int64(q.Since.value * 1000))
 	}
 	return register.RevokeEverywhere(ctx, v)
 }

@@ -312,7 +312,7 @@ func TestLogoutNotKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ended := make(chan string, 1)
+		ended := make(chan string, 10)
 		if _, err := a.Register().Enter(expelled(ended), &auth.Identity{Subject: "ann"}); err != nil {
 			t.Fatal(err)
 		}
@@ -321,7 +321,22 @@ func TestLogoutNotKept(t *testing.T) {
 		r.Header.Set("Content-Type", "application/json")
 		answer := httptest.NewRecorder()
 		d.ServeHTTP(answer, r)
-		if answer.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Body.String(), `"not_kept"`) || strings.Contains(answer.Body.String(), "space") || len(ended) != 1 {
+		for _, wrong := range []string{`{"user":"ann","since":1}`, `{"user":"ann","revoke":true,"since":99999999999}`, `{"token":"a","since":1}`} {
+			r := httptest.NewRequest("POST", "/api/disconnect", strings.NewReader(wrong))
+			r.Header = map[string][]string{"Authorization": {"Bearer " + secret}, "Content-Type": {"application/json"}}
+			answer := httptest.NewRecorder()
+			if d.ServeHTTP(answer, r); answer.Code != http.StatusBadRequest {
+				t.Errorf("%s: %d %s", wrong, answer.Code, answer.Body)
+			}
+		}
+		issued := time.Now().Add(5 * time.Second).Truncate(time.Second) // by a clock that is ahead
+		r = httptest.NewRequest("POST", "/api/disconnect", strings.NewReader(fmt.Sprintf(`{"user":"ann","revoke":true,"since":%d}`, issued.Unix())))
+		r.Header = map[string][]string{"Authorization": {"Bearer " + secret}, "Content-Type": {"application/json"}}
+		d.ServeHTTP(httptest.NewRecorder(), r)
+		if _, err := a.Register().Enter(expelled(ended), &auth.Identity{Subject: "ann", Issued: issued}); err == nil {
+			t.Error("what was issued by a clock that is ahead is accepted after the logout")
+		}
+		if answer.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Body.String(), `"not_kept"`) || strings.Contains(answer.Body.String(), "space") || len(ended) != 2 {
 			t.Errorf("got %d %s, and %d were ended", answer.Code, answer.Body, len(ended))
 		}
 	})

@@ -42,6 +42,14 @@ export function icon(name) {
   return svg;
 }
 
+// What would change how text around it reads: control characters but for line ends, and marks that turn its direction.
+const UNSEEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+// visible shows them as what they are: what peers chose could pass for something else.
+export const visible = (text) => text.replace(UNSEEN, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+const readable = (child) => (typeof child === "string" ? visible(child) : child);
+
 // el makes an element. Properties that start with "on" are listeners, "class" is the class, the others are attributes
 // (false and null leave an attribute out). Children that are strings become text nodes; null and false are left out.
 export function el(tag, properties = {}, ...children) {
@@ -52,7 +60,7 @@ export function el(tag, properties = {}, ...children) {
     else if (name === "class") node.className = value;
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
+  node.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false).map(readable));
   return node;
 }
 
@@ -63,7 +71,7 @@ export function button(word, drawing, onclick, properties = {}) {
 
 // replace puts nodes into another in the place of what it has.
 export function replace(node, ...children) {
-  node.replaceChildren(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
+  node.replaceChildren(...children.flat().filter((c) => c !== null && c !== undefined && c !== false).map(readable));
 }
 
 // toast says something for a moment.

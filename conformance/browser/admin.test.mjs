@@ -153,6 +153,16 @@ describe("the operators' page", () => {
     await entry.getByText(/reason: spam/).waitFor();
   });
 
+  test("shows names as they are, whatever they want to look like", async (t) => {
+    const p = await page(t, browser, { offline: true });
+    await crowd(t, server, 1, () => ["invoice\u202efdp.exe"]);
+    await login(p, await operators(server), operate);
+    await p.keyboard.press("3");
+    await row(p, "invoice\\u202efdp.exe").click();
+    await p.getByRole("complementary", { name: "Details" }).getByRole("heading", { name: "invoice\\u202efdp.exe" }).waitFor();
+    assert.equal(await p.evaluate(() => document.body.innerText.includes("\u202e")), false);
+  });
+
   test("follows a room live, with what is said in it", async (t) => {
     const p = await page(t, browser, { offline: true });
     const [ada] = await crowd(t, server, 3, () => ["hall"]);
