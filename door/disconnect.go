@@ -26,6 +26,13 @@ type DisconnectConfig struct {
 	Keep time.Duration
 	// Origins are the origins whose pages may ask besides the server's own.
 	Origins []string
+	// Rate and Burst bound the requests of one network address that are refused;
+	// KeyRate and KeyBurst those of each who may. Defaults: 10, 50, 1,000 and 2,000;
+	// a negative rate: no limit.
+	Rate     float64
+	Burst    int
+	KeyRate  float64
+	KeyBurst int
 	// Done, if set, is told of each logout, for an audit log.
 	Done func(d Dismissal)
 	// Log is where the door logs; nil means [slog.Default].
@@ -69,7 +76,7 @@ type disconnecter struct {
 func Disconnect(space *hub.Space, cfg DisconnectConfig) (*Door, error) {
 	cfg.Keep = cmp.Or(cfg.Keep, 24*time.Hour)
 	d := &disconnecter{Door: newDoor("disconnect", space, cfg.Log, cfg.Trace), cfg: cfg}
-	if err := d.Reload(Live{Origins: cfg.Origins}); err != nil {
+	if err := d.Reload(Live{Origins: cfg.Origins, Rate: cfg.Rate, Burst: cfg.Burst, KeyRate: cfg.KeyRate, KeyBurst: cfg.KeyBurst}); err != nil {
 		return nil, fmt.Errorf("disconnect door: %w", err)
 	}
 	d.auth = cfg.Auth
@@ -100,15 +107,9 @@ func (d *disconnecter) disconnect(w http.ResponseWriter, r *http.Request) error 
 	if d.auth == nil {
 		return errClosed
 	}
-	id, err := d.auth.Identify(r.Context(), d.credentials(r))
+	id, err := d.admit(r)
 	if err != nil {
-		return authRefusal(err)
-	}
-	if !id.MayAll(string(auth.Admin)) {
-		if id.User() == "" {
-			return errKeyWanted
-		}
-		return &refusal{status: http.StatusForbidden, code: "forbidden", message: "that takes the permission admin in all rooms"}
+		return err
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		// Anything else a page of another origin could send without asking.
@@ -139,6 +140,28 @@ func (d *disconnecter) disconnect(w http.ResponseWriter, r *http.Request) error 
 		Connections int `json:"connections"`
 	}{n})
 	return nil
+}
+
+// mostBackends is how many who may ask are counted at a time.
+const mostBackends = 1024
+
+// admit says who asks, if that is somebody who may. Who may not is counted by
+// address, so that who guesses is slowed down and nobody else.
+func (d *disconnecter) admit(r *http.Request) (*auth.Identity, error) {
+	id, err := d.auth.Identify(r.Context(), d.credentials(r))
+	if err == nil && id.MayAll(string(auth.Admin)) {
+		return id, d.now().pace.take(r, grant{key: id.Subject})
+	}
+	if e := d.now().pace.take(r, grant{}); e != nil {
+		return nil, e
+	}
+	switch {
+	case err != nil:
+		return nil, authRefusal(err)
+	case id.User() == "":
+		return nil, errKeyWanted
+	}
+	return nil, &refusal{status: http.StatusForbidden, code: "forbidden", message: "that takes the permission admin in all rooms"}
 }
 
 // dismiss does what is asked for.

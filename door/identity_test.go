@@ -342,6 +342,38 @@ func TestLogoutNotKept(t *testing.T) {
 	})
 }
 
+// TestLogoutRate: who may not ask is slowed down by address, and who may is not
+// by that.
+func TestLogoutRate(t *testing.T) {
+	memoryBubble(t, func(t *testing.T, w *world) {
+		a := authority(t, passes{"operator": {user: "op", rooms: auth.Rooms{"*": {"admin"}}}, "user": {user: "ann"}})
+		d, err := door.Disconnect(w.space, door.DisconnectConfig{Auth: a, Rate: 1, Burst: 5, KeyRate: 1, KeyBurst: 3, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		statuses := func(n int, token string) map[int]int {
+			all := map[int]int{}
+			for range n {
+				r := httptest.NewRequest("POST", "/api/disconnect", strings.NewReader(`{"user":"bob"}`))
+				r.Header = map[string][]string{"Authorization": {"Bearer " + token}, "Content-Type": {"application/json"}}
+				answer := httptest.NewRecorder()
+				d.ServeHTTP(answer, r)
+				all[answer.Code]++
+			}
+			return all
+		}
+		if got := statuses(9, "guess"); got[401] != 5 || got[429] != 4 {
+			t.Errorf("guesses: %v", got)
+		}
+		if got := statuses(2, "user"); got[429] != 2 {
+			t.Errorf("somebody else of that address: %v", got)
+		}
+		if got := statuses(4, "operator"); got[200] != 3 || got[429] != 1 {
+			t.Errorf("who may: %v", got)
+		}
+	})
+}
+
 // expelled is a connection that tells when it is ended.
 type expelled chan string
 

@@ -152,6 +152,13 @@ func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) err
 	operators.Handle("GET /metrics", m.Handler())
 	operators.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { a.health(w, true) })
 	a.private = operators
+	if isLoopback(s.Metrics) {
+		// A page of the web may have a name of its own resolve to this machine.
+		var rule atomic.Pointer[hostRule]
+		named := loopbackRule(s.Metrics)
+		rule.Store(&named)
+		a.private = onlyHosts(operators, &rule, a.blocked)
+	}
 	return nil
 }
 

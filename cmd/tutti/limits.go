@@ -89,13 +89,19 @@ func hostRuleOf(s config.Settings) hostRule {
 		_, host, _ := strings.Cut(o, "://")
 		pages = append(pages, strings.ToLower(withoutPort(host)))
 	}
-	own := strings.ToLower(withoutPort(s.Listen))
+	ours := loopbackRule(s.Listen)
+	return func(host string) bool { return ours(host) || slices.Contains(pages, withoutPort(host)) }
+}
+
+// loopbackRule has those hosts served that a web page can't lead here: a page
+// can't be at an address that isn't its own, so who asks for an address hasn't
+// been led here by a name.
+func loopbackRule(listen string) hostRule {
+	own := strings.ToLower(withoutPort(listen))
 	return func(host string) bool {
 		name := withoutPort(host)
-		// A page can't be at an address that isn't its own, so who asks for an
-		// address hasn't been led here by a name.
 		_, err := netip.ParseAddr(strings.Trim(name, "[]"))
-		return err == nil || name == "localhost" || strings.HasSuffix(name, ".localhost") || name == own || slices.Contains(pages, name)
+		return err == nil || name == "localhost" || strings.HasSuffix(name, ".localhost") || name == own
 	}
 }
 

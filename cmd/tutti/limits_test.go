@@ -76,6 +76,22 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// TestMetricsHost: metrics on this machine's loopback are not for pages that have
+// their own name resolve to it.
+func TestMetricsHost(t *testing.T) {
+	for address, want := range map[string]int{"127.0.0.1:0": http.StatusMisdirectedRequest, "0.0.0.0:0": http.StatusOK} {
+		a := runningApp(t, "--metrics", address)
+		for host, want := range map[string]int{"evil.example": want, "127.0.0.1:9090": http.StatusOK, "[::1]:9090": http.StatusOK, "localhost:9090": http.StatusOK} {
+			r := httptest.NewRequest("GET", "/metrics", nil)
+			r.Host = host
+			w := httptest.NewRecorder()
+			if a.private.ServeHTTP(w, r); w.Code != want {
+				t.Errorf("metrics at %s for %s: %d, want %d", address, host, w.Code, want)
+			}
+		}
+	}
+}
+
 // TestGate: one address can't take all the connections there are.
 func TestGate(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
