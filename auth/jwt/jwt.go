@@ -189,8 +189,7 @@ func (v *Verifier) Verify(ctx context.Context, c auth.Credentials) (*auth.Identi
 	if err != nil || len(signed.Signatures) != 1 {
 		return nil, auth.Refuse(auth.InvalidToken, "the token cannot be read, or is signed in a way that is not accepted")
 	}
-	var problem error
-	var refused *auth.Refusal
+	var problem, refused error
 	for _, one := range v.issuers {
 		payload, err := one.open(ctx, signed)
 		if err != nil {
@@ -204,7 +203,7 @@ func (v *Verifier) Verify(ctx context.Context, c auth.Credentials) (*auth.Identi
 		if err != errIssuer && err != errAudience {
 			return id, err
 		}
-		refused = err.(*auth.Refusal) // issuers may share keys: it is for the next, perhaps
+		refused = err // issuers may share keys: it is for the next, perhaps
 	}
 	if refused != nil {
 		return nil, refused
@@ -216,8 +215,8 @@ func (v *Verifier) Verify(ctx context.Context, c auth.Credentials) (*auth.Identi
 }
 
 var (
-	errIssuer   = auth.Refuse(auth.InvalidToken, "the token is of another issuer")
-	errAudience = auth.Refuse(auth.InvalidToken, "the token is for another audience")
+	errIssuer   error = auth.Refuse(auth.InvalidToken, "the token is of another issuer")
+	errAudience error = auth.Refuse(auth.InvalidToken, "the token is for another audience")
 )
 
 // maxTries is how many keys a token without "kid" is tried with.

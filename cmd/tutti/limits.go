@@ -150,6 +150,9 @@ type gate struct {
 	hit       func(limit string)
 	log       *slog.Logger
 	visits    sync.Map // *visit by net.Conn
+
+	nodes     func(netip.Addr) bool // whether another node is there; nil: there are none
+	uncounted sync.Map              // by netip.AddrPort: connections of nodes beyond the limit
 }
 
 // A visit is a connection, and whether a request of it came to be served.
@@ -237,6 +240,11 @@ func (g *gate) Admit(remote netip.AddrPort, descriptor int) (refusal []byte, ok 
 		g.hit("files")
 		return busyAnswer, false
 	case counts && !g.addresses.Take(network):
+		if g.nodes != nil && g.nodes(remote.Addr().Unmap()) {
+			// It passes on what its own clients ask for, each of whom it has counted.
+			g.uncounted.Store(remote, struct{}{})
+			return nil, true
+		}
 		g.hit("requests")
 		g.log.Debug("too many connections", "remote", remote.String())
 		return nil, false
@@ -246,6 +254,9 @@ func (g *gate) Admit(remote netip.AddrPort, descriptor int) (refusal []byte, ok 
 
 // Left gives back the place of a connection that was let in.
 func (g *gate) Left(remote netip.AddrPort) {
+	if _, ok := g.uncounted.LoadAndDelete(remote); ok {
+		return
+	}
 	if network, counts := g.network(remote); counts {
 		g.addresses.Give(network)
 	}

@@ -145,6 +145,9 @@ func (a *app) wait(ctx context.Context, c call, failed <-chan error, log *slog.L
 // listenAll opens the other listeners: the operators', and that of commands.
 func listenAll(a *app, s config.Settings, listener net.Listener, log *slog.Logger) ([]*httpServer, error) {
 	gate := newGate(listener, s, a.blocked, log)
+	if a.engine != nil {
+		gate.nodes = (&neighbours{all: a.engine.Nodes}).at
+	}
 	public := newHTTPServer(gate, a.public, s, log)
 	gate.guard(public.Server)
 	public.says, public.path = "Tutti listening on %s\n", s.Path
