@@ -215,8 +215,8 @@ func (v *Verifier) Verify(ctx context.Context, c auth.Credentials) (*auth.Identi
 }
 
 var (
-	errIssuer   error = auth.Refuse(auth.InvalidToken, "the token is of another issuer")
-	errAudience error = auth.Refuse(auth.InvalidToken, "the token is for another audience")
+	errIssuer   = &auth.Refusal{Code: auth.InvalidToken, Message: "the token is of another issuer"}
+	errAudience = &auth.Refusal{Code: auth.InvalidToken, Message: "the token is for another audience"}
 )
 
 // maxTries is how many keys a token without "kid" is tried with.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/internal/config"
@@ -212,7 +213,7 @@ func drain(ctx context.Context, c call, a *app, servers []*httpServer) error {
 	})
 	a.draining.Store(true)
 	if a.engine != nil && pace > 0 {
-		_ = a.server.Drain(ctx, pace) // ctx has ended: what follows sees that
+		a.pace(ctx, pace)
 	}
 	// One for each server, because Shutdown waits for requests that only
 	// a.close ends. All return when ctx ends at the latest.
@@ -235,6 +236,19 @@ func drain(ctx context.Context, c call, a *app, servers []*httpServer) error {
 		return fmt.Errorf("not everything ended in %v; the rest was cut off", patience)
 	}
 	return errors.Join(errs...)
+}
+
+// pace ends sessions and streams one after another, over a time.
+func (a *app) pace(ctx context.Context, over time.Duration) {
+	// One for each door and one for the sessions, all of which return when that
+	// time is over or ctx ends, and are waited for here. What is left then is for
+	// what follows.
+	var going sync.WaitGroup
+	for _, d := range a.doors {
+		going.Go(func() { _ = d.Drain(ctx, over) })
+	}
+	going.Go(func() { _ = a.server.Drain(ctx, over) })
+	going.Wait()
 }
 
 // An httpServer is a server with its listener.
