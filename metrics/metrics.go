@@ -3,6 +3,7 @@ package metrics
 import (
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -28,6 +29,8 @@ type Metrics struct {
 	revocations, unkept prometheus.Counter
 
 	waiting atomic.Pointer[quota.Quota]
+	// Until when the certificate holds.
+	certificate atomic.Pointer[func() time.Time]
 
 	all []prometheus.Collector
 }
@@ -49,6 +52,7 @@ func New() *Metrics {
 	m.revocations = mk.counter("revocations_total", "Users and tokens that were revoked.")
 	m.unkept = mk.counter("revocations_unkept_total", "Revocations that could not be remembered or written down.")
 	m.newWaiting(&mk)
+	m.newCertificate(&mk)
 	m.all = mk.all
 	return m
 }

@@ -105,6 +105,7 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 	}
 	cfg.Hub.Engine, cfg.Advertise = a.engine, s.Advertise
 	if a.encryption, err = newEncryption(s, log); err == nil {
+		m.WatchCertificate(a.encryption.until)
 		a.server, err = tutti.New(cfg)
 	}
 	if err == nil {
