@@ -79,6 +79,7 @@ type Admin struct {
 	roster  roster
 	watches watches
 	slow    slowRing
+	limited limitedRing
 	ui      ui
 	handler http.Handler
 	control http.Handler

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -76,8 +77,10 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 		return nil, err
 	}
 	allowed := quotaConfig(s)
+	a := &app{blocked: m.Listener(), level: level, closeAudit: func() error { return nil }}
 	allowed.Trace = m.Quota()
-	a := &app{quota: quota.New(allowed), blocked: m.Listener(), level: level, closeAudit: func() error { return nil }}
+	allowed.Trace.Refused = func(limit string, address netip.Prefix, user string) { a.admin.Limited("quota: "+limit, address, user) }
+	a.quota = quota.New(allowed)
 	a.keys.Store(&s.Door.Key)
 	var err error
 	if a.who, err = newIdentities(s, &a.keys, m.Auth(), log); err != nil {

@@ -151,8 +151,9 @@ type gate struct {
 	log       *slog.Logger
 	visits    sync.Map // *visit by net.Conn
 
-	nodes     func(netip.Addr) bool // whether another node is there; nil: there are none
-	uncounted sync.Map              // by netip.AddrPort: connections of nodes beyond the limit
+	named     func(limit string, network netip.Prefix) // who hit a limit; may be nil
+	nodes     func(netip.Addr) bool                    // whether another node is there; nil: there are none
+	uncounted sync.Map                                 // by netip.AddrPort: connections of nodes beyond the limit
 }
 
 // A visit is a connection, and whether a request of it came to be served.
@@ -246,6 +247,9 @@ func (g *gate) Admit(remote netip.AddrPort, descriptor int) (refusal []byte, ok 
 			return nil, true
 		}
 		g.hit("requests")
+		if g.named != nil {
+			g.named("listener: requests", network)
+		}
 		g.log.Debug("too many connections", "remote", remote.String())
 		return nil, false
 	}

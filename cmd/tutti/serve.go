@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"syscall"
@@ -146,6 +147,7 @@ func (a *app) wait(ctx context.Context, c call, failed <-chan error, log *slog.L
 // listenAll opens the other listeners: the operators', and that of commands.
 func listenAll(a *app, s config.Settings, listener net.Listener, log *slog.Logger) ([]*httpServer, error) {
 	gate := newGate(listener, s, a.blocked, log)
+	gate.named = func(limit string, network netip.Prefix) { a.admin.Limited(limit, network, "") }
 	if a.engine != nil {
 		gate.nodes = (&neighbours{all: a.engine.Nodes}).at
 	}

@@ -153,6 +153,16 @@ describe("the operators' page", () => {
     await entry.getByText(/reason: spam/).waitFor();
   });
 
+  test("names who runs into limits", async (t) => {
+    const p = await page(t, browser, { offline: true, ...wide });
+    const [loud] = await crowd(t, server, 1, () => ["hall"]);
+    await Promise.all(Array.from({ length: 600 }, () => ask(loud, "publish", { room: "hall", event: "said", data: 1 })));
+    await login(p, await operators(server), operate);
+    await p.keyboard.press("5");
+    await p.getByRole("heading", { level: 2, name: "Who ran into limits" }).waitFor();
+    await row(p, "127.0.0.1").getByText("quota: connection publishes").waitFor();
+  });
+
   test("shows names as they are, whatever they want to look like", async (t) => {
     const p = await page(t, browser, { offline: true });
     await crowd(t, server, 1, () => ["invoice\u202efdp.exe"]);
