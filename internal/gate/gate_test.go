@@ -256,7 +256,7 @@ func TestDeferredAnswer(t *testing.T) {
 // TestSlowReader: an answer that does not leave at once leaves whole, and one
 // that does not leave at all is given up.
 func TestSlowReader(t *testing.T) {
-	text := strings.Repeat("0123456789", 1<<20)
+	text := strings.Repeat("0123456789", 4<<20) // more than the buffers of both ends take
 	var timeout atomic.Int64
 	left := make(chan error, 1)
 	address := serve(t, nil, func(w http.ResponseWriter, r *http.Request) {
