@@ -43,9 +43,20 @@ func (srv *Server) connect(cfg *Config) (*forward.Handler, error) {
 }
 
 // Join takes part in the cluster of [hub.Config.Engine], so that the server can
-// be reached by other nodes before anybody connects. A server that was not told
-// does so with its first namespace. It does nothing for a server that is alone.
-func (srv *Server) Join(ctx context.Context) error { return srv.hub.Join(ctx) }
+// be reached by other nodes before anybody connects, and knows what has been
+// revoked on these. A server that was not told does so with its first namespace.
+// It does nothing for a server that is alone.
+func (srv *Server) Join(ctx context.Context) error {
+	if err := srv.hub.Join(ctx); err != nil || srv.cfg.Hub.Engine == nil {
+		return err
+	}
+	if err := srv.ledgers.learn(ctx); err != nil {
+		// A node that does not answer is none to wait for: it is asked again when
+		// it comes back.
+		srv.log.Warn("ask other nodes what is revoked", keyErr, err)
+	}
+	return nil
+}
 
 // A NodeHandler takes an event that the application sends on another node of the
 // cluster, and returns the answer if it asked. An error is logged, and no answer.
@@ -58,8 +69,9 @@ type nodeHandlers struct {
 }
 
 // HandleNodes registers what takes an event from the application's other nodes.
-// Each event runs on a goroutine of its own. It panics if the event has a
-// handler already, or the namespace is a family.
+// Each event runs on a goroutine of its own. Names that begin with "tutti:" are
+// the server's own. It panics if the event has a handler already, or the
+// namespace is a family.
 func (ns *Namespace) HandleNodes(event string, h NodeHandler) {
 	if ns.space == nil {
 		panic(errFamily)

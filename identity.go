@@ -56,12 +56,13 @@ func (s *Socket) Identity() *auth.Identity {
 // else was given the same [auth.Authority].
 func (srv *Server) Users() *auth.Register { return srv.users }
 
-// DisconnectUser disconnects what a user is connected with to this node, in all
-// namespaces, and returns how many connections these were. The peers are told a
+// DisconnectUser disconnects what a user is connected with, in all namespaces and
+// on all nodes, and returns how many connections these were. The peers are told a
 // reason, in words; "" is one too. Their sessions are not recovered, but nothing
-// keeps the user from coming back: see [auth.Register.Revoke].
-func (srv *Server) DisconnectUser(user, reason string) int {
-	return srv.users.Disconnect(user, reason)
+// keeps the user from coming back: see [auth.Register.RevokeEverywhere]. With an
+// error, which may be a [*hub.PartialError], other nodes have not all done so.
+func (srv *Server) DisconnectUser(ctx context.Context, user, reason string) (int, error) {
+	return srv.users.DisconnectEverywhere(ctx, user, reason)
 }
 
 // credentials are what the socket's peer showed when it came.

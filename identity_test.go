@@ -200,15 +200,15 @@ func TestDisconnectUser(t *testing.T) {
 		if _, told := w.show("ann 0"); !strings.Contains(told, "token_revoked") {
 			t.Errorf("the revoked token is told %s", told)
 		}
-		if n := w.srv.DisconnectUser("ann", "bye"); n != 2 {
-			t.Errorf("%d were disconnected, want 2", n)
+		if n, err := w.srv.DisconnectUser(t.Context(), "ann", "bye"); n != 2 || err != nil {
+			t.Errorf("%d were disconnected, want 2; %v", n, err)
 		}
 		for _, c := range clients[1:] {
 			c.want(`2["auth",{"code":"disconnected","error":"bye"}]`, "all of a user's")
 			c.want(`1`, "are sent away")
 		}
 		bob.wantNothing("others stay")
-		if n := w.srv.DisconnectUser("ann", ""); n != 0 {
+		if n, _ := w.srv.DisconnectUser(t.Context(), "ann", ""); n != 0 {
 			t.Errorf("%d are left", n)
 		}
 		if _, told := w.show("ann 1"); told != "" {
@@ -229,7 +229,7 @@ func TestIdentifyInGuard(t *testing.T) {
 			return ctx, nil
 		})
 		c := w.connect("/")
-		if n := w.srv.DisconnectUser("ann", ""); n != 1 {
+		if n, _ := w.srv.DisconnectUser(t.Context(), "ann", ""); n != 1 {
 			t.Fatalf("%d were disconnected", n)
 		}
 		c.want(`2["auth",{"code":"disconnected","error":"disconnected by the server"}]`, "she is told")

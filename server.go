@@ -41,6 +41,7 @@ type Server struct {
 	crew    serial.Crew    // of the sockets' mailboxes
 
 	users     *auth.Register
+	ledgers   ledgers // of what is revoked, with other nodes
 	origins   atomic.Pointer[origin.Policy]
 	departing departures
 
@@ -93,6 +94,9 @@ func New(cfg Config) (*Server, error) {
 	if srv.forward, err = srv.connect(&cfg); err != nil {
 		return nil, err
 	}
+	if cfg.Hub.Engine != nil {
+		cfg.Hub.Trace = srv.ledgers.hear(cfg.Hub.Trace)
+	}
 	srv.cfg, srv.hub = cfg, hub.New(cfg.Hub)
 	if cfg.Auth != nil {
 		srv.users = cfg.Auth.Register()
@@ -114,6 +118,7 @@ func New(cfg Config) (*Server, error) {
 	srv.ctx, srv.cancel = context.WithCancel(context.Background())
 	srv.crew.Limit, srv.crew.Resting = cfg.MaxInbox, restingHandlers
 	srv.Namespace("/")
+	srv.share()
 	return srv, nil
 }
 
@@ -195,6 +200,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		err = errors.Join(err, ctx.Err())
 	}
 	srv.cancel()
+	srv.ledgers.close()
 	srv.crew.Close()
 	srv.hub.Close()
 	return err

@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/packet"
 )
@@ -154,6 +156,18 @@ type disconnectRequest struct {
 	Address   string `json:"address"`
 	Namespace string `json:"namespace"`
 	Reason    string `json:"reason"` // for the audit log
+	// Revoke refuses from now on what was issued to the user up to now.
+	Revoke bool `json:"revoke,omitempty"`
+}
+
+// revokedFor is longer than tokens last.
+const revokedFor = 24 * time.Hour
+
+// disconnected says how many sockets were, on all nodes but those that are
+// silent.
+type disconnected struct {
+	Sockets int      `json:"sockets"`
+	Silent  []string `json:"silent,omitempty"`
 }
 
 // disconnect answers POST /api/disconnect.
@@ -168,14 +182,44 @@ func (a *Admin) disconnect(r *http.Request) (any, error) {
 	if q.Session != "" && len(q.Session) < sessionShown {
 		return nil, badRequest("session: want what is shown of its id")
 	}
-	n, err := a.end(&q)
-	if err == nil {
-		a.note(r, "disconnect", q.target(), map[string]any{"sockets": n, "reason": q.Reason, "namespace": q.Namespace}, nil)
+	if q.Revoke && (q.User == "" || q.Namespace != "") {
+		return nil, badRequest("revoke: belongs to a user, in all namespaces")
 	}
-	return moved{n}, err
+	var revoked error
+	if q.Revoke {
+		now := time.Now()
+		_, revoked = a.server.Users().RevokeEverywhere(r.Context(), auth.Revocation{User: q.User, Since: now, Until: now.Add(revokedFor)})
+		revoked = explainRevoke(revoked)
+	}
+	n, err := a.end(&q)
+	more, known, silent := a.endElsewhere(r, &q)
+	if known {
+		err = nil // there is such a namespace elsewhere
+	}
+	if err != nil {
+		return nil, err
+	}
+	detail := q.detail(n + more)
+	if len(silent) > 0 {
+		detail["silent"] = silent
+	}
+	a.note(r, "disconnect", q.target(), detail, revoked)
+	if revoked != nil {
+		return nil, revoked
+	}
+	return disconnected{n + more, silent}, nil
 }
 
-// end disconnects who is meant, and returns how many that were.
+// detail is what the audit log has of a request that disconnected n.
+func (q *disconnectRequest) detail(n int) map[string]any {
+	d := map[string]any{"sockets": n, "reason": q.Reason, "namespace": q.Namespace}
+	if q.Revoke {
+		d["revoke"] = true
+	}
+	return d
+}
+
+// end disconnects who is meant on this node, and returns how many that were.
 func (a *Admin) end(q *disconnectRequest) (int, error) {
 	list, err := a.meant(q)
 	if err != nil {
@@ -183,7 +227,7 @@ func (a *Admin) end(q *disconnectRequest) (int, error) {
 	}
 	n := 0
 	if q.User != "" && q.Namespace == "" {
-		n = a.server.DisconnectUser(q.User, q.Reason) // streams too, and they are told why
+		n = a.server.Users().Disconnect(q.User, q.Reason) // streams too, and they are told why
 	}
 	for _, s := range list {
 		switch {
@@ -239,6 +283,25 @@ func (a *Admin) meant(q *disconnectRequest) ([]*tutti.Socket, error) {
 
 // drain answers POST /api/drain: the answer comes before the end.
 func (a *Admin) drain(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Node string `json:"node"` // its id; "": this one
+	}
+	if r.ContentLength != 0 {
+		if err := read(r, &q); err != nil {
+			refuse(w, a.explain(r, err))
+			return
+		}
+	}
+	if q.Node != "" && q.Node != a.server.Hub().Node() {
+		err := a.drainNode(r, q.Node)
+		a.note(r, "drain", "node "+q.Node, nil, err)
+		if err != nil {
+			refuse(w, a.explain(r, err))
+			return
+		}
+		answer(w, http.StatusAccepted, struct{}{})
+		return
+	}
 	if a.cfg.Drain == nil {
 		refuse(w, errCannot)
 		return

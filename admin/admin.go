@@ -20,6 +20,8 @@ type Config struct {
 	Node string
 	// Version is that of the program.
 	Version string
+	// Address is where other nodes of a cluster reach this one.
+	Address string
 	// Keys let operators in. None: whoever reaches the handler operates.
 	Keys []Key
 	// Payloads lets operators see what is sent in rooms. Default: they see
@@ -77,6 +79,7 @@ type Admin struct {
 	roster  roster
 	watches watches
 	slow    slowRing
+	limited limitedRing
 	ui      ui
 	handler http.Handler
 	control http.Handler
@@ -137,9 +140,13 @@ func personOf(s *tutti.Socket) string {
 	return ""
 }
 
-// Attach gives the admin its server, whose configuration it has observed.
+// Attach gives the admin its server, whose configuration it has observed. Those
+// of a cluster's servers ask each other what operators want to know of all nodes.
 func (a *Admin) Attach(srv *tutti.Server) {
 	a.server = srv
+	if srv.Hub().Node() != "" {
+		srv.Namespace("/").HandleNodes(askEvent, a.asked)
+	}
 	if a.ui.enabled() {
 		a.serveUI(srv)
 	}

@@ -37,6 +37,7 @@ func (a *Admin) routes() *http.ServeMux {
 	get("/api/rooms/history", a.roomHistory)
 	mux.Handle("GET /api/rooms/follow", a.need(View, a.followRoom))
 	get("/api/users", a.usersPage)
+	get("/api/nodes", a.nodes)
 	get("/api/audit", a.auditPage)
 
 	post("/api/publish", a.publish)

@@ -219,6 +219,7 @@ type stats struct {
 	Latency     latencies       `json:"latency"`
 	Memory      process         `json:"memory"`
 	Limits      []limitHit      `json:"limits"`
+	Limited     []limitedPeer   `json:"limited"` // who ran into them
 	Slow        []slowReader    `json:"slow"`
 	Namespaces  []namespaceSize `json:"namespaces"`
 }
@@ -245,7 +246,7 @@ func (a *Admin) stats() stats {
 		Draining:    slices.ContainsFunc(reasons, func(r Reason) bool { return r.Code == ReasonDraining }),
 		Connections: r.Sessions, Sockets: r.Sockets, Streams: r.Streams, Rooms: r.Rooms, Kept: r.SessionsKept, Tape: r.TapeBytes,
 		Rates: ratesBetween(before, now), Latency: latenciesBetween(window, now), Memory: now.process,
-		Limits: limitsBetween(minute, now), Namespaces: a.namespaces(),
+		Limits: limitsBetween(minute, now), Limited: a.limited.list(time.Now()), Namespaces: a.namespaces(),
 	}
 	s.Slow, s.Users = a.roster.slowest()
 	return s

@@ -34,9 +34,10 @@ type Config struct {
 	// MaxRevocations is how many revocations are remembered. Default 100,000.
 	MaxRevocations int
 	// Revoked, if set, is called for every revocation before it is answered, by
-	// who keeps them longer than the process lives, or tells other nodes. Who
-	// comes with them gives them to [Register.Revoke], which calls it again.
-	Revoked func(v Revocation)
+	// who keeps them longer than the process lives. Who comes with them gives them
+	// to [Register.Revoke], which calls it again. With an error it has not kept
+	// this one, and who revokes is told so.
+	Revoked func(v Revocation) error
 	// Trace, if set, is told what happens.
 	Trace *Trace
 }
@@ -47,6 +48,7 @@ type Trace struct {
 	Identified func(m Method)
 	Refused    func(c Code)
 	LimitHit   func(limit string) // "grants" of one identity, "revocations"
+	Revoked    func(err error)    // nil, or why it will not hold as long as it should
 }
 
 // An Authority says who somebody is, and what they may do. It is safe for
@@ -69,7 +71,7 @@ func New(cfg Config) (*Authority, error) {
 	a.register.most = cmp.Or(cfg.MaxRevocations, defaultMaxRevocations)
 	a.register.onRevoke = cfg.Revoked
 	if cfg.Trace != nil {
-		a.register.onLimit = cfg.Trace.LimitHit
+		a.register.onLimit, a.register.onDone = cfg.Trace.LimitHit, cfg.Trace.Revoked
 	}
 	if err := a.Reload(cfg); err != nil {
 		return nil, err

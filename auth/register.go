@@ -2,8 +2,11 @@ package auth
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -29,7 +32,9 @@ type Register struct {
 	grace    time.Duration
 	most     int // revocations
 	onLimit  func(limit string)
-	onRevoke func(v Revocation)
+	onRevoke func(v Revocation) error
+	onDone   func(err error)
+	others   func(ctx context.Context, o Order) (int, error) // nil: there are none
 
 	mu      sync.Mutex
 	heads   [2]map[string]*Entry // byUser, byToken
@@ -65,6 +70,7 @@ type Entry struct {
 	next   [2]*Entry
 	prev   [2]*Entry
 	expiry time.Time
+	issued int64 // nanoseconds since 1970; 0: not known
 	lapsed bool
 	gone   bool
 	timer  *time.Timer
@@ -126,7 +132,11 @@ func (e *Entry) setLocked(id *Identity) {
 		}
 		heads[key] = e
 	}
-	e.expiry, e.lapsed = id.Expiry, false
+	e.expiry, e.issued, e.lapsed = id.Expiry, 0, false
+	if !id.Issued.IsZero() {
+		// What an issuer says whose clock is ahead was here before it was issued.
+		e.issued = min(id.Issued.UnixNano(), time.Now().UnixNano())
+	}
 	if !id.Expiry.IsZero() {
 		// A timer of the runtime's, stopped by removeLocked; nobody waits for it.
 		e.timer = time.AfterFunc(time.Until(id.Expiry), e.lapse)
@@ -181,20 +191,25 @@ func (e *Entry) lapse() {
 	}
 }
 
-// Disconnect ends the connections of a user, and returns how many these were.
-// reason is told to their peers. The user may come back: see [Register.Revoke].
+// Disconnect ends the connections of a user to this node, and returns how many
+// these were. reason is told to their peers. The user may come back: see
+// [Register.Revoke], and [Register.DisconnectEverywhere] for all nodes.
 func (r *Register) Disconnect(user, reason string) int {
-	return r.expel(byUser, user, &Refusal{Code: Disconnected, Message: cmp.Or(reason, "disconnected by the server")})
+	return r.expel(byUser, user, math.MaxInt64, &Refusal{Code: Disconnected, Message: cmp.Or(reason, "disconnected by the server")})
 }
 
-func (r *Register) expel(list int, key string, why *Refusal) int {
+// expel ends the connections in a list whose credentials were not issued later
+// than since.
+func (r *Register) expel(list int, key string, since int64, why *Refusal) int {
 	if key == "" {
 		return 0 // strangers have nothing in common
 	}
 	r.mu.Lock()
 	var all []Connection
 	for e := r.heads[list][key]; e != nil; e = e.next[list] {
-		all = append(all, e.conn)
+		if e.issued <= since {
+			all = append(all, e.conn)
+		}
 	}
 	r.mu.Unlock()
 	for _, c := range all {
@@ -245,9 +260,11 @@ func (v Revocation) key() string {
 	return "u" + v.User
 }
 
-// Revoke refuses tokens from now on, and ends the connections that were opened
-// with them. It returns how many these were. It fails with a [*Refusal] if it
-// cannot remember any more; the connections are ended then, too.
+// Revoke refuses credentials from now on, and ends the connections that were
+// opened with them. It returns how many these were. It fails with a [*Refusal] if it
+// cannot remember any more, and otherwise as Config.Revoked does, who then has not
+// kept it; the connections are ended in any case. It is for this node: see
+// [Register.RevokeEverywhere].
 func (r *Register) Revoke(v Revocation) (int, error) {
 	r.mu.Lock()
 	err := r.rememberLocked(v)
@@ -256,13 +273,18 @@ func (r *Register) Revoke(v Revocation) (int, error) {
 		r.onLimit("revocations")
 	}
 	if err == nil && r.onRevoke != nil {
-		r.onRevoke(v)
+		if err = r.onRevoke(v); err != nil {
+			err = fmt.Errorf("keep the revocation: %w", err)
+		}
+	}
+	if r.onDone != nil {
+		r.onDone(err)
 	}
 	why := &Refusal{Code: Revoked, Message: "the token has been revoked"}
 	if v.Token != "" {
-		return r.expel(byToken, v.Token, why), err
+		return r.expel(byToken, v.Token, math.MaxInt64, why), err
 	}
-	return r.expel(byUser, v.User, why), err
+	return r.expel(byUser, v.User, max(v.Since.UnixNano(), 0), why), err
 }
 
 func (r *Register) rememberLocked(v Revocation) error {

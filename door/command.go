@@ -119,7 +119,8 @@ func (t *jsonTalk) receive(data []byte, binary bool) error {
 			Code  string `json:"code"`
 			At    string `json:"at,omitempty"`
 		}{refused.message, refused.code, refused.at})
-		if refused.code == quota.Code && !t.peer.Patience() {
+		// What was spent in vain has been counted.
+		if spent == nil && refused.code == quota.Code && !t.peer.Patience() {
 			return t.misuse(websocket.CodePolicy, refused.message)
 		}
 		t.reply(answer, c.Ack)

@@ -36,14 +36,17 @@ type Door struct {
 	// ends when streams are to end, the second when they have had their time.
 	open, patient context.Context
 	close, cut    context.CancelFunc
+	slices        []slice // of open
 
 	loop websocket.Loop // carries WebSockets
 
 	mu      sync.Mutex
 	active  int // requests and streams
 	streams int
-	closed  bool
-	idle    chan struct{} // closed when closed and nothing is active
+	// No new streams: those that are there are ending, see Drain.
+	draining bool
+	closed   bool
+	idle     chan struct{} // closed when closed and nothing is active
 }
 
 // Trace observes a door. Any of its functions may be nil. They are called from
@@ -80,6 +83,7 @@ func newDoor(kind string, space *hub.Space, log *slog.Logger, trace *Trace) *Doo
 		d.trace = &Trace{}
 	}
 	d.open, d.close = context.WithCancel(context.Background())
+	d.slices = newSlices(d.open)
 	d.patient, d.cut = context.WithCancel(context.Background())
 	return d
 }
@@ -205,8 +209,8 @@ func (d *Door) spend(p *quota.Peer, k quota.Kind, owner string, rooms []string) 
 // enter gives a new stream its seat, if there is room for one. Who gets a seat
 // closes it, and then the stream.
 func (d *Door) enter(m hub.Reader, after hub.Offset, rooms []string) (entry, error) {
-	if !d.count() {
-		return entry{}, errStreams
+	if err := d.count(); err != nil {
+		return entry{}, err
 	}
 	in, err := d.seat(m, after, rooms)
 	if err != nil {
@@ -219,14 +223,17 @@ func (d *Door) enter(m hub.Reader, after hub.Offset, rooms []string) (entry, err
 	return in, nil
 }
 
-func (d *Door) count() bool {
+func (d *Door) count() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.draining {
+		return errShutdown
+	}
 	if most := d.now().most; most >= 0 && d.streams >= most {
-		return false
+		return errStreams
 	}
 	d.streams++
-	return true
+	return nil
 }
 
 func (d *Door) uncount() {

@@ -73,10 +73,11 @@ func (s *eventStream) loop(ctx context.Context) (Reason, error) {
 		defer silence.Stop()
 		beat = silence.C
 	}
+	open := s.door.slice()
 	for {
 		var err error
 		select {
-		case <-s.door.open.Done():
+		case <-open.Done():
 			return ReasonShutdown, nil
 		case <-ctx.Done():
 			return ReasonLeft, ctx.Err()

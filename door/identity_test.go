@@ -3,9 +3,11 @@ package door_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -289,6 +291,94 @@ func TestTokensAreNotLogged(t *testing.T) {
 		t.Errorf("the log has a token, or nothing:\n%s", text)
 	}
 }
+
+// TestLogoutNotKept: who revokes is told if it will not last, and the connections
+// are ended all the same.
+func TestLogoutNotKept(t *testing.T) {
+	memoryBubble(t, func(t *testing.T, w *world) {
+		keys, err := auth.NewKeys(auth.Key{Name: "backend", Hash: auth.HashSecret(secret)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		full := errors.New("no space left")
+		a, err := auth.New(auth.Config{
+			Verifiers: []auth.Verifier{keys}, Grants: []auth.Grant{{Rooms: "*", May: []auth.Permission{auth.Admin}, Key: "backend"}},
+			Revoked: func(auth.Revocation) error { return full },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := door.Disconnect(w.space, door.DisconnectConfig{Auth: a, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan string, 10)
+		if _, err := a.Register().Enter(expelled(ended), &auth.Identity{Subject: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest("POST", "/api/disconnect", strings.NewReader(`{"user":"ann","revoke":true}`))
+		r.Header.Set("Authorization", "Bearer "+secret)
+		r.Header.Set("Content-Type", "application/json")
+		answer := httptest.NewRecorder()
+		d.ServeHTTP(answer, r)
+		for _, wrong := range []string{`{"user":"ann","since":1}`, `{"user":"ann","revoke":true,"since":99999999999}`, `{"token":"a","since":1}`} {
+			r := httptest.NewRequest("POST", "/api/disconnect", strings.NewReader(wrong))
+			r.Header = map[string][]string{"Authorization": {"Bearer " + secret}, "Content-Type": {"application/json"}}
+			answer := httptest.NewRecorder()
+			if d.ServeHTTP(answer, r); answer.Code != http.StatusBadRequest {
+				t.Errorf("%s: %d %s", wrong, answer.Code, answer.Body)
+			}
+		}
+		issued := time.Now().Add(5 * time.Second).Truncate(time.Second) // by a clock that is ahead
+		r = httptest.NewRequest("POST", "/api/disconnect", strings.NewReader(fmt.Sprintf(`{"user":"ann","revoke":true,"since":%d}`, issued.Unix())))
+		r.Header = map[string][]string{"Authorization": {"Bearer " + secret}, "Content-Type": {"application/json"}}
+		d.ServeHTTP(httptest.NewRecorder(), r)
+		if _, err := a.Register().Enter(expelled(ended), &auth.Identity{Subject: "ann", Issued: issued}); err == nil {
+			t.Error("what was issued by a clock that is ahead is accepted after the logout")
+		}
+		if answer.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Body.String(), `"not_kept"`) || strings.Contains(answer.Body.String(), "space") || len(ended) != 2 {
+			t.Errorf("got %d %s, and %d were ended", answer.Code, answer.Body, len(ended))
+		}
+	})
+}
+
+// TestLogoutRate: who may not ask is slowed down by address, and who may is not
+// by that.
+func TestLogoutRate(t *testing.T) {
+	memoryBubble(t, func(t *testing.T, w *world) {
+		a := authority(t, passes{"operator": {user: "op", rooms: auth.Rooms{"*": {"admin"}}}, "user": {user: "ann"}})
+		d, err := door.Disconnect(w.space, door.DisconnectConfig{Auth: a, Rate: 1, Burst: 5, KeyRate: 1, KeyBurst: 3, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		statuses := func(n int, token string) map[int]int {
+			all := map[int]int{}
+			for range n {
+				r := httptest.NewRequest("POST", "/api/disconnect", strings.NewReader(`{"user":"bob"}`))
+				r.Header = map[string][]string{"Authorization": {"Bearer " + token}, "Content-Type": {"application/json"}}
+				answer := httptest.NewRecorder()
+				d.ServeHTTP(answer, r)
+				all[answer.Code]++
+			}
+			return all
+		}
+		if got := statuses(9, "guess"); got[401] != 5 || got[429] != 4 {
+			t.Errorf("guesses: %v", got)
+		}
+		if got := statuses(2, "user"); got[429] != 2 {
+			t.Errorf("somebody else of that address: %v", got)
+		}
+		if got := statuses(4, "operator"); got[200] != 3 || got[429] != 1 {
+			t.Errorf("who may: %v", got)
+		}
+	})
+}
+
+// expelled is a connection that tells when it is ended.
+type expelled chan string
+
+func (e expelled) Lapsed(time.Duration)    {}
+func (e expelled) Expel(why *auth.Refusal) { e <- why.Message }
 
 type locked struct {
 	mu  *sync.Mutex

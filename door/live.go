@@ -51,6 +51,10 @@ func (d *Door) Reload(cfg Live) error {
 		cfg.Listen = Access{Rooms: []string{"*"}}
 		cfg.Publish = cfg.Listen
 	}
+	keys := max(len(cfg.Listen.Keys), len(cfg.Publish.Keys))
+	if d.kind == "disconnect" {
+		keys = mostBackends
+	}
 	next := &live{
 		origins: policy, listen: newAccess(cfg.Listen), publish: newAccess(cfg.Publish),
 		most: cmp.Or(cfg.MaxStreams, defaultMaxStreams),
@@ -58,7 +62,7 @@ func (d *Door) Reload(cfg Live) error {
 		pace: newPace(
 			limit.Rate{PerSecond: cmp.Or(cfg.Rate, 10), Burst: cmp.Or(cfg.Burst, 50)},
 			limit.Rate{PerSecond: cmp.Or(cfg.KeyRate, 1000), Burst: cmp.Or(cfg.KeyBurst, 2000)},
-			max(len(cfg.Listen.Keys), len(cfg.Publish.Keys))),
+			keys),
 	}
 	if last := d.live.Load(); last != nil && last.pace.same(next.pace) {
 		next.pace = last.pace // with what it has counted

@@ -107,7 +107,7 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 	s.door.stay() // until the connection is gone
 	s.startBeating()
 	open := &opened{stream: s, talk: t, remote: r.RemoteAddr} // not r, which would live as long as the stream
-	open.stop = context.AfterFunc(s.door.open, func() { s.end(ReasonShutdown, websocket.CodeGoingAway, "server shutting down") })
+	open.stop = context.AfterFunc(s.door.slice(), func() { s.end(ReasonShutdown, websocket.CodeGoingAway, "server shutting down") })
 	open.cut = context.AfterFunc(s.door.patient, func() { conn.Abort(nil) })
 	conn.Start(open)
 	return nil

@@ -255,16 +255,16 @@ func TestFramingMistakes(t *testing.T) {
 func TestFramingPatience(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		cfg := chatty
-		cfg.Quota = quota.New(quota.Config{Connection: quota.Rates{Events: quota.Rate{PerSecond: 1, Burst: 2}}})
+		cfg.Quota = quota.New(quota.Config{Connection: quota.Rates{Events: quota.Rate{PerSecond: 1, Burst: 20}}})
 		w.sockets(cfg)
 		s := w.connect("/ws?room=chat:a&framing=json")
-		for range 5 {
+		for range 23 {
 			s.send(`{"leave":"chat:x","ack":1}`)
 		}
-		for range 2 {
+		for range 20 {
 			s.want(`{"ack":1}`)
 		}
-		for range 2 {
+		for range 2 { // a tenth
 			s.want(`{"ack":1,"error":"too many events","code":"too_many_requests"}`)
 		}
 		s.wantClose(1008, "too many messages")

@@ -14,5 +14,11 @@ func (m *Metrics) Auth() *auth.Trace {
 		Identified: func(how auth.Method) { m.identities.of(string(how)).Inc() },
 		Refused:    func(why auth.Code) { m.identities.of(string(why)).Inc() },
 		LimitHit:   m.hit("auth"),
+		Revoked: func(err error) {
+			m.revocations.Inc()
+			if err != nil {
+				m.unkept.Inc()
+			}
+		},
 	}
 }

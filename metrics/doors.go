@@ -22,7 +22,7 @@ var doorReasons = []string{
 // doorCodes are the codes with which doors refuse.
 var doorCodes = []string{
 	"bad_body", "bad_data", "bad_event", "bad_framing", "bad_handshake", "bad_json", "bad_message", "bad_offset", "bad_query",
-	"bad_request", "bad_room", "bad_state", "closed", "disconnected", "forbidden", "internal", "method_not_allowed", "no_history", "not_member",
+	"bad_request", "bad_room", "bad_state", "closed", "disconnected", "forbidden", "incomplete", "internal", "method_not_allowed", "no_history", "not_kept", "not_member",
 	"invalid_token", "origin", "shutting_down", "timeout", "token_expired", "token_revoked", "too_large", "too_many_requests", "too_many_rooms", "too_many_streams",
 	"unauthorized", "unavailable", "unknown", "unsupported_encoding", "unsupported_media_type", "upgrade_required", "wrong_user",
 }

@@ -3,6 +3,7 @@ package metrics
 import (
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -24,7 +25,12 @@ type Metrics struct {
 	checks     family            // of schemas
 	identities family            // by how they were found, or not
 	shed       prometheus.Counter
-	waiting    atomic.Pointer[quota.Quota]
+
+	revocations, unkept prometheus.Counter
+
+	waiting atomic.Pointer[quota.Quota]
+	// Until when the certificate holds.
+	certificate atomic.Pointer[func() time.Time]
 
 	all []prometheus.Collector
 }
@@ -43,7 +49,10 @@ func New() *Metrics {
 	}
 	m.checks = mk.family("schema_checks_total", "Events and messages that were held to a JSON Schema.", "result", "right", "wrong")
 	m.identities = mk.family("identities_total", "How those who came were identified, or why they were not.", "result", authResults...)
+	m.revocations = mk.counter("revocations_total", "Users and tokens that were revoked.")
+	m.unkept = mk.counter("revocations_unkept_total", "Revocations that could not be remembered or written down.")
 	m.newWaiting(&mk)
+	m.newCertificate(&mk)
 	m.all = mk.all
 	return m
 }

@@ -21,6 +21,8 @@ type sockets struct {
 	handled      prometheus.Histogram
 	sent         prometheus.Counter
 	namespaces   prometheus.Counter
+	forwarded    prometheus.Counter // to other nodes
+	astray       prometheus.Counter // to no avail
 }
 
 // Why a socket was refused.
@@ -43,6 +45,8 @@ func newSockets(mk *maker) sockets {
 		handled:      mk.histogram("handler_seconds", "How long handlers of events took, middleware included.", seconds...),
 		sent:         mk.counter("events_sent_total", "Events sent to sockets, dropped volatile ones included; a broadcast counts once for each."),
 		namespaces:   mk.counter("namespaces_created_total", "Namespaces made because a peer asked for one of a family."),
+		forwarded:    mk.counter("requests_forwarded_total", "Requests for sessions of other nodes that were passed on to these."),
+		astray:       mk.counter("requests_unforwarded_total", "Those of them whose node could not be reached."),
 	}
 }
 
@@ -69,6 +73,8 @@ func (m *Metrics) Server() *tutti.Trace {
 		EventHandled:     func(_ *tutti.Socket, _ *tutti.Message, took time.Duration) { s.handled.Observe(took.Seconds()) },
 		EventSent:        func(*tutti.Socket, *hub.Message) { s.sent.Inc() },
 		NamespaceCreated: func(*tutti.Namespace) { s.namespaces.Inc() },
+		Forwarded:        s.forwarded.Inc,
+		ForwardFailed:    func(error) { s.astray.Inc() },
 		LimitHit:         m.hit("server"),
 	}
 }

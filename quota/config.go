@@ -73,6 +73,10 @@ type Config struct {
 type Trace struct {
 	// LimitHit runs when a limit was reached: see [Limits].
 	LimitHit func(limit string)
+	// Refused runs then, too, and says who reached it: the network that counts as
+	// one address, the zero one if there is none, and the user, "" if that is not
+	// known.
+	Refused func(limit string, address netip.Prefix, user string)
 	// Shed runs when a peer was cut off because too much waited for all.
 	Shed func(bytes int)
 }

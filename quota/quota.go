@@ -99,8 +99,17 @@ func (q *Quota) hit(name string) {
 	}
 }
 
-func (q *Quota) exceeded(name, text string, wait time.Duration) *Exceeded {
+// by is who has reached a limit.
+type by struct {
+	address netip.Prefix
+	user    string
+}
+
+func (q *Quota) exceeded(name, text string, wait time.Duration, who by) *Exceeded {
 	q.hit(name)
+	if q.trace.Refused != nil {
+		q.trace.Refused(name, who.address, who.user)
+	}
 	return &Exceeded{Limit: name, Text: text, Wait: wait}
 }
 
@@ -111,13 +120,14 @@ func (q *Quota) Handshake(remote string) error {
 		return nil
 	}
 	// The address first: one that comes too often must not use up what is for all.
-	if a, counts := q.counted(remote); counts {
+	a, counts := q.counted(remote)
+	if counts {
 		if wait, ok := q.pacing.Load().addressHandshake.Take(a); !ok {
-			return q.exceeded(LimitAddressHandshakes, "too many connections from this address", wait)
+			return q.exceeded(LimitAddressHandshakes, "too many connections from this address", wait, by{address: a})
 		}
 	}
 	if wait, ok := q.pacing.Load().handshakes.Take(); !ok {
-		return q.exceeded(LimitHandshakes, "too many connections", wait)
+		return q.exceeded(LimitHandshakes, "too many connections", wait, by{address: a})
 	}
 	return nil
 }
@@ -142,7 +152,7 @@ func (q *Quota) Enter(remote string) (*Peer, error) {
 	}
 	p := q.Visitor(remote)
 	if p.counts && !q.addressCount.Take(p.address) {
-		return nil, q.exceeded(LimitAddressSessions, "too many connections from this address", sessionsWait)
+		return nil, q.exceeded(LimitAddressSessions, "too many connections from this address", sessionsWait, by{address: p.address})
 	}
 	p.entered = true
 	return p, nil
@@ -207,7 +217,7 @@ func (p *Peer) Identify(user string) error {
 		return nil
 	}
 	if !p.quota.userCount.Take(user) {
-		return p.quota.exceeded(LimitUserSessions, "too many connections of this user", sessionsWait)
+		return p.quota.exceeded(LimitUserSessions, "too many connections of this user", sessionsWait, by{p.address, strings.Clone(user)})
 	}
 	p.users = append(p.users, strings.Clone(user))
 	return nil
@@ -243,17 +253,17 @@ func (p *Peer) takeMany(k Kind, user string, n int) error {
 	now := q.pacing.Load()
 	if p.entered {
 		if wait, ok := p.take(k, now.connection[k], n); !ok {
-			return q.tooMany(ofConnection, k, wait)
+			return q.tooMany(ofConnection, k, wait, by{p.address, user})
 		}
 	}
 	if q.isUser(user) {
 		if wait, ok := now.users[k].TakeMany(user, n); !ok {
-			return q.tooMany(ofUser, k, wait)
+			return q.tooMany(ofUser, k, wait, by{p.address, user})
 		}
 	}
 	if p.counts {
 		if wait, ok := now.addresses[k].TakeMany(p.address, n); !ok {
-			return q.tooMany(ofAddress, k, wait)
+			return q.tooMany(ofAddress, k, wait, by{p.address, user})
 		}
 	}
 	return nil
@@ -265,17 +275,17 @@ func (p *Peer) TakeRoom(k Kind, namespace, name string) error {
 		return nil
 	}
 	if wait, ok := p.quota.pacing.Load().rooms[k].Take(room{namespace, name}); !ok {
-		return p.quota.tooMany(ofRoom, k, wait)
+		return p.quota.tooMany(ofRoom, k, wait, by{address: p.address})
 	}
 	return nil
 }
 
-func (q *Quota) tooMany(of string, k Kind, wait time.Duration) *Exceeded {
+func (q *Quota) tooMany(of string, k Kind, wait time.Duration, who by) *Exceeded {
 	text := "too many " + [kinds]string{"events", "messages published", "rooms joined or left", "pages read"}[k]
 	if of != ofConnection {
 		text += " of this " + of
 	}
-	return q.exceeded(of+" "+k.String(), text, wait)
+	return q.exceeded(of+" "+k.String(), text, wait, who)
 }
 
 // Patience counts a refusal, and says whether the connection may have more of

@@ -118,10 +118,16 @@ func TestConnections(t *testing.T) {
 func TestHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hits []string
+		named := map[string]int{}
 		q := quota.New(quota.Config{
 			Handshakes:        quota.Rate{PerSecond: 1, Burst: 4},
 			AddressHandshakes: quota.Rate{PerSecond: 1, Burst: 1},
-			Trace:             &quota.Trace{LimitHit: func(limit string) { hits = append(hits, limit) }},
+			Trace: &quota.Trace{
+				LimitHit: func(limit string) { hits = append(hits, limit) },
+				Refused: func(limit string, a netip.Prefix, user string) {
+					named[fmt.Sprint(limit, " ", a, " ", user)]++
+				},
+			},
 		})
 		refused(t, "first", q.Handshake(home), "")
 		for range 100 {
@@ -131,8 +137,8 @@ func TestHandshakes(t *testing.T) {
 			refused(t, "others are not kept out by it", q.Handshake(fmt.Sprintf("192.0.2.%d:1", 10+i)), "")
 		}
 		refused(t, "all", q.Handshake("192.0.2.99:1"), quota.LimitHandshakes)
-		if len(hits) != 101 {
-			t.Errorf("the trace was told of %d", len(hits))
+		if len(hits) != 101 || len(named) != 2 || named["handshakes 192.0.2.99/32 "] != 1 {
+			t.Errorf("the trace was told of %d, by %v", len(hits), named)
 		}
 		time.Sleep(time.Second)
 		refused(t, "after a while", q.Handshake(home), "")

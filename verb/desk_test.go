@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -262,5 +263,25 @@ func TestPublisher(t *testing.T) {
 	}
 	if verb.Publisher("o", m("e", 1), "r") != verb.Publisher("o", m("x", 2), "s") {
 		t.Error("an owner's ids depend on the message")
+	}
+}
+
+// TestStateCosts: what members say of themselves costs the room what coming and
+// going does.
+func TestStateCosts(t *testing.T) {
+	q := quota.New(quota.Config{Connection: quota.Rates{Joins: quota.Rate{PerSecond: 1, Burst: 2}}})
+	peer, err := q.Enter("192.0.2.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Leave()
+	c := enter(t, space(t), "ann", "r")
+	c.Peer = peer
+	d := desk(t, verb.Config{Rules: []verb.Rule{verb.Open("r")}})
+	for i := range 3 {
+		_, err := d.State(t.Context(), c, verb.StateRequest{Room: "r"})
+		if refused, ok := errors.AsType[*verb.Refusal](err); (i == 2) != ok || ok && refused.Code != verb.TooManyRequests {
+			t.Errorf("state %d: %v", i+1, err)
+		}
 	}
 }

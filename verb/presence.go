@@ -80,6 +80,10 @@ func (d *Desk) State(ctx context.Context, c Caller, q StateRequest) (struct{}, e
 	if c.Seat == nil {
 		return struct{}{}, refuse(NotMember, "only members of the room may")
 	}
+	// It costs the others in the room what a member does that comes or leaves.
+	if err := c.spend(quota.Join, q.Room); err != nil {
+		return struct{}{}, err
+	}
 	err := c.Seat.SetState(q.Room, q.State)
 	if errors.Is(err, hub.ErrState) {
 		return struct{}{}, &Refusal{Code: BadState, Message: "want a JSON object of not too many bytes, without binary data, or null", Err: err}

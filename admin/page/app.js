@@ -5,7 +5,7 @@ import { button, el, icon, replace, toast } from "./dom.js";
 import { openDrawer, closeDrawer, drawerKey } from "./drawer.js";
 import { count, span } from "./format.js";
 import { limitsView } from "./limits.js";
-import { auditView, roomsView, socketsView, usersView } from "./lists.js";
+import { auditView, nodesView, roomsView, socketsView, usersView } from "./lists.js";
 import { overviewView } from "./overview.js";
 
 const $ = (id) => document.getElementById(id);
@@ -18,6 +18,7 @@ const VIEWS = [
   { name: "users", title: "Users", make: usersView, count: (s) => count(s.users) },
   { name: "limits", title: "Limits", make: limitsView, count: (s) => s.slow.filter((x) => !x.closed).length || "", warn: (s) => s.slow.some((x) => !x.closed) },
   { name: "audit", title: "Audit", make: auditView },
+  { name: "nodes", title: "Nodes", make: nodesView },
 ];
 
 const MOST = 600; // seconds of the past that are kept
@@ -261,6 +262,6 @@ export function serverActions() {
   if (!may()) return [];
   return [
     state.me.reload ? button("Reload", "reload", reloadSettings, { title: "Read the configuration again" }) : null,
-    state.me.drain ? button("Drain…", "drain", confirmDrain, { class: "danger", title: "End this server, its clients first" }) : null,
+    state.me.drain ? button("Drain…", "drain", () => confirmDrain(), { class: "danger", title: "End this server, its clients first" }) : null,
   ];
 }

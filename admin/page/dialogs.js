@@ -77,28 +77,33 @@ export function moveDialog({ what, ...whom }) {
 
 export function confirmDisconnect(whom, title, means) {
   const reason = el("input", { type: "text", autocomplete: "off", placeholder: "for the audit log" });
-  dialog(title, [el("p", { class: "quiet" }, means), field("Why", reason)], {
+  const revoke = el("input", { type: "checkbox", id: "revoke" });
+  dialog(title, [el("p", { class: "quiet" }, means), field("Why", reason),
+    whom.user ? el("div", { class: "check" }, revoke, el("label", { for: "revoke" }, "Revoke what was issued to this user up to now")) : null], {
     word: "Disconnect", danger: true,
     async act() {
-      const { sockets } = await post("/api/disconnect", { ...whom, reason: reason.value });
+      const { sockets, silent } = await post("/api/disconnect", { ...whom, reason: reason.value, revoke: revoke.checked });
       if (whom.socket) change({ open: "" });
+      if (silent) toast(`No answer from ${plural(silent.length, "node")}: try again.`, true);
       return `Disconnected ${plural(sockets, "socket")}.`;
     },
   });
   reason.focus();
 }
 
-// confirmDrain wants the name of the server typed: it is the one thing here that cannot be taken back.
-export function confirmDrain() {
+// confirmDrain wants the name of the server typed: it is the one thing here that cannot be taken back. Nodes on one machine have
+// one name: of another node it is the address.
+export function confirmDrain({ id = "", self = true, address = "", sessions = state.stats?.connections ?? 0 } = {}) {
+  const called = self ? state.me.node : address;
   const name = el("input", { type: "text", autocomplete: "off", spellcheck: "false", required: true });
-  dialog("Drain and end this server?", [
-    el("p", { class: "quiet" }, `It takes no new clients, tells ${plural(state.stats?.connections ?? 0, "session")} to go elsewhere, and ends.`),
-    field(`To be sure, type its name: ${state.me.node}`, name),
+  dialog(self ? "Drain and end this server?" : `Drain and end ${address}?`, [
+    el("p", { class: "quiet" }, `It takes no new clients, tells ${plural(sessions, "session")} to go elsewhere, and ends.`),
+    field(`To be sure, type its ${self ? "name" : "address"}: ${called}`, name),
   ], {
     word: "Drain", danger: true,
     async act() {
-      if (name.value !== state.me.node) throw new Error("That is not its name.");
-      await post("/api/drain");
+      if (name.value !== called) throw new Error(`That is not its ${self ? "name" : "address"}.`);
+      await post("/api/drain", self ? {} : { node: id });
       return "It drains.";
     },
   });
@@ -115,7 +120,7 @@ export async function reloadSettings() {
 }
 
 const KEYS = [
-  ["/", "search"], ["1 – 6", "the views"], ["↓ ↑", "the rows of a list"], ["Enter", "look into the row"], ["→ ←", "the next page, the one before"],
+  ["/", "search"], ["1 – 7", "the views"], ["↓ ↑", "the rows of a list"], ["Enter", "look into the row"], ["→ ←", "the next page, the one before"],
   ["Esc", "close what is open"], ["s m d", "send, move, disconnect what is open"], ["p", "pause what is followed live"], ["t", "light, dark, or as the system"], ["?", "this"],
 ];
 

@@ -12,6 +12,7 @@ const DRAWINGS = {
   users: [circle(9, 8.5, 3.5), "M2.5 20c.3-3.6 2.9-5.5 6.5-5.5s6.2 1.9 6.5 5.5", "M16 5.3a3.4 3.4 0 0 1 0 6.4", "M18 14.8c2 .8 3.3 2.5 3.5 5.2"],
   limits: ["M4.5 18a9 9 0 1 1 15 0", "M12 14.5l4-5.5", circle(12, 15, 1)],
   audit: ["M7 3.5h7l4 4v13H7z", "M10 11.5h5", "M10 15.5h5"],
+  nodes: [circle(12, 5, 2), circle(5, 18.5, 2), circle(19, 18.5, 2), "M11 7L6.2 16.7", "M13 7l4.8 9.7", "M7 18.5h10"],
   search: [circle(10.5, 10.5, 6), "M15 15l5 5"],
   close: ["M6 6l12 12", "M18 6L6 18"],
   sun: [circle(12, 12, 4), "M12 3v2", "M12 19v2", "M3 12h2", "M19 12h2", "M5.6 5.6L7 7", "M17 17l1.4 1.4", "M5.6 18.4L7 17", "M17 7l1.4-1.4"],
@@ -41,6 +42,14 @@ export function icon(name) {
   return svg;
 }
 
+// What would change how text around it reads: control characters but for line ends, and marks that turn its direction.
+const UNSEEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+// visible shows them as what they are: what peers chose could pass for something else.
+export const visible = (text) => text.replace(UNSEEN, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+const readable = (child) => (typeof child === "string" ? visible(child) : child);
+
 // el makes an element. Properties that start with "on" are listeners, "class" is the class, the others are attributes
 // (false and null leave an attribute out). Children that are strings become text nodes; null and false are left out.
 export function el(tag, properties = {}, ...children) {
@@ -51,7 +60,7 @@ export function el(tag, properties = {}, ...children) {
     else if (name === "class") node.className = value;
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
+  node.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false).map(readable));
   return node;
 }
 
@@ -62,7 +71,7 @@ export function button(word, drawing, onclick, properties = {}) {
 
 // replace puts nodes into another in the place of what it has.
 export function replace(node, ...children) {
-  node.replaceChildren(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
+  node.replaceChildren(...children.flat().filter((c) => c !== null && c !== undefined && c !== false).map(readable));
 }
 
 // toast says something for a moment.

@@ -40,6 +40,23 @@ export function limitsPanel(most) {
   };
 }
 
+export function limitedPanel(most) {
+  const node = el("section", { class: "panel" });
+  return {
+    node,
+    stats(s) {
+      const peers = s.limited.slice(0, most);
+      replace(node, el("h2", {}, "Who ran into limits", el("small", {}, "in the last minutes, of rates and caps")),
+        peers.length === 0 ? el("p", { class: "empty" }, "Nobody. Rates and caps are not reached.")
+          : el("table", {}, el("tbody", {}, peers.map((p) => el("tr", {},
+            el("td", {}, el("a", { href: `#/sockets?q=${encodeURIComponent(p.user || p.address || "")}` }, p.user || p.address || "somebody")),
+            el("td", {}, p.user ? p.address ?? "" : ""),
+            el("td", { title: p.limit }, p.limit),
+            el("td", { class: "number" }, count(p.count)))))));
+    },
+  };
+}
+
 export function slowPanel(most) {
   const node = el("section", { class: "panel" });
   return {
@@ -59,8 +76,8 @@ export function slowPanel(most) {
 
 // limitsView has all of both, and the limits that are in force.
 export function limitsView(main) {
-  const limits = limitsPanel(Infinity), slow = slowPanel(Infinity);
+  const limits = limitsPanel(Infinity), limited = limitedPanel(Infinity), slow = slowPanel(Infinity);
   main.append(el("header", {}, el("h1", {}, "Limits")),
-    el("div", { class: "body" }, el("div", { class: "overview" }, el("div", { class: "panels" }, slow.node, limits.node))));
-  return { stats(s) { limits.stats(s); slow.stats(s); } };
+    el("div", { class: "body" }, el("div", { class: "overview" }, el("div", { class: "panels" }, limits.node, limited.node, slow.node))));
+  return { stats(s) { limits.stats(s); limited.stats(s); slow.stats(s); } };
 }

@@ -1,6 +1,7 @@
 // The lists: sockets, rooms, users, what operators did. Each shows one page at a time, searched and cut by the server.
-import { change, place } from "./app.js";
+import { change, may, place } from "./app.js";
 import { get } from "./api.js";
+import { confirmDrain } from "./dialogs.js";
 import { button, el, icon, replace, toast } from "./dom.js";
 import { bytes, day, exact, plural, since } from "./format.js";
 
@@ -161,6 +162,23 @@ export const usersView = (main) => list(main, {
   columns: [{ word: "User" }, { word: "Sockets", number: true }],
   rows: (page) => page.users.map((u) => ({ key: `user ${u.id}`, cells: [u.id, exact(u.sockets)] })),
   open: show,
+});
+
+const health = (n) => (n.silent ? ["bad", "does not answer"] : n.draining ? ["warn", "draining"] : n.ready ? ["good", "ready"] : ["bad", "not ready"]);
+
+export const nodesView = (main) => list(main, {
+  title: "Nodes", thing: "node", path: "/api/nodes", searchable: false,
+  columns: [{ word: "Node" }, { word: "Address" }, { word: "State" }, { word: "Version", less: true }, { word: "Up", number: true }, { word: "Sessions", number: true }, { word: "Sockets", number: true }, { word: "" }],
+  rows: (page) => page.nodes.map((n) => {
+    const [kind, word] = health(n);
+    const known = (text) => (n.silent ? el("span", { class: "quiet" }, "–") : text);
+    return {
+      key: `node ${n.id}`,
+      cells: [el("span", { title: n.id }, n.name, n.self ? el("span", { class: "quiet" }, " · this one") : null), n.address ?? "", el("span", { class: `tag ${kind}` }, word),
+        known(n.version), known(since(n.started)), known(exact(n.sessions)), known(exact(n.sockets)),
+        may() && n.drain && !n.draining ? button("Drain…", "drain", () => confirmDrain(n), { class: "danger small", "aria-label": `Drain ${n.address || n.name}` }) : null],
+    };
+  }),
 });
 
 const detail = (d) => Object.entries(d ?? {}).filter(([, v]) => v !== "" && v !== null && !(Array.isArray(v) && v.length === 0))

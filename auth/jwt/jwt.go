@@ -189,22 +189,35 @@ func (v *Verifier) Verify(ctx context.Context, c auth.Credentials) (*auth.Identi
 	if err != nil || len(signed.Signatures) != 1 {
 		return nil, auth.Refuse(auth.InvalidToken, "the token cannot be read, or is signed in a way that is not accepted")
 	}
-	var problem error
+	var problem, refused error
 	for _, one := range v.issuers {
 		payload, err := one.open(ctx, signed)
 		if err != nil {
 			problem = err
 			continue
 		}
-		if payload != nil {
-			return v.read(one, payload)
+		if payload == nil {
+			continue
 		}
+		id, err := v.read(one, payload)
+		if err != errIssuer && err != errAudience {
+			return id, err
+		}
+		refused = err // issuers may share keys: it is for the next, perhaps
+	}
+	if refused != nil {
+		return nil, refused
 	}
 	if problem != nil {
 		return nil, &auth.Refusal{Code: auth.Unavailable, Message: "the token cannot be checked now", Err: problem}
 	}
 	return nil, auth.Refuse(auth.InvalidToken, "the token's signature is of no key that is known")
 }
+
+var (
+	errIssuer   = &auth.Refusal{Code: auth.InvalidToken, Message: "the token is of another issuer"}
+	errAudience = &auth.Refusal{Code: auth.InvalidToken, Message: "the token is for another audience"}
+)
 
 // maxTries is how many keys a token without "kid" is tried with.
 const maxTries = 8
@@ -245,11 +258,13 @@ func (v *Verifier) read(from *issuer, payload []byte) (*auth.Identity, error) {
 	if !jsontext.Value(payload).IsValid() || decoder.Decode(&claims) != nil {
 		return nil, auth.Refuse(auth.InvalidToken, "the token holds no JSON object")
 	}
-	if issuer, _ := claims["iss"].(string); from.Name != "" && issuer != from.Name {
-		return nil, auth.Refuse(auth.InvalidToken, "the token is of another issuer")
+	// Whoever may be any issuer is not one that has keys and users of its own.
+	name, _ := claims["iss"].(string)
+	if from.Name != name && (from.Name != "" || slices.ContainsFunc(v.issuers, func(other *issuer) bool { return other.Name == name })) {
+		return nil, errIssuer
 	}
 	if !forUs(claims["aud"], from.Audience) {
-		return nil, auth.Refuse(auth.InvalidToken, "the token is for another audience")
+		return nil, errAudience
 	}
 	now := time.Now()
 	exp, err := moment(claims, "exp")

@@ -343,3 +343,23 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// TestSharedKeys: issuers with the same keys, such as the tenants of one service,
+// are told apart by what their tokens say, and never by which was configured
+// first. Who may be any issuer is none of those that are named.
+func TestSharedKeys(t *testing.T) {
+	v := verifier(t, jwt.Config{Issuers: []jwt.Issuer{
+		{Secret: secret, Prefix: "any/"},
+		{Name: "a", Secret: secret, Prefix: "a/"}, {Name: "b", Secret: secret, Prefix: "b/"},
+		{Name: "b", Secret: secret, Prefix: "b-for-us/", Audience: []string{"us"}},
+	}})
+	for want, change := range map[string]map[string]any{
+		"a/ann": {"iss": "a"}, "b/ann": {"iss": "b"}, "b-for-us/ann": {"iss": "b", "aud": "us"}, "any/ann": {"iss": "c"},
+		"": {"iss": "a", "aud": "us"}, // which a is not for
+	} {
+		id, err := v.Verify(t.Context(), auth.Credentials{Token: sign(t, jose.HS256, secret, "", claims(change))})
+		if id.User() != want || want == "" && code(err) != auth.InvalidToken {
+			t.Errorf("%v: the user is %q, %v, want %q", change, id.User(), err, want)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/admin"
+	"github.com/tutti-rt/tutti/door"
 	"github.com/tutti-rt/tutti/internal/config"
 	"github.com/tutti-rt/tutti/metrics"
 )
@@ -18,6 +19,7 @@ func (a *app) openAdmin(s config.Settings, cfg *tutti.Config, log *slog.Logger, 
 	a.stop = make(chan struct{})
 	c := admin.Config{
 		Version:  programVersion(),
+		Address:  s.Advertise,
 		Keys:     adminKeys(s),
 		Payloads: s.Admin.Payloads,
 		Metrics:  m,
@@ -64,6 +66,21 @@ func adminKeys(s config.Settings) []admin.Key {
 		keys = append(keys, admin.Key{Name: k.Name, Role: admin.Role(k.Role), Hash: k.Hash})
 	}
 	return keys
+}
+
+// recordLogout writes into the audit log what backends do by the public address.
+func (a *app) recordLogout(d door.Dismissal) {
+	e := admin.Entry{Who: d.By, From: d.From, Action: "disconnect", Target: "user " + d.User, Detail: map[string]any{"connections": d.Connections, "reason": d.Reason}}
+	if d.Token != "" {
+		e.Target = "token " + d.Token
+	}
+	if d.Revoke {
+		e.Action = "revoke"
+	}
+	if d.Err != nil {
+		e.Result, e.Error = "failed", d.Err.Error()
+	}
+	a.admin.Record(e)
 }
 
 // askToStop has the process drain and end as a signal does.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -76,8 +77,10 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 		return nil, err
 	}
 	allowed := quotaConfig(s)
+	a := &app{blocked: m.Listener(), level: level, closeAudit: func() error { return nil }}
 	allowed.Trace = m.Quota()
-	a := &app{quota: quota.New(allowed), blocked: m.Listener(), level: level, closeAudit: func() error { return nil }}
+	allowed.Trace.Refused = func(limit string, address netip.Prefix, user string) { a.admin.Limited("quota: "+limit, address, user) }
+	a.quota = quota.New(allowed)
 	a.keys.Store(&s.Door.Key)
 	var err error
 	if a.who, err = newIdentities(s, &a.keys, m.Auth(), log); err != nil {
@@ -105,6 +108,7 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 	}
 	cfg.Hub.Engine, cfg.Advertise = a.engine, s.Advertise
 	if a.encryption, err = newEncryption(s, log); err == nil {
+		m.WatchCertificate(a.encryption.until)
 		a.server, err = tutti.New(cfg)
 	}
 	if err == nil {
@@ -152,6 +156,13 @@ func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) err
 	operators.Handle("GET /metrics", m.Handler())
 	operators.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { a.health(w, true) })
 	a.private = operators
+	if isLoopback(s.Metrics) {
+		// A page of the web may have a name of its own resolve to this machine.
+		var rule atomic.Pointer[hostRule]
+		named := loopbackRule(s.Metrics)
+		rule.Store(&named)
+		a.private = onlyHosts(operators, &rule, a.blocked)
+	}
 	return nil
 }
 

@@ -212,6 +212,9 @@ func TestRevocationsAreKept(t *testing.T) {
 		t.Cleanup(func() { who.close(context.Background()) })
 		return who
 	}
+	if err := os.WriteFile(filepath.Join(dir, revocationsName+".new"), nil, 0o644); err != nil { // of a start that failed
+		t.Fatal(err)
+	}
 	who := open()
 	now := time.Now()
 	for _, v := range []auth.Revocation{
@@ -223,6 +226,11 @@ func TestRevocationsAreKept(t *testing.T) {
 	}
 	if err := who.close(context.Background()); err != nil {
 		t.Fatal(err)
+	}
+	failing := open()
+	failing.kept.file.Close()
+	if _, err := failing.authority.Register().Revoke(auth.Revocation{Token: "lost", Until: now.Add(time.Hour)}); err == nil {
+		t.Error("a revocation that could not be written down is acknowledged")
 	}
 	file := filepath.Join(dir, revocationsName)
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)

@@ -12,7 +12,8 @@ func disconnectManual() *manual {
 		name: "disconnect", does: "disconnect sockets of a running server",
 		synopsis: []string{"[flags] --user USER", "[flags] --socket ID", "[flags] --session ID", "[flags] --room ROOM", "[flags] --address ADDRESS"},
 		about: `Ends the sockets of a user, a room or an address, or a single one, and tells how many there were. Clients are told
-so and do not come back by themselves; to keep them out, revoke what they came in with: see docs/auth.md.`,
+so and do not come back by themselves; to keep a user out, revoke what she came in with. In a cluster all nodes do so; those
+that have not answered are named.`,
 		options: append([]option{
 			{name: "user", value: "USER", does: "All sockets and streams of a user."},
 			{name: "socket", value: "ID", does: "One socket."},
@@ -21,12 +22,14 @@ so and do not come back by themselves; to keep them out, revoke what they came i
 			{name: "address", value: "ADDRESS", does: "All that came from an IP address."},
 			{name: "namespace", value: "NAME", does: "Only those in this namespace. Default: all, for a room /."},
 			{name: "reason", value: "TEXT", does: "Why, for the audit log."},
+			{name: "revoke", does: "Refuse from now on what was issued to the user up to now, for a day: see docs/auth.md."},
 			jsonOption,
 		}, operatorOptions...),
 		examples: []example{
 			{"tutti disconnect --data /var/lib/tutti --user alice --reason 'lost her phone'", "Somebody, from all devices:"},
 		},
-		see: "tutti rooms, docs/cli.md",
+		exits: "It is 1, too, if a node of the cluster has not answered: what could be done is done, and it may be tried again.",
+		see:   "tutti rooms, docs/auth.md, docs/cli.md",
 	}
 }
 
@@ -39,6 +42,7 @@ type disconnection struct {
 	Address   string `json:"address,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
 	Reason    string `json:"reason,omitempty"`
+	Revoke    bool   `json:"revoke,omitempty"`
 }
 
 // disconnect ends sockets.
@@ -58,6 +62,9 @@ func disconnect(ctx context.Context, c call) int {
 	if named != 1 {
 		err = errors.Join(errors.New("whom? Give one of --user, --socket, --session, --room and --address"), err)
 	}
+	if a.given("revoke") && (a.value("user") == "" || a.value("namespace") != "") {
+		err = errors.Join(errors.New("--revoke belongs to --user, in all namespaces"), err)
+	}
 	if len(a.rest) > 0 {
 		err = errors.Join(fmt.Errorf("%q belongs to no flag", a.rest[0]), err)
 	}
@@ -67,10 +74,12 @@ func disconnect(ctx context.Context, c call) int {
 	ctx, stop := interruptible(ctx, c)
 	defer stop()
 	var answer struct {
-		Sockets int `json:"sockets"`
+		Sockets int      `json:"sockets"`
+		Silent  []string `json:"silent,omitempty"`
 	}
 	err = at.post(ctx, "/api/disconnect", disconnection{
 		a.value("user"), a.value("socket"), a.value("session"), a.value("room"), a.value("address"), a.value("namespace"), a.value("reason"),
+		a.given("revoke"),
 	}, &answer)
 	switch {
 	case err != nil:
@@ -82,6 +91,9 @@ func disconnect(ctx context.Context, c call) int {
 	}
 	if err != nil {
 		return fail(c, m.name, err)
+	}
+	if len(answer.Silent) > 0 {
+		return fail(c, m.name, fmt.Errorf("no answer from %s: %s; try again", oneOrMore(len(answer.Silent), "node"), list(answer.Silent)))
 	}
 	return exitOK
 }

@@ -61,7 +61,10 @@ func (a *app) mountDoors(s config.Settings, mux *http.ServeMux, log *slog.Logger
 		d, err = a.webSockets(s, space, desk, log, m)
 		mount("/ws", d, err)
 		if namespace == "/" {
-			d, err = door.Disconnect(space, door.DisconnectConfig{Auth: a.who.authority, Origins: s.Origin, Log: log, Trace: m.Door("disconnect")})
+			d, err = door.Disconnect(space, door.DisconnectConfig{
+				Auth: a.who.authority, Origins: s.Origin, Done: a.recordLogout, Log: log, Trace: m.Door("disconnect"),
+				Rate: publish.Rate, Burst: publish.Burst, KeyRate: publish.KeyRate, KeyBurst: publish.KeyBurst,
+			})
 			mount("/api/disconnect", d, err)
 		}
 	}
@@ -104,7 +107,7 @@ func liveDoor(s config.Settings, path string) door.Live {
 			MaxStreams: sockets.MaxStreams, Rate: sockets.Rate, Burst: sockets.Burst,
 		}
 	case "/api/disconnect":
-		return door.Live{Origins: s.Origin}
+		return door.Live{Origins: s.Origin, Rate: publish.Rate, Burst: publish.Burst, KeyRate: publish.KeyRate, KeyBurst: publish.KeyBurst}
 	case "/api/publish":
 		return door.Live{
 			Publish: publish.Publish, Origins: publish.Origins, Credentials: publish.Credentials,

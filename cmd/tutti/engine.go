@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,6 +17,7 @@ import (
 	"github.com/tutti-rt/tutti/hub/natshub"
 	"github.com/tutti-rt/tutti/hub/redishub"
 	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/internal/forward"
 	"github.com/tutti-rt/tutti/metrics"
 )
 
@@ -123,6 +126,38 @@ func advertised(s config.Settings, listening net.Addr) (string, error) {
 	defer conn.Close()
 	ip := conn.LocalAddr().(*net.UDPAddr).IP
 	return "http://" + net.JoinHostPort(ip.String(), fmt.Sprint(addr.Port)), nil
+}
+
+// neighbours are the addresses of the other nodes, where these say them as
+// numbers. They are looked at again after a second at the earliest: who is asked
+// about may be somebody who knocks very often.
+type neighbours struct {
+	all func() map[string][]byte
+
+	mu        sync.Mutex
+	looked    time.Time
+	addresses map[netip.Addr]bool
+}
+
+// at says whether there is a node.
+func (n *neighbours) at(a netip.Addr) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if now := time.Now(); now.Sub(n.looked) >= time.Second {
+		n.looked, n.addresses = now, make(map[netip.Addr]bool)
+		for _, about := range n.all() {
+			node, err := forward.Unmarshal(about)
+			if err != nil {
+				continue // of another version
+			}
+			if u, err := url.Parse(node.URL); err == nil {
+				if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
+					n.addresses[ip.Unmap()] = true
+				}
+			}
+		}
+	}
+	return n.addresses[a]
 }
 
 // join takes part in the cluster, if there is one.

@@ -89,13 +89,19 @@ func hostRuleOf(s config.Settings) hostRule {
 		_, host, _ := strings.Cut(o, "://")
 		pages = append(pages, strings.ToLower(withoutPort(host)))
 	}
-	own := strings.ToLower(withoutPort(s.Listen))
+	ours := loopbackRule(s.Listen)
+	return func(host string) bool { return ours(host) || slices.Contains(pages, withoutPort(host)) }
+}
+
+// loopbackRule has those hosts served that a web page can't lead here: a page
+// can't be at an address that isn't its own, so who asks for an address hasn't
+// been led here by a name.
+func loopbackRule(listen string) hostRule {
+	own := strings.ToLower(withoutPort(listen))
 	return func(host string) bool {
 		name := withoutPort(host)
-		// A page can't be at an address that isn't its own, so who asks for an
-		// address hasn't been led here by a name.
 		_, err := netip.ParseAddr(strings.Trim(name, "[]"))
-		return err == nil || name == "localhost" || strings.HasSuffix(name, ".localhost") || name == own || slices.Contains(pages, name)
+		return err == nil || name == "localhost" || strings.HasSuffix(name, ".localhost") || name == own
 	}
 }
 
@@ -144,6 +150,10 @@ type gate struct {
 	hit       func(limit string)
 	log       *slog.Logger
 	visits    sync.Map // *visit by net.Conn
+
+	named     func(limit string, network netip.Prefix) // who hit a limit; may be nil
+	nodes     func(netip.Addr) bool                    // whether another node is there; nil: there are none
+	uncounted sync.Map                                 // by netip.AddrPort: connections of nodes beyond the limit
 }
 
 // A visit is a connection, and whether a request of it came to be served.
@@ -231,7 +241,15 @@ func (g *gate) Admit(remote netip.AddrPort, descriptor int) (refusal []byte, ok 
 		g.hit("files")
 		return busyAnswer, false
 	case counts && !g.addresses.Take(network):
+		if g.nodes != nil && g.nodes(remote.Addr().Unmap()) {
+			// It passes on what its own clients ask for, each of whom it has counted.
+			g.uncounted.Store(remote, struct{}{})
+			return nil, true
+		}
 		g.hit("requests")
+		if g.named != nil {
+			g.named("listener: requests", network)
+		}
 		g.log.Debug("too many connections", "remote", remote.String())
 		return nil, false
 	}
@@ -242,6 +260,9 @@ func (g *gate) Admit(remote netip.AddrPort, descriptor int) (refusal []byte, ok 
 func (g *gate) Left(remote netip.AddrPort, served bool) {
 	if !served {
 		g.hit("request")
+	}
+	if _, ok := g.uncounted.LoadAndDelete(remote); ok {
+		return
 	}
 	if network, counts := g.network(remote); counts {
 		g.addresses.Give(network)

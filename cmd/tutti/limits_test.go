@@ -76,6 +76,55 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// TestGateOfNode: other nodes of the cluster are not held to what an address may
+// have, and what they have does not outlive their connections.
+func TestGateOfNode(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	hits := 0
+	g := newGate(l, settingsOf(t, "--limit-requests=2", "--limit-exempt=none"), func(string) { hits++ }, slog.New(slog.DiscardHandler))
+	nodes := map[string][]byte{"one": []byte(`{"url":"http://10.0.0.7:3000","token":"x"}`), "two": []byte(`{"url":"https://name.example"}`), "new": []byte(`?`)}
+	g.nodes = (&neighbours{all: func() map[string][]byte { return nodes }}).at
+	admitted := func(address string) (n int) {
+		for port := range uint16(5) {
+			if _, ok := g.Admit(netip.AddrPortFrom(netip.MustParseAddr(address), port), -1); ok {
+				n++
+			}
+		}
+		return n
+	}
+	if node, mapped, other := admitted("10.0.0.7"), admitted("::ffff:10.0.0.7"), admitted("10.0.0.8"); node != 5 || mapped != 5 || other != 2 || hits != 3 {
+		t.Errorf("a node has %d and %d of 5 connections, somebody else %d, and %d were refused", node, mapped, other, hits)
+	}
+	for port := range uint16(5) {
+		g.Left(netip.AddrPortFrom(netip.MustParseAddr("10.0.0.7"), port), true)
+		g.Left(netip.AddrPortFrom(netip.MustParseAddr("::ffff:10.0.0.7"), port), true)
+	}
+	g.nodes = nil
+	if n := admitted("10.0.0.7"); n != 2 {
+		t.Errorf("an address that was a node's has %d connections, want 2", n)
+	}
+}
+
+// TestMetricsHost: metrics on this machine's loopback are not for pages that have
+// their own name resolve to it.
+func TestMetricsHost(t *testing.T) {
+	for address, want := range map[string]int{"127.0.0.1:0": http.StatusMisdirectedRequest, "0.0.0.0:0": http.StatusOK} {
+		a := runningApp(t, "--metrics", address)
+		for host, want := range map[string]int{"evil.example": want, "127.0.0.1:9090": http.StatusOK, "[::1]:9090": http.StatusOK, "localhost:9090": http.StatusOK} {
+			r := httptest.NewRequest("GET", "/metrics", nil)
+			r.Host = host
+			w := httptest.NewRecorder()
+			if a.private.ServeHTTP(w, r); w.Code != want {
+				t.Errorf("metrics at %s for %s: %d, want %d", address, host, w.Code, want)
+			}
+		}
+	}
+}
+
 // TestGate: one address can't take all the connections there are.
 func TestGate(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -45,6 +45,10 @@ func (r *reloader) reload(context.Context) (admin.Reloaded, error) {
 	if !sameTLS {
 		next.TLS = r.running.TLS
 	}
+	if err := loaded.Check(next, facts()); err != nil {
+		r.refuse(err)
+		return admin.Reloaded{}, err
+	}
 	for _, c := range config.Changes(r.running, loaded.Settings) {
 		if c.Live && (sameTLS || !strings.HasPrefix(c.Name, "tls.")) {
 			done.Applied = append(done.Applied, c.String())
@@ -61,6 +65,20 @@ func (r *reloader) reload(context.Context) (admin.Reloaded, error) {
 	r.running = next
 	r.log.Info("settings read again", "applied", len(done.Applied), "restart", len(done.Restart))
 	return done, nil
+}
+
+// reloadBySignal reads the settings again, which operators hear of by the audit
+// log.
+func (a *app) reloadBySignal(ctx context.Context) {
+	done, err := a.reloader.Load().reload(ctx) // what was wrong has been logged
+	entry := admin.Entry{
+		Who: "signal", From: "SIGHUP", Action: "reload",
+		Detail: map[string]any{"applied": done.Applied, "restart": done.Restart},
+	}
+	if err != nil {
+		entry.Detail, entry.Result, entry.Error = nil, "mistakes", err.Error()
+	}
+	a.admin.Record(entry)
 }
 
 // patience is how long the end may take, and over how much of it sessions are

@@ -144,6 +144,8 @@ func TestReload(t *testing.T) {
 	}
 	contains(t, "stderr", p.stderr.String(), []string{
 		`msg="mistake in the settings" err="` + file + `:3: door.rate is 0`, `msg="settings refused: those from before stay" mistakes=`,
+		`msg=audit who=signal from=SIGHUP action=reload target="" result=mistakes`,
+		`msg=audit who=signal from=SIGHUP action=reload target="" result=ok detail="map[applied:[allow: nothing → news publish=token`,
 		`msg="setting changed" setting=allow from=nothing to="news publish=token presence=anyone"`,
 		`msg="setting changed, which takes a new start" setting=namespace from=nothing to=/new`,
 	})
@@ -380,4 +382,25 @@ func TestOperate(t *testing.T) {
 func sha256Hex(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])
+}
+
+// TestReloadOfHalves: a file that is right alone is refused if it is not so
+// together with what takes a new start, and what is filled in at the start is no
+// change.
+func TestReloadOfHalves(t *testing.T) {
+	file, data := filepath.Join(t.TempDir(), "tutti.yaml"), t.TempDir()
+	key := "captain operate sha256:" + strings.Repeat("ab", 32)
+	write(t, file, "admin:\n  listen: 0.0.0.0:0\n  keys: ["+key+"]\n")
+	p := start(t, "--config", file, "--data", data)
+	write(t, file, "admin:\n  listen: 127.0.0.1:0\nlog: {level: debug}\n") // nobody needs a key on loopback
+	if o := runCommand(t, nil, "", "config", "check", file); o.code != exitOK {
+		t.Fatalf("the file alone: %+v", o)
+	}
+	runCommand(t, nil, "", "reload", "--data", data).want(t, "reload", exitFailed, "", "admin.listen is \"0.0.0.0:0\"")
+	write(t, file, "admin:\n  listen: 0.0.0.0:0\n  keys: ["+key+"]\n")
+	runCommand(t, nil, "", "reload", "--data", data).want(t, "reload of the old file", exitOK, "nothing has changed\n", "")
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != exitOK {
+		t.Errorf("exit code %d:\n%s", code, p.stderr.String())
+	}
 }

@@ -25,6 +25,7 @@ type revocations struct {
 
 	mu   sync.Mutex
 	file *os.File // nil while they are read, and without a data folder
+	torn bool     // the last line may be there in part
 }
 
 // open reads what was revoked before, and keeps what is from now on. What is over
@@ -56,6 +57,7 @@ func (r *revocations) open(dir string, register *auth.Register) error {
 	if err != nil {
 		return err
 	}
+	err = file.Chmod(0o600) // what a start that failed has left may have another
 	for _, v := range register.Revocations() {
 		if err == nil {
 			err = writeRevocation(file, v)
@@ -63,6 +65,9 @@ func (r *revocations) open(dir string, register *auth.Register) error {
 	}
 	if err = errors.Join(err, file.Sync()); err == nil {
 		err = os.Rename(path+".new", path)
+	}
+	if err == nil {
+		err = syncFolder(dir) // else a crash could bring the old file back, without what is to come
 	}
 	if err != nil {
 		return errors.Join(err, file.Close())
@@ -73,6 +78,15 @@ func (r *revocations) open(dir string, register *auth.Register) error {
 	return nil
 }
 
+// syncFolder has the disk know what is in a folder.
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
 func writeRevocation(file *os.File, v auth.Revocation) error {
 	line, err := json.Marshal(v)
 	if err == nil {
@@ -81,16 +95,22 @@ func writeRevocation(file *os.File, v auth.Revocation) error {
 	return err
 }
 
-// keep writes one down.
-func (r *revocations) keep(v auth.Revocation) {
+// keep writes one down. Who revokes is told if it could not, and may try again.
+func (r *revocations) keep(v auth.Revocation) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.file == nil || !time.Now().Before(v.Until) {
-		return
+		return nil
 	}
-	if err := errors.Join(writeRevocation(r.file, v), r.file.Sync()); err != nil {
+	var err error
+	if r.torn {
+		_, err = r.file.Write([]byte("\n")) // so that the next line is one of its own
+	}
+	err = errors.Join(err, writeRevocation(r.file, v), r.file.Sync())
+	if r.torn = err != nil; err != nil {
 		r.log.Error("keep a revocation: it holds until the program ends", "err", err)
 	}
+	return err
 }
 
 func (r *revocations) close() error {

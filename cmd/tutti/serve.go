@@ -9,9 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/internal/config"
@@ -89,6 +91,7 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	if err != nil {
 		return err
 	}
+	asked := s // before anything is filled in
 	if s.Advertise, err = advertised(s, listener.Addr()); err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -96,7 +99,7 @@ func listenAndServe(ctx context.Context, c call, s config.Settings, log *slog.Lo
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	a.reloader.Store(&reloader{args: c.args, environ: c.environ, app: a, log: log, running: s})
+	a.reloader.Store(&reloader{args: c.args, environ: c.environ, app: a, log: log, running: asked})
 	servers, err := listenAll(a, s, listener, log)
 	if err != nil {
 		return errors.Join(err, a.close(ctx))
@@ -127,8 +130,7 @@ func (a *app) wait(ctx context.Context, c call, failed <-chan error, log *slog.L
 	for {
 		select {
 		case <-c.hangups:
-			// What was wrong has been logged.
-			_, _ = a.reloader.Load().reload(ctx)
+			a.reloadBySignal(ctx)
 			continue
 		case signal := <-c.signals:
 			log.Info("stopping", "signal", signal.String(), "sessions", a.server.Engine().Sessions())
@@ -145,9 +147,13 @@ func (a *app) wait(ctx context.Context, c call, failed <-chan error, log *slog.L
 // listenAll opens the other listeners: the operators', and that of commands.
 func listenAll(a *app, s config.Settings, listener net.Listener, log *slog.Logger) ([]*httpServer, error) {
 	gate := newGate(listener, s, a.blocked, log)
+	gate.named = func(limit string, network netip.Prefix) { a.admin.Limited(limit, network, "") }
+	if a.engine != nil {
+		gate.nodes = (&neighbours{all: a.engine.Nodes}).at
+	}
 	public := newHTTPServer(gate, a.public, s, log)
 	gate.guard(public.Server)
-	public.says = "Tutti listening on %s\n"
+	public.says, public.path = "Tutti listening on %s\n", s.Path
 	public.encrypt(a.encryption)
 	servers := []*httpServer{public}
 	for _, private := range []struct {
@@ -209,7 +215,7 @@ func drain(ctx context.Context, c call, a *app, servers []*httpServer) error {
 	})
 	a.draining.Store(true)
 	if a.engine != nil && pace > 0 {
-		_ = a.server.Drain(ctx, pace) // ctx has ended: what follows sees that
+		a.pace(ctx, pace)
 	}
 	// One for each server, because Shutdown waits for requests that only
 	// a.close ends. All return when ctx ends at the latest.
@@ -234,11 +240,25 @@ func drain(ctx context.Context, c call, a *app, servers []*httpServer) error {
 	return errors.Join(errs...)
 }
 
+// pace ends sessions and streams one after another, over a time.
+func (a *app) pace(ctx context.Context, over time.Duration) {
+	// One for each door and one for the sessions, all of which return when that
+	// time is over or ctx ends, and are waited for here. What is left then is for
+	// what follows.
+	var going sync.WaitGroup
+	for _, d := range a.doors {
+		going.Go(func() { _ = d.Drain(ctx, over) })
+	}
+	going.Go(func() { _ = a.server.Drain(ctx, over) })
+	going.Wait()
+}
+
 // An httpServer is a server with its listener.
 type httpServer struct {
 	*http.Server
 	listener net.Listener
 	says     string // with its URL, once it listens
+	path     string // where Socket.IO clients connect; "": nowhere
 	// encrypted says that it speaks TLS. Its TLSConfig doesn't: net/http sets that
 	// anyway, on its own time.
 	encrypted bool
@@ -280,7 +300,10 @@ func (c complaints) Write(p []byte) (int, error) {
 
 // serve returns when the server was shut down, nil, or can't accept any more.
 func (s *httpServer) serve() error {
-	serve := func(l net.Listener) error { return tutti.Serve(s.Server, l) }
+	serve := s.Serve
+	if s.path != "" {
+		serve = func(l net.Listener) error { return tutti.Serve(s.Server, l, s.path) }
+	}
 	if s.encrypted {
 		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
 	}

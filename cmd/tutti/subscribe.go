@@ -130,7 +130,8 @@ func pretty(c call) func(message) error {
 // visibleText takes out what would steer a terminal: peers choose names and data.
 func visibleText(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+		// The others turn the direction of what stands around them.
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x61c || r == 0x200e || r == 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
 			return '\uFFFD'
 		}
 		return r

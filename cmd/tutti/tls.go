@@ -30,6 +30,7 @@ type encryption struct {
 	current atomic.Pointer[encrypted]
 	manager *autocert.Manager // nil unless certificates come by ACME
 	domains atomic.Pointer[[]string]
+	ends    sync.Map // by domain: the time.Time until when what it was last given holds, with ACME
 }
 
 // encrypted is one state of the settings.
@@ -107,7 +108,30 @@ func (e *encryption) acmeCertificate(hello *tls.ClientHelloInfo) (*tls.Certifica
 	if err != nil && e.hostPolicy(context.Background(), hello.ServerName) == nil {
 		e.log.Error("no certificate", "name", hello.ServerName, "err", err)
 	}
+	if err == nil && cert.Leaf != nil && !slices.Contains(hello.SupportedProtos, acme.ALPNProto) { // else it is the authority's question
+		e.ends.Store(hello.ServerName, cert.Leaf.NotAfter)
+	}
 	return cert, err
+}
+
+// until is when the certificate ends that is in use, or the first of several; the
+// zero time if none is, or none has been asked for.
+func (e *encryption) until() (first time.Time) {
+	if e == nil {
+		return first
+	}
+	if files := e.current.Load().files; files != nil {
+		if cert, err := files.certificate(nil); err == nil { // which looks whether it was replaced
+			first = cert.Leaf.NotAfter
+		}
+		return first
+	}
+	for _, name := range *e.domains.Load() {
+		if end, ok := e.ends.Load(name); ok && (first.IsZero() || end.(time.Time).Before(first)) {
+			first = end.(time.Time)
+		}
+	}
+	return first
 }
 
 func acmeClient(t config.TLS) (*acme.Client, error) {

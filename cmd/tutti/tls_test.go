@@ -235,7 +235,7 @@ func TestTLSMistakes(t *testing.T) {
 func TestCertificateFiles(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
 	certify(t, dir, 1)
-	certify(t, other, 2)
+	certifyUntil(t, other, 2, time.Now().Add(3*time.Hour))
 	f, err := openCertificate(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -249,6 +249,18 @@ func TestCertificateFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		return cert.Leaf.SerialNumber.Int64()
+	}
+	e := &encryption{}
+	e.current.Store(&encrypted{files: f})
+	until := func() time.Time {
+		f.mu.Lock()
+		f.looked = time.Time{}
+		f.mu.Unlock()
+		return e.until()
+	}
+	first := until()
+	if first.IsZero() || (*encryption)(nil).until() != (time.Time{}) {
+		t.Errorf("the certificate ends at %v", first)
 	}
 	replace := func(name string) {
 		if err := os.Rename(filepath.Join(other, name), filepath.Join(dir, name)); err != nil {
@@ -265,6 +277,9 @@ func TestCertificateFiles(t *testing.T) {
 	replace("key.pem")
 	if got := now(); got != 2 {
 		t.Errorf("got %d, want the second", got)
+	}
+	if end := until(); !end.After(first.Add(time.Hour)) {
+		t.Errorf("it ends at %v, want that of the second, which is later than %v", end, first)
 	}
 	os.Remove(filepath.Join(dir, "key.pem"))
 	if got := now(); got != 2 {

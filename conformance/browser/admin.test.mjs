@@ -2,14 +2,17 @@
 // SCREENSHOTS=1 also takes the pictures in docs/screenshots.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import http from "node:http";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { io } from "socket.io-client";
 import { eventually, open, page, tutti } from "../chromium.mjs";
+import { engines } from "../cluster/engines.mjs";
 import { ask, event, events, Program, within } from "../harness.mjs";
 
 const folder = fileURLToPath(new URL("../../docs/screenshots/", import.meta.url));
@@ -76,7 +79,7 @@ describe("the operators' page", () => {
     const elsewhere = [];
     p.on("request", (r) => { if (!r.url().startsWith(url) && !r.url().startsWith("data:")) elsewhere.push(r.url()); });
     await login(p, url, operate);
-    for (const view of ["sockets", "rooms", "users", "limits", "audit"]) {
+    for (const view of ["sockets", "rooms", "users", "limits", "audit", "nodes"]) {
       await p.goto(`${url}/#/${view}`);
       await p.getByRole("heading", { level: 1 }).waitFor();
     }
@@ -150,6 +153,26 @@ describe("the operators' page", () => {
     await entry.getByText(/reason: spam/).waitFor();
   });
 
+  test("names who runs into limits", async (t) => {
+    const p = await page(t, browser, { offline: true, ...wide });
+    const [loud] = await crowd(t, server, 1, () => ["hall"]);
+    await Promise.all(Array.from({ length: 600 }, () => ask(loud, "publish", { room: "hall", event: "said", data: 1 })));
+    await login(p, await operators(server), operate);
+    await p.keyboard.press("5");
+    await p.getByRole("heading", { level: 2, name: "Who ran into limits" }).waitFor();
+    await row(p, "127.0.0.1").getByText("quota: connection publishes").waitFor();
+  });
+
+  test("shows names as they are, whatever they want to look like", async (t) => {
+    const p = await page(t, browser, { offline: true });
+    await crowd(t, server, 1, () => ["invoice\u202efdp.exe"]);
+    await login(p, await operators(server), operate);
+    await p.keyboard.press("3");
+    await row(p, "invoice\\u202efdp.exe").click();
+    await p.getByRole("complementary", { name: "Details" }).getByRole("heading", { name: "invoice\\u202efdp.exe" }).waitFor();
+    assert.equal(await p.evaluate(() => document.body.innerText.includes("\u202e")), false);
+  });
+
   test("follows a room live, with what is said in it", async (t) => {
     const p = await page(t, browser, { offline: true });
     const [ada] = await crowd(t, server, 3, () => ["hall"]);
@@ -182,7 +205,7 @@ describe("the operators' page", () => {
       const p = await page(t, browser, { offline: true, colorScheme });
       await crowd(t, server, 1, () => ["hall"]);
       await login(p, url, operate);
-      for (const view of ["overview", "sockets", "rooms", "audit"]) {
+      for (const view of ["overview", "sockets", "rooms", "audit", "nodes"]) {
         await p.goto(`${url}/#/${view}`);
         await p.getByRole("heading", { level: 1 }).waitFor();
         await p.waitForTimeout(100);
@@ -222,6 +245,57 @@ describe("the operators' page", () => {
         await p.screenshot({ path: `${folder}admin-room.png` });
       }
     }
+  });
+});
+
+describe("the operators' page of a cluster", () => {
+  const browser = open();
+
+  test("shows the nodes, disconnects on all of them, and drains another", async (t) => {
+    const dir = mkdtempSync(path.join(tmpdir(), "tutti-admin-"));
+    const redis = new engines.redis(dir);
+    await redis.start();
+    const nodes = [];
+    t.after(async () => {
+      for (const node of nodes) await node.stop().catch(() => {}); // one of them has been drained
+      await redis.stop("SIGKILL");
+      rmSync(dir, { recursive: true });
+    });
+    for (let i = 0; i < 3; i++) {
+      nodes.push(await new Program([process.env.TUTTI_BIN, ...withKeys, "--engine", redis.url(redis.address), "--timeout-pace", "0s"]).start());
+    }
+    const p = await page(t, browser, { offline: true, ...wide });
+    const elsewhere = await crowd(t, nodes[2], 4, () => ["tea"]);
+    await login(p, await operators(nodes[0]), operate);
+    await p.keyboard.press("7");
+    await p.getByRole("heading", { level: 1, name: "Nodes" }).waitFor();
+    await p.getByText("1–3 of 3 nodes").waitFor();
+    assert.equal(await p.locator("tbody").getByText("ready", { exact: true }).count(), 3);
+    await row(p, nodes[0].url).getByText("this one").waitFor();
+    assert.deepEqual((await row(p, nodes[2].url).locator("td.number").allTextContents()).slice(1), ["4", "4"], "sessions and sockets");
+    await crowd(t, nodes[0], 1, () => ["tea"]);
+    await p.goto(`${await operators(nodes[0])}/#/rooms?open=${encodeURIComponent("room / tea")}`);
+    const left = Promise.all(elsewhere.map((c) => event(c, "disconnect")));
+    await p.getByRole("button", { name: "Disconnect all…" }).click();
+    await p.getByRole("dialog").getByRole("button", { name: "Disconnect" }).click();
+    await left;
+    await p.getByText("Disconnected 5 sockets.").waitFor();
+
+    await p.goto(`${await operators(nodes[0])}/#/nodes`);
+    if (pictures) await p.screenshot({ path: `${folder}admin-nodes.png` });
+    await row(p, nodes[1].url).getByRole("button", { name: `Drain ${nodes[1].url}` }).click();
+    const dialog = p.getByRole("dialog");
+    await dialog.getByLabel(/type its address/).fill("something else");
+    await p.keyboard.press("Enter");
+    await dialog.getByText("That is not its address.").waitFor();
+    await dialog.getByLabel(/type its address/).fill(nodes[1].url);
+    await p.keyboard.press("Enter");
+    await p.getByText("It drains.").waitFor();
+    assert.equal(await nodes[1].ended(), 0);
+    await p.getByText("1–2 of 2 nodes").waitFor();
+    await p.keyboard.press("6");
+    await row(p, "drain").first().getByText("captain").waitFor();
+    assert.match(nodes[1].output, /msg=audit who=captain .*action=drain/);
   });
 });
 

@@ -67,14 +67,31 @@ func Load(args, environ []string, facts Facts) (*Loaded, error) {
 	}
 	l.apply(env)
 	l.apply(flags)
+	if err := l.check(facts); err != nil {
+		return nil, err
+	}
+	return &l.Loaded, nil
+}
+
+func (l *loader) check(facts Facts) error {
 	l.validate(facts)
 	if facts.Further != nil {
 		l.mistakes = append(l.mistakes, facts.Further(&l.Loaded)...)
 	}
-	if err := l.mistakes.sorted(); err != nil {
-		return nil, err
+	return l.mistakes.sorted()
+}
+
+// Check checks settings that a running server would have after it has put some
+// of those to use that were loaded: each of the two may be right, and what
+// becomes of both be wrong. Its error is as that of Load.
+func (l *Loaded) Check(merged Settings, facts Facts) error {
+	both := &loader{Loaded: *l, fields: fields()}
+	both.Settings = merged
+	err := both.check(facts)
+	for i := range both.mistakes {
+		both.mistakes[i].Text += " (settings that take a new start are as they were)"
 	}
-	return &l.Loaded, nil
+	return err
 }
 
 // An assignment is what one source says about one setting.

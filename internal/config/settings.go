@@ -123,7 +123,7 @@ type Timeout struct {
 	Idle       time.Duration `set:"idle DURATION: How long an HTTP connection may wait for its next request."`
 	Engine     time.Duration `set:"engine DURATION: How long what a client wants may wait for an engine that is away, before it is refused."`
 	Drain      time.Duration `set:"drain DURATION: How long to wait for sessions to end after SIGTERM or SIGINT." live:"yes"`
-	Pace       time.Duration `set:"pace DURATION: Over how much of timeout.drain a server with an engine closes its sessions, one after another, so that the others can take them; half of timeout.drain at most. 0 is all at once, as a server does that is alone." live:"yes"`
+	Pace       time.Duration `set:"pace DURATION: Over how much of timeout.drain a server with an engine closes its sessions and streams, one after another, so that the others can take them; half of timeout.drain at most. 0 is all at once, as a server does that is alone." live:"yes"`
 }
 
 // Limit is how much one client, or all of them, may take up. Each may be

@@ -112,7 +112,7 @@ func (c *conn) read(buf []byte) {
 
 // owesBody says whether all that is missing of a request is the end of its body.
 func (c *conn) owesBody() bool {
-	_, head := measure(c.kept)
+	_, head := measure(c.kept, c.gate.paths)
 	return head > 0
 }
 
@@ -122,7 +122,7 @@ func (c *conn) take(data []byte, more bool) {
 		data = append(c.kept, data...)
 		c.kept = nil
 	}
-	size, head := measure(data)
+	size, head := measure(data, c.gate.paths)
 	switch {
 	case more || size < 0 || size == 0 && len(data) >= maxRequest || c.gate.longHead(head):
 		c.pass(data)

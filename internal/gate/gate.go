@@ -4,9 +4,9 @@
 //
 // # What it takes
 //
-// Requests of Engine.IO as clients send them: GET and POST of HTTP/1.1 that are
-// not large, have a parameter EIO in their query, and nothing about their
-// headers that would have to be thought about. They go to the same handler that
+// Requests of Engine.IO as clients send them: GET and POST of HTTP/1.1 for its
+// paths that are not large, have a parameter EIO in their query, and nothing about
+// their headers that would have to be thought about. They go to the same handler that
 // the server has. A connection on which anything else comes is passed on to the
 // server with all that was read, for good: whatever is unusual, wrong or hostile
 // is net/http's to deal with.
@@ -80,6 +80,7 @@ type Gate struct {
 	net.Listener
 	server  *http.Server
 	handler http.Handler
+	paths   []string
 	door    door
 	guard   Guarded         // nil: there is room for all
 	ctx     context.Context // of requests: what they have in common
@@ -97,13 +98,13 @@ type Gate struct {
 	date atomic.Pointer[date]
 }
 
-// Serve is server.Serve(l), through a gate where that is possible: l is a TCP
+// Serve is server.Serve(l), through a gate for requests for paths where that is possible: l is a TCP
 // listener, or a [Guarded] one, on a system with a poller, and the server has no
 // hooks that want to see every connection; with a guard ConnState and
 // ConnContext are heeded for the connections that are passed on. It returns when the server does; answers may still be
 // on their way then, as with connections that were hijacked.
-func Serve(server *http.Server, l net.Listener) error {
-	g := newGate(server, l)
+func Serve(server *http.Server, l net.Listener, paths ...string) error {
+	g := newGate(server, l, paths)
 	if g == nil {
 		return server.Serve(l)
 	}
@@ -112,7 +113,7 @@ func Serve(server *http.Server, l net.Listener) error {
 }
 
 // newGate opens a gate, or returns nil if there can be none.
-func newGate(server *http.Server, l net.Listener) *Gate {
+func newGate(server *http.Server, l net.Listener, paths []string) *Gate {
 	tcp, ok := l.(*net.TCPListener)
 	guard, guarded := l.(Guarded)
 	if guarded {
@@ -126,6 +127,7 @@ func newGate(server *http.Server, l net.Listener) *Gate {
 		Listener: l,
 		server:   server,
 		handler:  server.Handler,
+		paths:    paths,
 		guard:    guard,
 		wheel:    wheel.New(tick),
 		crew:     serial.Crew{Limit: -1, Resting: resting},

@@ -40,6 +40,12 @@ type deferrer interface {
 // serve starts a server behind a gate, which the test's end shuts down.
 func serve(t *testing.T, change func(*http.Server), h http.HandlerFunc) (address string) {
 	t.Helper()
+	return serveAt(t, change, h, "/")
+}
+
+// serveAt is serve with a gate for some paths only.
+func serveAt(t *testing.T, change func(*http.Server), h http.HandlerFunc, paths ...string) (address string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +56,7 @@ func serve(t *testing.T, change func(*http.Server), h http.HandlerFunc) (address
 	}
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := gate.Serve(server, l); !errors.Is(err, http.ErrServerClosed) {
+		if err := gate.Serve(server, l, paths...); !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("Serve: %v", err)
 		}
 	})
@@ -94,6 +100,21 @@ func tell(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	w.Header().Set("X-Gate", fmt.Sprint(through(w)))
 	fmt.Fprintf(w, "%s %s %s %q %v %v", r.Method, r.RequestURI, r.Host, body, r.Header["X-A"], err)
+}
+
+// TestPaths: the gate takes what is for its paths and nothing else.
+func TestPaths(t *testing.T) {
+	address := serveAt(t, nil, tell, "/socket.io/", "/exact")
+	for path, want := range map[string]string{
+		"/socket.io/": "true", "/socket.io/more": "true", "/exact": "true",
+		"/": "false", "/socket.io": "false", "/socket.iox/": "false", "/exact/more": "false", "/events": "false", "/x/socket.io/": "false", "/%73ocket.io/": "false",
+	} {
+		c, r := dial(t, address)
+		io.WriteString(c, "GET "+path+"?EIO=4 HTTP/1.1\r\nHost: x\r\n\r\n")
+		if resp, _ := answer(t, r); resp.Header.Get("X-Gate") != want {
+			t.Errorf("%s: through the gate is %s, want %s", path, resp.Header.Get("X-Gate"), want)
+		}
+	}
 }
 
 func TestRequestsOneAfterAnother(t *testing.T) {
@@ -235,7 +256,7 @@ func TestDeferredAnswer(t *testing.T) {
 // TestSlowReader: an answer that does not leave at once leaves whole, and one
 // that does not leave at all is given up.
 func TestSlowReader(t *testing.T) {
-	text := strings.Repeat("0123456789", 1<<20)
+	text := strings.Repeat("0123456789", 4<<20) // more than the buffers of both ends take
 	var timeout atomic.Int64
 	left := make(chan error, 1)
 	address := serve(t, nil, func(w http.ResponseWriter, r *http.Request) {
@@ -322,7 +343,7 @@ func TestShutdownEndsConnectionsAtRest(t *testing.T) {
 		waits <- w.(deferrer)
 	})}
 	ended := make(chan error, 1)
-	go func() { ended <- gate.Serve(server, l) }()
+	go func() { ended <- gate.Serve(server, l, "/") }()
 	rests, resting := dial(t, l.Addr().String())
 	_ = rests
 	c, r := dial(t, l.Addr().String())

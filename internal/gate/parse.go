@@ -20,9 +20,10 @@ const (
 )
 
 // measure returns the size of the request that data begins with, and of its
-// head: 0 for what is not all there, a size of -1 if it is not for the gate. It is strict:
+// head: 0 for what is not all there, a size of -1 if it is not for the gate, which
+// takes those for paths. It is strict:
 // what it lets through means the same to every reader of HTTP.
-func measure(data []byte) (size, head int) {
+func measure(data []byte, paths []string) (size, head int) {
 	end := bytes.Index(data, []byte("\r\n\r\n"))
 	if end < 0 {
 		if len(data) > 0 && (!couldBegin(data) || endsLoosely(data)) {
@@ -32,7 +33,7 @@ func measure(data []byte) (size, head int) {
 	}
 	head = end + 4
 	line, fields, _ := bytes.Cut(data[:end+2], []byte("\r\n"))
-	post, ok := measureLine(line)
+	post, ok := measureLine(line, paths)
 	if !ok {
 		return -1, 0
 	}
@@ -59,12 +60,12 @@ func endsLoosely(data []byte) bool {
 }
 
 // measureLine checks a request line.
-func measureLine(line []byte) (post, ok bool) {
+func measureLine(line []byte, paths []string) (post, ok bool) {
 	method, rest, _ := bytes.Cut(line, []byte(" "))
 	target, version, _ := bytes.Cut(rest, []byte(" "))
 	post = string(method) == "POST"
-	_, query, found := bytes.Cut(target, []byte("?"))
-	if !post && string(method) != "GET" || string(version) != "HTTP/1.1" || !found || target[0] != '/' {
+	path, query, found := bytes.Cut(target, []byte("?"))
+	if !post && string(method) != "GET" || string(version) != "HTTP/1.1" || !found || !isUnder(path, paths) {
 		return post, false
 	}
 	for _, c := range target {
@@ -73,6 +74,17 @@ func measureLine(line []byte) (post, ok bool) {
 		}
 	}
 	return post, bytes.HasPrefix(query, []byte("EIO=")) || bytes.Contains(query, []byte("&EIO="))
+}
+
+// isUnder reports whether a path is one of those that end with a slash or lies
+// under it, or is one of the others.
+func isUnder(path []byte, paths []string) bool {
+	for _, p := range paths {
+		if string(path) == p || strings.HasSuffix(p, "/") && len(path) > len(p) && string(path[:len(p)]) == p {
+			return true
+		}
+	}
+	return false
 }
 
 // measureFields checks header fields, each with its line end, and returns the

@@ -1,0 +1,233 @@
+package tutti
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/tutti-rt/tutti/auth"
+	"github.com/tutti-rt/tutti/hub"
+)
+
+// What servers of a cluster tell each other about users, as events in "/". The
+// names that begin so are the server's own.
+const (
+	ownEvents   = "tutti:"
+	tellOrder   = ownEvents + "order"   // an auth.Order; answered with a number of connections
+	tellRevoked = ownEvents + "revoked" // a ledgerQuestion; answered with a ledgerPage
+)
+
+const (
+	// orderPatience is how long who logs somebody out waits for other nodes.
+	orderPatience = 3 * time.Second
+	// ledgerPageSize is how many revocations nodes tell each other at a time:
+	// half a megabyte at most, if ids are short.
+	ledgerPageSize = 1000
+)
+
+// errUnheard is why an order was not carried out on nodes that have not said that it was.
+var errUnheard = errors.New("tutti: a node has not carried it out")
+
+// ledgers keeps what is revoked the same on all nodes: who revokes tells the
+// others, and who could not be told asks, when it joins or comes back.
+type ledgers struct {
+	srv *Server
+
+	mu      sync.Mutex
+	asking  bool // a goroutine does
+	again   bool // it is to do so once more
+	ended   bool
+	running sync.WaitGroup
+}
+
+// share has the server's users logged out on all nodes.
+func (srv *Server) share() {
+	if srv.cfg.Hub.Engine == nil {
+		return
+	}
+	srv.ledgers.srv = srv
+	ns := srv.Namespace("/")
+	ns.HandleNodes(tellOrder, func(_ context.Context, _ string, args Args) (any, error) {
+		var o auth.Order
+		if err := args.Scan(&o); err != nil {
+			return nil, err
+		}
+		return srv.users.Obey(o)
+	})
+	ns.HandleNodes(tellRevoked, func(_ context.Context, _ string, args Args) (any, error) {
+		var q ledgerQuestion
+		if err := args.Scan(&q); err != nil {
+			return nil, err
+		}
+		return srv.ledgers.page(q), nil
+	})
+	srv.users.SetOthers(srv.order)
+}
+
+// hear has the ledgers compared whenever one may have missed something.
+func (l *ledgers) hear(t *hub.Trace) *hub.Trace {
+	var heard hub.Trace
+	if t != nil {
+		heard = *t
+	}
+	came, reached := heard.NodeCame, heard.Reached
+	heard.NodeCame = func(name string, about []byte) {
+		if came != nil {
+			came(name, about)
+		}
+		l.ask()
+	}
+	heard.Reached = func(err error) {
+		if reached != nil {
+			reached(err)
+		}
+		if err == nil {
+			l.ask()
+		}
+	}
+	return &heard
+}
+
+// order has the other nodes carry out an order, and returns how many connections
+// they have ended. Its error is a [*hub.PartialError], or that of the engine.
+func (srv *Server) order(ctx context.Context, o auth.Order) (connections int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, orderPatience)
+	defer cancel()
+	unheard := maps.Clone(srv.hub.Nodes())
+	for a, err := range srv.Namespace("/").AskNodes(ctx, tellOrder, o) {
+		var n int
+		if err == nil {
+			err = a.Args.Scan(&n)
+		}
+		if err != nil {
+			return connections, fmt.Errorf("on other nodes: %w", err)
+		}
+		connections += n
+		delete(unheard, a.Node)
+	}
+	if len(unheard) > 0 {
+		partial := &hub.PartialError{Err: errUnheard}
+		for name := range unheard {
+			partial.Nodes = append(partial.Nodes, name)
+		}
+		return connections, fmt.Errorf("on other nodes: %w", partial)
+	}
+	return connections, nil
+}
+
+// A ledgerQuestion asks for what is revoked, behind After in the order of
+// revocationKey, unless the sum of all is the same.
+type ledgerQuestion struct {
+	Sum   uint64 `json:"sum,string"`
+	After string `json:"after"`
+}
+
+// A ledgerPage is a part of the answer.
+type ledgerPage struct {
+	Revoked []auth.Revocation `json:"revoked"`
+	More    bool              `json:"more"`
+}
+
+// revocationKey orders revocations as [auth.Register.Revocations] does.
+func revocationKey(v auth.Revocation) string {
+	if v.Token != "" {
+		return "t" + v.Token
+	}
+	return "u" + v.User
+}
+
+// sumOf is the same for the same revocations.
+func sumOf(all []auth.Revocation) uint64 {
+	h := fnv.New64a()
+	for _, v := range all {
+		fmt.Fprintf(h, "%s\x00%d\x00%d\n", revocationKey(v), v.Since.UnixNano(), v.Until.UnixNano())
+	}
+	return h.Sum64()
+}
+
+func (l *ledgers) page(q ledgerQuestion) (p ledgerPage) {
+	all := l.srv.users.Revocations()
+	if sumOf(all) == q.Sum {
+		return p
+	}
+	for _, v := range all {
+		if revocationKey(v) <= q.After {
+			continue
+		}
+		if len(p.Revoked) == ledgerPageSize {
+			p.More = true
+			break
+		}
+		p.Revoked = append(p.Revoked, v)
+	}
+	return p
+}
+
+// ask has a goroutine ask the other nodes what is revoked.
+func (l *ledgers) ask() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || l.asking {
+		l.again = true
+		return
+	}
+	l.asking = true
+	// Started by a node that came or an engine that is back, ended by the
+	// answers, at the latest by orderPatience; close waits for it.
+	l.running.Go(func() {
+		for more := true; more; {
+			if err := l.learn(l.srv.ctx); err != nil && l.srv.ctx.Err() == nil {
+				l.srv.log.Warn("ask other nodes what is revoked", keyErr, err)
+			}
+			l.mu.Lock()
+			more = l.again && !l.ended
+			l.again, l.asking = false, more
+			l.mu.Unlock()
+		}
+	})
+}
+
+// learn takes over what is revoked on other nodes.
+func (l *ledgers) learn(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, orderPatience)
+	defer cancel()
+	q := ledgerQuestion{Sum: sumOf(l.srv.users.Revocations())}
+	for {
+		var next []string // how far those have come that have more
+		var failed error
+		for a, err := range l.srv.Namespace("/").AskNodes(ctx, tellRevoked, q) {
+			var p ledgerPage
+			if err == nil {
+				err = a.Args.Scan(&p)
+			}
+			for _, v := range p.Revoked {
+				if _, refused := l.srv.users.Revoke(v); refused != nil {
+					err = refused
+				}
+			}
+			if p.More {
+				next = append(next, revocationKey(p.Revoked[len(p.Revoked)-1]))
+			}
+			failed = errors.Join(failed, err)
+		}
+		if failed != nil || len(next) == 0 {
+			return failed
+		}
+		q.After = next[0]
+		for _, after := range next {
+			q.After = min(q.After, after)
+		}
+	}
+}
+
+// close waits until nothing is being asked; nothing will be any more.
+func (l *ledgers) close() {
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
+	l.running.Wait()
+}

@@ -1,0 +1,92 @@
+package tutti_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/auth"
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/hub/hubtest"
+)
+
+// A dismissed connection says why.
+type dismissed chan auth.Code
+
+func (d dismissed) Lapsed(time.Duration)    {}
+func (d dismissed) Expel(why *auth.Refusal) { d <- why.Code }
+
+// enter registers a connection of ann's that was opened with a token of that age.
+func enter(t *testing.T, srv *tutti.Server, age time.Duration) dismissed {
+	t.Helper()
+	d := make(dismissed, 10)
+	if _, err := srv.Users().Enter(d, &auth.Identity{Subject: "ann", Issued: time.Now().Add(-age)}); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// joinCluster makes a server of a cluster in memory, which ends with the test.
+func joinCluster(t *testing.T, cluster *hubtest.Cluster) (*tutti.Server, hub.Engine) {
+	t.Helper()
+	engine := cluster.Node()
+	srv, err := tutti.New(tutti.Config{Log: slog.New(slog.DiscardHandler), Hub: hub.Config{Engine: engine}})
+	if err == nil {
+		err = srv.Join(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { srv.Shutdown(context.Background()) })
+	return srv, engine
+}
+
+// TestEverywhere: what is disconnected and revoked on one node is on all, on
+// those that could not be told as soon as they are back, and on those that come
+// later. Who has come in anew meanwhile stays.
+func TestEverywhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := hubtest.NewCluster(10 * time.Second)
+		one, _ := joinCluster(t, cluster)
+		two, second := joinCluster(t, cluster)
+		ctx, now := t.Context(), time.Now()
+		here, there := enter(t, one, time.Minute), enter(t, two, time.Minute)
+		if n, err := one.DisconnectUser(ctx, "ann", ""); n != 2 || err != nil || <-here != auth.Disconnected || <-there != auth.Disconnected {
+			t.Errorf("disconnected %d, %v", n, err)
+		}
+		if n, err := two.Users().RevokeEverywhere(ctx, auth.Revocation{Token: "one", Until: now.Add(time.Hour)}); n != 0 || err != nil {
+			t.Errorf("revoked a token: %d, %v", n, err)
+		}
+
+		cluster.Cut(second)
+		synctest.Wait()
+		old := enter(t, two, time.Minute)
+		n, err := one.Users().RevokeEverywhere(ctx, auth.Revocation{User: "ann", Since: now, Until: now.Add(time.Hour)})
+		if partial, ok := errors.AsType[*hub.PartialError](err); !ok || len(partial.Nodes) != 1 || n != 1 {
+			t.Errorf("with a node that does not hear: %d, %v", n, err)
+		}
+		time.Sleep(time.Second)
+		fresh := enter(t, two, 0)
+		for i := range 2500 { // more than fit into an answer
+			if _, err := one.Users().Revoke(auth.Revocation{Token: fmt.Sprint("t", i), Until: now.Add(time.Hour)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cluster.Mend(second)
+		synctest.Wait()
+		if len(old) != 1 || len(fresh) != 0 {
+			t.Errorf("on the node that is back %d old connections were ended, and %d new ones", len(old), len(fresh))
+		}
+		three, _ := joinCluster(t, cluster)
+		for i, srv := range []*tutti.Server{one, two, three} {
+			if got := srv.Users().Revocations(); len(got) != 2502 {
+				t.Errorf("server %d knows %d revocations, want 2502", i+1, len(got))
+			}
+		}
+	})
+}
