@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -307,6 +309,57 @@ func TestTwoCrashes(t *testing.T) {
 		l.synced, l.async = l.async, 0
 		if err := check(pebblehub.Host{FS: dark, Boot: "two"}, l, false); err != nil {
 			t.Errorf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+// TestDeathWhileOpening: the process dies when the logs of the last life are
+// tables and before there is a new log. The next start finds all that it needs.
+func TestDeathWhileOpening(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	mem := vfs.NewCrashableMem()
+	l := newLedger()
+	files := machine{MemFS: mem, eager: true}
+	s, err := pebblehub.OpenOn(pebblehub.Host{FS: files, Boot: "one"}, dataDir, pebblehub.Config{SweepEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := load(s, l, rng, 30, func() bool { return rng.IntN(2) == 0 }); err != nil {
+		t.Fatal(err)
+	}
+	killed := machine{MemFS: mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rng}), eager: true}
+	s.Close()
+	old, err := killed.List(dataDir + "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var found []*vfs.MemFS
+	hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if (op.Kind == errorfs.OpCreate || op.Kind == errorfs.OpReuseForWrite) && strings.HasSuffix(op.Path, ".log") {
+			for range 10_000 { // whoever removes the old logs has had the time
+				runtime.Gosched()
+			}
+			found = append(found, killed.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rng}))
+		}
+		return nil
+	})
+	s, err = pebblehub.OpenOn(pebblehub.Host{FS: errorfs.Wrap(killed, hook), Boot: "one"}, dataDir, pebblehub.Config{SweepEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close() // and what is removed is
+	for _, name := range old {
+		if _, err := killed.Stat(dataDir + "/log/" + name); strings.HasSuffix(name, ".log") && err == nil {
+			t.Errorf("%s is not needed any more and still there", name)
+		}
+	}
+	if len(found) == 0 {
+		t.Fatal("there was no new log")
+	}
+	for _, c := range found {
+		if err := check(pebblehub.Host{FS: c, Boot: "one"}, l, true); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -236,6 +236,7 @@ func (s *Store) openDB() (err error) {
 		return fmt.Errorf("open %s: %w", s.logDir(), err)
 	}
 	s.db = db
+	s.disk.renewed()
 	s.unflushed.Store(1)
 	if !s.existed {
 		// Pebble begins a new database in its oldest format and raises it when
