@@ -168,7 +168,7 @@ func (s *Store) start() error {
 	}
 	lost := left != nil && left.lost(s.boot)
 	if lost {
-		if err := cutLogs(files, s.logDir()); err != nil {
+		if err := cutLog(files, s.logDir()); err != nil {
 			return err
 		}
 	}
