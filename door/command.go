@@ -119,7 +119,7 @@ func (t *jsonTalk) receive(data []byte, binary bool) error {
 			Code  string `json:"code"`
 			At    string `json:"at,omitempty"`
 		}{refused.message, refused.code, refused.at})
-		if refused.code == quota.Code && !t.peer.Patience() {
+		if refused.code == quota.Code && spent == nil && !t.peer.Patience() { // once for each command
 			return t.misuse(websocket.CodePolicy, refused.message)
 		}
 		t.reply(answer, c.Ack)
