@@ -17,8 +17,9 @@ T ?= 30s
 ADDR ?= 127.0.0.1:3000
 DATA ?= .data
 ENGINE ?= redis
+SEEDS ?= 100
 
-.PHONY: help run build client test unit lint vuln conformance chaos chaos-cluster soak screenshots fuzz bench scale attack microbench docs clean
+.PHONY: help run build client test unit lint vuln conformance chaos chaos-cluster power soak screenshots fuzz bench scale attack microbench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -65,6 +66,9 @@ chaos: build ## nothing is lost: a server that is killed, a network that fails (
 chaos-cluster: build ## the same for three nodes on Redis or NATS (ENGINE=redis SEED=7 DURATION=60)
 	@scripts/debian.sh $(SERVERS)
 	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node chaos/chaos.mjs --engine $(ENGINE)
+
+power: ## the machine, or the process, ends at every operation of the store on the disk (SEEDS=100)
+	go test -v -timeout 2h -run '^(TestPower|TestProcess|TestTwoCrashes)$$' ./hub/pebblehub -seeds $(SEEDS)
 
 soak: T = 2h
 soak: build ## a long run under load: memory, goroutines and descriptors stay flat; writes docs/soak.svg (T=2h)

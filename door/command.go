@@ -119,8 +119,7 @@ func (t *jsonTalk) receive(data []byte, binary bool) error {
 			Code  string `json:"code"`
 			At    string `json:"at,omitempty"`
 		}{refused.message, refused.code, refused.at})
-		// What was spent in vain has been counted.
-		if spent == nil && refused.code == quota.Code && !t.peer.Patience() {
+		if refused.code == quota.Code && spent == nil && !t.peer.Patience() { // else it has been counted
 			return t.misuse(websocket.CodePolicy, refused.message)
 		}
 		t.reply(answer, c.Ack)

@@ -251,23 +251,42 @@ func TestFramingMistakes(t *testing.T) {
 }
 
 // TestFramingPatience: who goes on in spite of the answers is not answered for
-// ever.
+// ever. A tenth of the burst is answered, whatever it is that is too much.
 func TestFramingPatience(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		cfg := chatty
-		cfg.Quota = quota.New(quota.Config{Connection: quota.Rates{Events: quota.Rate{PerSecond: 1, Burst: 20}}})
-		w.sockets(cfg)
-		s := w.connect("/ws?room=chat:a&framing=json")
-		for range 23 {
-			s.send(`{"leave":"chat:x","ack":1}`)
-		}
-		for range 20 {
-			s.want(`{"ack":1}`)
-		}
-		for range 2 { // a tenth
-			s.want(`{"ack":1,"error":"too many events","code":"too_many_requests"}`)
-		}
-		s.wantClose(1008, "too many messages")
+	rates := quota.Rates{Events: quota.Rate{PerSecond: 1, Burst: 20}}
+	t.Run("events", func(t *testing.T) {
+		bubble(t, func(t *testing.T, w *world) {
+			cfg := chatty
+			cfg.Quota = quota.New(quota.Config{Connection: rates})
+			w.sockets(cfg)
+			s := w.connect("/ws?room=chat:a&framing=json")
+			for range 23 {
+				s.send(`{"leave":"chat:x","ack":1}`)
+			}
+			for range 20 {
+				s.want(`{"ack":1}`)
+			}
+			for range 2 {
+				s.want(`{"ack":1,"error":"too many events","code":"too_many_requests"}`)
+			}
+			s.wantClose(1008, "too many messages")
+		})
+	})
+	t.Run("messages", func(t *testing.T) {
+		rates.Publishes = quota.Rate{PerSecond: 1, Burst: 1}
+		bubble(t, func(t *testing.T, w *world) {
+			cfg := chatty
+			cfg.Quota = quota.New(quota.Config{Connection: rates})
+			w.sockets(cfg)
+			s := w.connect("/ws?room=chat:a&framing=json")
+			for range 4 {
+				s.send(`{"event":"x","room":"chat:b"}`)
+			}
+			for range 2 {
+				s.want(`{"error":"too many messages published","code":"too_many_requests"}`)
+			}
+			s.wantClose(1008, "too many messages published")
+		})
 	})
 }
 

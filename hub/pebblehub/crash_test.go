@@ -1,8 +1,11 @@
 package pebblehub_test
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,10 +31,10 @@ type ledger struct {
 	async  hub.Position   // the last that did not ask for the disk, acknowledged or not
 }
 
-// snapshot is a ledger at the moment of a crash.
+// snapshot is a ledger at the moment of a crash. The caller holds l.mu while it
+// stops the machine, too: nothing may be written that the snapshot has not
+// heard of, and nothing acknowledged that it believes to be open.
 func (l *ledger) snapshot() *ledger {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	c := &ledger{synced: l.synced, async: l.async, seen: make(map[hub.Position]string), bodies: make(map[hub.Position]string)}
 	for p, e := range l.seen {
 		c.seen[p] = e
@@ -182,13 +185,16 @@ func crashes(t *testing.T, seed uint64, nth int, samePower bool, sync func(*rand
 		if samePower {
 			percent = 100
 		}
-		// The ledger first: what is acknowledged later may be on the disk.
+		l.mu.Lock()
 		know := l.snapshot()
 		clone := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: chance})
+		l.mu.Unlock()
 		found = append(found, crash{clone, know, fmt.Sprintf("before operation %d (%v %s), %d %% of the unsynced", ops.Load(), op.Kind, op.Path, percent)})
 		return nil
 	})
-	h := pebblehub.Host{FS: errorfs.Wrap(machine{mem}, hook), Boot: "one", MemTable: memTables[seed%2]}
+	// Of a process that dies everything stays, removals as well.
+	files := machine{MemFS: mem, eager: samePower || chance.IntN(2) == 0}
+	h := pebblehub.Host{FS: errorfs.Wrap(files, hook), Boot: "one", MemTable: memTables[seed%2]}
 	for range 2 { // the second life begins with what the first has left
 		s, err := pebblehub.OpenOn(h, dataDir, pebblehub.Config{SweepEvery: -1})
 		if err != nil {
@@ -228,12 +234,20 @@ func every(seed uint64) int {
 	return 1 + int(seed%4)
 }
 
+var (
+	seedCount = flag.Int("seeds", 4, "how many lives end at every operation, in each of the tests of that (0.5 s each)")
+	firstSeed = flag.Uint64("seed", 0, "the first of them; 0: by the time")
+)
+
 func seeds(t *testing.T) []uint64 {
-	n := 12
+	n := *seedCount
 	if testing.Short() {
-		n = 2
+		n = min(n, 2)
 	}
-	base := uint64(time.Now().UnixNano()) % 1e6
+	base := *firstSeed
+	if base == 0 {
+		base = uint64(time.Now().UnixNano()) % 1e6
+	}
 	t.Logf("seeds from %d", base)
 	list := make([]uint64, n)
 	for i := range list {
@@ -295,6 +309,57 @@ func TestTwoCrashes(t *testing.T) {
 		l.synced, l.async = l.async, 0
 		if err := check(pebblehub.Host{FS: dark, Boot: "two"}, l, false); err != nil {
 			t.Errorf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+// TestDeathWhileOpening: the process dies when the logs of the last life are
+// tables and before there is a new log. The next start finds all that it needs.
+func TestDeathWhileOpening(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	mem := vfs.NewCrashableMem()
+	l := newLedger()
+	files := machine{MemFS: mem, eager: true}
+	s, err := pebblehub.OpenOn(pebblehub.Host{FS: files, Boot: "one"}, dataDir, pebblehub.Config{SweepEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := load(s, l, rng, 30, func() bool { return rng.IntN(2) == 0 }); err != nil {
+		t.Fatal(err)
+	}
+	killed := machine{MemFS: mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rng}), eager: true}
+	s.Close()
+	old, err := killed.List(dataDir + "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var found []*vfs.MemFS
+	hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if (op.Kind == errorfs.OpCreate || op.Kind == errorfs.OpReuseForWrite) && strings.HasSuffix(op.Path, ".log") {
+			for range 10_000 { // whoever removes the old logs has had the time
+				runtime.Gosched()
+			}
+			found = append(found, killed.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rng}))
+		}
+		return nil
+	})
+	s, err = pebblehub.OpenOn(pebblehub.Host{FS: errorfs.Wrap(killed, hook), Boot: "one"}, dataDir, pebblehub.Config{SweepEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close() // and what is removed is
+	for _, name := range old {
+		if _, err := killed.Stat(dataDir + "/log/" + name); strings.HasSuffix(name, ".log") && err == nil {
+			t.Errorf("%s is not needed any more and still there", name)
+		}
+	}
+	if len(found) == 0 {
+		t.Fatal("there was no new log")
+	}
+	for _, c := range found {
+		if err := check(pebblehub.Host{FS: c, Boot: "one"}, l, true); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/hub/pebblehub"
@@ -211,6 +213,72 @@ func TestDamagedLog(t *testing.T) {
 			t.Errorf("seed %d: the damage was not seen and did no harm?", seed)
 		}
 	}
+}
+
+// TestDamagedOlderLog: the machine loses its power while there are several logs
+// and nothing was synced that is not always. Only the last may be torn; where
+// an earlier one can't be read, what follows is not served as if nothing were
+// missing.
+func TestDamagedOlderLog(t *testing.T) {
+	for seed := range uint64(10) {
+		rng := rand.New(rand.NewPCG(seed, 6))
+		mem := vfs.NewCrashableMem()
+		known := newLedger()
+		var (
+			mu   lock
+			left *vfs.MemFS
+			then *ledger
+		)
+		// The first table is written: its log is closed, and the next there.
+		hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
+			mu.Lock()
+			defer mu.Unlock()
+			known.mu.Lock()
+			defer known.mu.Unlock()
+			if left == nil && len(known.tried) > 0 && op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
+				then, left = known.snapshot(), mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rng})
+			}
+			return nil
+		})
+		h := pebblehub.Host{FS: errorfs.Wrap(machine{MemFS: mem}, hook), Boot: "one", MemTable: memTables[1]}
+		s, err := pebblehub.OpenOn(h, dataDir, pebblehub.Config{SweepEvery: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := load(s, known, rng, 50, func() bool { return false }); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		dark := pebblehub.Host{FS: left, Boot: "two", MemTable: memTables[1]}
+		whole := dark
+		whole.FS = left.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rng})
+		if err := check(whole, then, false); err != nil {
+			t.Errorf("seed %d, without damage: %v", seed, err)
+		}
+		spoilOldest(t, left, rng)
+		if err := check(dark, then, false); !errors.Is(err, hub.ErrDamaged) {
+			t.Errorf("seed %d: %v, want ErrDamaged", seed, err)
+		}
+	}
+}
+
+// spoilOldest flips a bit of the first log, which is not the last.
+func spoilOldest(t *testing.T, files *vfs.MemFS, rng *rand.Rand) {
+	t.Helper()
+	names, err := files.List(dataDir + "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, ".log") })
+	slices.Sort(names)
+	if len(names) < 2 {
+		t.Fatalf("only the logs %q", names)
+	}
+	text, err := files.UnsafeGetFileDataBuffer(dataDir + "/log/" + names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[1000+rng.IntN(len(text)/2)] ^= 1 << rng.IntN(8)
 }
 
 func TestDirectory(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A disk stands between Pebble and the file system and does three things that
+// A disk stands between Pebble and the file system and does four things that
 // Pebble can't.
 //
 // It fails once and for all. Pebble 2.1 ends the process when the log can't be
@@ -29,6 +29,10 @@ import (
 //
 // It makes up for skipped syncs before a log is closed, so that a later log is
 // never on the disk without the earlier.
+//
+// It keeps the logs that Pebble has read while it opened until there is a new
+// one. Pebble removes them before, and who is stopped in between would leave a
+// directory without any, which looks like one that somebody has damaged.
 type disk struct {
 	vfs.FS
 	root string // what lies outside (a backup) is none of our business
@@ -44,6 +48,10 @@ type disk struct {
 	park    atomic.Bool // writers of tables wait, rather than try again
 	leave   chan struct{}
 	left    sync.Once
+
+	reading sync.Mutex
+	opened  bool     // there is a new log
+	old     []string // logs to remove then
 }
 
 type failure struct{ err error }
@@ -173,10 +181,32 @@ func (d *disk) Rename(from, to string) error {
 
 // Remove removes a file. That it can't is no reason to stop: nothing is lost.
 func (d *disk) Remove(name string) error {
-	if d.inside(name) && d.failure.Load() != nil {
+	if d.inside(name) && (d.failure.Load() != nil || kindOf(name) == logFile && d.keep(name)) {
 		return nil
 	}
 	return d.FS.Remove(name)
+}
+
+// keep says whether a log has to wait for its removal.
+func (d *disk) keep(name string) bool {
+	d.reading.Lock()
+	defer d.reading.Unlock()
+	if !d.opened {
+		d.old = append(d.old, name)
+	}
+	return !d.opened
+}
+
+// renewed removes the logs that were kept, unless the disk has failed and the
+// new one is not there. One that stays costs its bytes until the next start.
+func (d *disk) renewed() {
+	d.reading.Lock()
+	old := d.old
+	d.opened, d.old = true, nil
+	d.reading.Unlock()
+	for _, name := range old {
+		_ = d.Remove(name)
+	}
 }
 
 // RemoveAll removes a directory.

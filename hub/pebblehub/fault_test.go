@@ -110,7 +110,7 @@ func failOnce(t *testing.T, f fault, seed uint64, at int64) bool {
 		}
 		return nil
 	})
-	h := pebblehub.Host{FS: errorfs.Wrap(machine{mem}, inject), Boot: "one", MemTable: 64 << 10}
+	h := pebblehub.Host{FS: errorfs.Wrap(machine{MemFS: mem}, inject), Boot: "one", MemTable: 64 << 10}
 	s, err := pebblehub.OpenOn(h, dataDir, pebblehub.Config{SweepEvery: -1, Log: quiet})
 	if err != nil {
 		t.Fatal(err)

@@ -195,36 +195,40 @@ func parseUnsynced(text string) *unsynced {
 // lost says whether some of it may not have reached the disk.
 func (u *unsynced) lost(boot string) bool { return u.restored || boot == "" || u.boot != boot }
 
-// cutLogs drops from Pebble's logs what follows a record that did not reach the
-// disk. Pebble writes down how far a log was synced, to tell a log that was
+// cutLog drops from Pebble's last log what follows a record that did not reach
+// the disk. Pebble writes down how far a log was synced, to tell a log that was
 // torn by a crash from one that was damaged; where we skipped syncs those
 // notes are wrong, and a torn log would be taken for a damaged one. It is
-// called after the machine went down with such logs.
-func cutLogs(fs vfs.FS, dir string) error {
+// called after the machine went down with such a log.
+//
+// The earlier logs were synced before the last was begun (see [disk]). Where one
+// of them can't be read it is damaged, and Pebble says so: without what follows
+// there it would be whole, and a hole before the last.
+func cutLog(fs vfs.FS, dir string) error {
 	names, err := fs.List(dir)
-	if isNotExist(err) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
+	last, lastName := uint64(0), ""
 	for _, name := range names {
 		number, ok := strings.CutSuffix(name, ".log")
 		if !ok {
 			continue
 		}
-		n, err := strconv.ParseUint(number, 10, 64)
-		if err != nil {
-			continue
+		if n, err := strconv.ParseUint(number, 10, 64); err == nil && n >= last {
+			last, lastName = n, name
 		}
-		if err := cutLog(fs, dir, name, n); err != nil {
-			return fmt.Errorf("cut %s: %w", name, err)
-		}
+	}
+	if lastName == "" {
+		return nil
+	}
+	if err := cut(fs, dir, lastName, last); err != nil {
+		return fmt.Errorf("cut %s: %w", lastName, err)
 	}
 	return nil
 }
 
-func cutLog(fs vfs.FS, dir, name string, number uint64) error {
+func cut(fs vfs.FS, dir, name string, number uint64) error {
 	text, err := readFile(fs, fs.PathJoin(dir, name))
 	if err != nil {
 		return err

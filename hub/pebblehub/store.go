@@ -168,7 +168,7 @@ func (s *Store) start() error {
 	}
 	lost := left != nil && left.lost(s.boot)
 	if lost {
-		if err := cutLogs(files, s.logDir()); err != nil {
+		if err := cutLog(files, s.logDir()); err != nil {
 			return err
 		}
 	}
@@ -236,6 +236,7 @@ func (s *Store) openDB() (err error) {
 		return fmt.Errorf("open %s: %w", s.logDir(), err)
 	}
 	s.db = db
+	s.disk.renewed()
 	s.unflushed.Store(1)
 	if !s.existed {
 		// Pebble begins a new database in its oldest format and raises it when
