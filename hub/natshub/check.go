@@ -60,7 +60,12 @@ func (e *Engine) checkServer(l *link) error {
 
 // warn says what may be lost.
 func (e *Engine) warn(l *link) {
-	if !e.site.synced {
+	_, minor := version(l.nc.ConnectedServerVersion())
+	switch {
+	case minor < 10:
+		e.cfg.Log.Warn("NATS has the disk confirm what it acknowledged every two minutes, and a loss of power may take those; nats-server 2.10 and later have a setting for that",
+			"setting", "sync_interval")
+	case !e.site.synced:
 		e.cfg.Log.Warn("NATS has the disk confirm what it acknowledged every two minutes, and a loss of power may take those; set \"sync_interval: always\" in jetstream {} of every server and say so with ?sync=always",
 			"setting", "sync_interval")
 	}

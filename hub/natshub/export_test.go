@@ -81,3 +81,11 @@ func CutEntry(b []byte) (rooms []string, histories []hub.RoomHistory, body []byt
 	x, err := cutEntry(b)
 	return x.rooms, x.histories, x.body, err
 }
+
+// Received is what has come on an engine's connection.
+func Received(e *Engine) (messages, bytes uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.up.nc.Stats()
+	return s.InMsgs, s.InBytes
+}
