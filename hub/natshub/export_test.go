@@ -89,3 +89,63 @@ func Received(e *Engine) (messages, bytes uint64) {
 	s := e.up.nc.Stats()
 	return s.InMsgs, s.InBytes
 }
+
+// Learned are the servers that an engine connects to when it has been told of
+// another.
+func Learned(e *Engine, others ...string) []string {
+	e.learn(others)
+	return e.urls()
+}
+
+// Oversleep has an engine find that it was paused for longer than its lease, and
+// nobody was heard meanwhile. It returns how many nodes it knows then.
+func Oversleep(e *Engine, p hub.Peer) int {
+	e.mu.Lock()
+	for _, n := range e.nodes {
+		n.heard = n.heard.Add(-2 * e.cfg.Lease)
+	}
+	e.awake = e.awake.Add(-2 * e.cfg.Lease)
+	e.wakeLocked()
+	e.mu.Unlock()
+	e.bury(p)
+	return len(e.Nodes())
+}
+
+// SettleOrder says what becomes of writes of which some were written ('w'), some
+// were refused for a while ('r'), and of some nobody knows ('?').
+func SettleOrder(what string) []error {
+	var list []*write
+	for _, c := range what {
+		w := &write{err: errSilent, sent: time.Now(), lost: true}
+		switch c {
+		case 'w':
+			w.finish(ack{Seq: 1}, nil)
+		case 'r':
+			w.err, w.sent, w.lost = errNobody, time.Time{}, false
+		}
+		list = append(list, w)
+	}
+	settleOrder(list)
+	errs := make([]error, len(list))
+	for i, w := range list {
+		if errs[i] = w.err; !w.done {
+			errs[i] = nil // it is tried again
+		}
+	}
+	return errs
+}
+
+// Client is an engine's connection.
+func Client(e *Engine) *nats.Conn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.up.nc
+}
+
+// Disconnect ends it.
+func Disconnect(e *Engine) {
+	e.mu.Lock()
+	l := e.up
+	e.mu.Unlock()
+	l.fail(errSilent)
+}

@@ -154,8 +154,8 @@ type search struct {
 
 // take adds a message to the list, if it is wanted.
 func (s *search) take(m *stored) (bool, error) {
-	if len(m.data) == 0 {
-		return false, nil // a mark
+	if len(m.data) == 0 || m.nonce == "" {
+		return false, nil // a mark, or not of ours
 	}
 	p := s.base + hub.Position(m.seq)
 	body, at, interest, ok := cutInterest(m.data, func(room []byte) bool { return s.wanted[string(room)] })
