@@ -26,6 +26,9 @@ func Subjects(cluster, node, namespace, epoch, room string) []string {
 	return []string{c.all(), c.node(token(node)), live + manyPlace, live + roomPlace(room), live + markPlace(node)}
 }
 
+// Charter is the subject of what holds for a cluster.
+func Charter(cluster string) string { return newClusterNames(cluster).charter() }
+
 // Token is that of a name.
 func Token(name string) string { return token(name) }
 
@@ -142,10 +145,13 @@ func Client(e *Engine) *nats.Conn {
 	return e.up.nc
 }
 
-// Disconnect ends it.
-func Disconnect(e *Engine) {
+// Disconnect ends it, if there is one.
+func Disconnect(e *Engine) bool {
 	e.mu.Lock()
 	l := e.up
 	e.mu.Unlock()
-	l.fail(errSilent)
+	if l != nil {
+		l.fail(errSilent)
+	}
+	return l != nil
 }

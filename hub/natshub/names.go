@@ -47,6 +47,7 @@ func newClusterNames(cluster string) clusterNames {
 func (c clusterNames) all() string             { return c.subject + "a" }
 func (c clusterNames) node(node string) string { return c.subject + "n." + node }
 func (c clusterNames) metas() string           { return c.subject + "m.>" }
+func (c clusterNames) charter() string         { return c.subject + "m.cluster" } // no namespace's token
 
 // names are those of a namespace.
 type names struct {

@@ -150,3 +150,19 @@ func TestImportOfTwoLives(t *testing.T) {
 		t.Error("an import of two lives of the server was completed")
 	}
 }
+
+// A cluster whose nodes are of a later version is refused by name.
+func TestFormat(t *testing.T) {
+	s := startServer(t)
+	for format, refused := range map[string]bool{"1": false, "2": true, "x": true} {
+		s.say("SET", "{tutti:tutti}:format", format)
+		e, err := redishub.Open(t.Context(), redishub.Config{URL: s.url()})
+		if err == nil {
+			e.Close()
+		}
+		var is *redishub.RefusedError
+		if errors.As(err, &is) != refused {
+			t.Errorf("format %s: %v", format, err)
+		}
+	}
+}
