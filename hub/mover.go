@@ -1,9 +1,61 @@
 package hub
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
+
+// An Importer fills a cluster that no node is in with what another log has. Until
+// it has completed, no node takes part in the cluster: engines refuse it. One that
+// did not get that far is followed by one of the same id, which begins anew.
+type Importer interface {
+	// Now is the time by which positions and ages are told there.
+	Now(ctx context.Context) (time.Time, error)
+	// Space begins a namespace: what an importer of before has left there is
+	// removed. It fails if there is a log.
+	Space(ctx context.Context, namespace string, window time.Duration) (ImportSpace, error)
+	// Complete opens the cluster to nodes, or fails if what was written may not
+	// all be there.
+	Complete(ctx context.Context) error
+	// Close gives up the connections. What was not completed stays marked.
+	Close() error
+}
+
+// An ImportSpace is a namespace that is being filled. Its messages get new
+// positions: first Place is called with what there is, in the order of its
+// positions, then those messages are written, those of each history and of the
+// tape in that order; and so again with what has come since.
+type ImportSpace interface {
+	// Place gives a message a new position: after those of the messages before
+	// it. tape: it is on the tape.
+	Place(old Position, at time.Time, tape bool)
+	// Write writes messages.
+	Write(ctx context.Context, messages []MovedMessage) error
+	// Forget removes messages that were written, from the tape.
+	Forget(ctx context.Context, old []Position) error
+	// ForgetHistory removes a room's history, to be written again or not.
+	ForgetHistory(ctx context.Context, room string) error
+	// Finish makes what was written a log, with the sessions. Offsets of the old
+	// log go on to be understood for as long as its members may come back.
+	Finish(ctx context.Context, e MoveEnding) error
+}
+
+// A MovedMessage is a message as another log has kept it.
+type MovedMessage struct {
+	*SharedMessage               // its position is the old one
+	Tape           bool          // it goes onto the tape
+	To             []RoomHistory // the histories it goes to
+}
+
+// A MoveEnding is where the old log stood when it was closed, and its sessions.
+type MoveEnding struct {
+	State    LogState
+	First    Position // of the tape's messages, 0 if it has none
+	Newest   Position // the same, the last
+	Epoch    string   // of the new log, if it has none yet
+	Sessions []StoredSession
+}
 
 // A Mover is a [Line] whose log was moved there from another, where what is old
 // had other positions.

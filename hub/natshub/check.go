@@ -37,7 +37,7 @@ func (e *Engine) check(ctx context.Context, l *link, first bool) error {
 	if err != nil {
 		return err
 	}
-	if err := c.check(); err != nil {
+	if err := c.check(e.importing); err != nil {
 		return err
 	}
 	if first {
@@ -52,13 +52,23 @@ type charter struct {
 	// by nodes of a later version when there are no others any more, or in which
 	// these would lose something. 0: the first.
 	Format int `json:"format,omitempty"`
+	// Import is the id of an import that is not complete.
+	Import string `json:"import,omitempty"`
 }
 
 // clusterFormat is the last that this version knows.
 const clusterFormat = 1
 
-func (c charter) check() error {
-	if c.Format > clusterFormat {
+var errImport = &RefusedError{"import", "messages are being moved there from another engine, and not all are: let \"tutti migrate\" complete it first"}
+
+// check refuses what is not for who takes part in an import, or in none.
+func (c charter) check(importing string) error {
+	switch {
+	case c.Import != "" && importing == "":
+		return errImport
+	case c.Import != "" && c.Import != importing:
+		return errOther
+	case c.Format > clusterFormat:
 		return &RefusedError{fmt.Sprintf("format %d of the cluster", c.Format),
 			fmt.Sprintf("its nodes are of a later version of Tutti, and this one knows format %d at most: it would lose what they say", clusterFormat)}
 	}

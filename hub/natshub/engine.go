@@ -30,7 +30,9 @@ type Engine struct {
 	stop   context.CancelFunc
 	about  []byte
 	serial atomic.Uint64 // of what this node writes
-	news   *feed[func()]
+	// importing is the id of the import that this is, "" for a node.
+	importing string
+	news      *feed[func()]
 
 	mu      sync.Mutex
 	up      *link         // nil while the server is away
@@ -96,7 +98,7 @@ func (e *Engine) look(ctx context.Context) error {
 			e.wg.Wait()
 		}
 		var refused *RefusedError
-		if err == nil || errors.As(err, &refused) || errors.Is(err, nats.ErrAuthorization) {
+		if err == nil || errors.As(err, &refused) || errors.Is(err, nats.ErrAuthorization) || errors.Is(err, ErrTaken) {
 			return err
 		}
 		if !warned {

@@ -47,6 +47,8 @@ func (l *line) tryEnter(ctx context.Context, link *link, waited bool) (m meta, i
 	switch {
 	case err != nil:
 		return m, nil, err
+	case m.Import != "":
+		return m, nil, errImport
 	case rev == 0:
 		return m, nil, l.begin(ctx, link, meta{}, 0, 0)
 	}
@@ -175,7 +177,7 @@ func (l *line) readMeta(ctx context.Context, link *link) (m meta, rev uint64, er
 	}
 	s, err := readGetJSON(answer)
 	if isCode(err, codeStreamMissing) {
-		err = l.create(ctx, link, nats.StreamConfig{Name: stream, Subjects: []string{l.e.names.metas()}, MaxMsgsPerSubject: 1})
+		err = l.create(ctx, link, l.clusterConfig())
 	}
 	if err != nil || s == nil {
 		return m, 0, err
@@ -228,6 +230,11 @@ func (l *line) sessionConfig() nats.StreamConfig {
 }
 
 func (l *line) maxKeep() time.Duration { return max(8*l.memory.Window, time.Minute) }
+
+// clusterConfig is that of what is known of the namespaces.
+func (l *line) clusterConfig() nats.StreamConfig {
+	return nats.StreamConfig{Name: l.e.names.stream, Subjects: []string{l.e.names.metas()}, MaxMsgsPerSubject: 1}
+}
 
 // historyConfig has the server forget what no rule of a room would keep.
 func (l *line) historyConfig() nats.StreamConfig {

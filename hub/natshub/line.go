@@ -36,6 +36,7 @@ type line struct {
 	base    []*nats.Subscription // the others
 	many    ear
 	meta    meta
+	moved   *moved // nil: not known yet
 	floor   hub.Position
 	known   hub.Position // the last that anybody here knows of: of what was committed, too
 	witness witness
@@ -160,6 +161,9 @@ func (l *line) attach(ctx context.Context, link *link) error {
 	if l.memory != nil {
 		m, info, err := l.enter(ctx, link)
 		if err != nil {
+			return err
+		}
+		if err := l.recallMove(ctx, link); err != nil {
 			return err
 		}
 		l.entered(m, info)

@@ -52,6 +52,7 @@ func (c clusterNames) charter() string         { return c.subject + "m.cluster" 
 // names are those of a namespace.
 type names struct {
 	meta     string // the subject of what is known of it
+	moved    string // the subject of where its messages were before
 	tape     string // what the subjects of its messages begin with; the epoch follows
 	live     string // what those begin with on which they are heard
 	sessions string
@@ -62,7 +63,7 @@ type names struct {
 func (c clusterNames) space(namespace string) names {
 	n := token(namespace)
 	return names{
-		meta: c.subject + "m." + n, tape: c.subject + "t." + n + ".", live: c.subject + "l." + n + ".",
+		meta: c.subject + "m." + n, moved: c.subject + "m." + n + ".moved", tape: c.subject + "t." + n + ".", live: c.subject + "l." + n + ".",
 		sessions: c.subject + "s." + n + ".", history: c.subject + "h." + n + ".", stream: c.stream + "_" + n + "_",
 	}
 }
