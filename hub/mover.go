@@ -6,24 +6,8 @@ import (
 	"time"
 )
 
-// An Importer fills a cluster that no node is in with what another log has. Until
-// it has completed, no node takes part in the cluster: engines refuse it. One that
-// did not get that far is followed by one of the same id, which begins anew.
-type Importer interface {
-	// Now is the time by which positions and ages are told there.
-	Now(ctx context.Context) (time.Time, error)
-	// Space begins a namespace: what an importer of before has left there is
-	// removed. It fails if there is a log.
-	Space(ctx context.Context, namespace string, window time.Duration) (ImportSpace, error)
-	// Complete opens the cluster to nodes, or fails if what was written may not
-	// all be there.
-	Complete(ctx context.Context) error
-	// Close gives up the connections. What was not completed stays marked.
-	Close() error
-}
-
-// An ImportSpace is a namespace that is being filled. Its messages get new
-// positions: first Place is called with what there is, in the order of its
+// An ImportSpace is a namespace of an engine that is being filled with what another
+// log has, before any node takes part. Its messages get new positions: first Place is called with what there is, in the order of its
 // positions, then those messages are written, those of each history and of the
 // tape in that order; and so again with what has come since.
 type ImportSpace interface {

@@ -18,7 +18,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/hub/natshub"
 	"github.com/tutti-rt/tutti/hub/pebblehub"
 	"github.com/tutti-rt/tutti/hub/redishub"
@@ -143,7 +142,7 @@ func (m *migration) run(ctx context.Context, c call) error {
 }
 
 // open marks the engine as one that is being filled.
-func (m *migration) open(ctx context.Context, scheme string) (hub.Importer, error) {
+func (m *migration) open(ctx context.Context, scheme string) (importer, error) {
 	reach, cancel := context.WithTimeout(ctx, engineStart)
 	defer cancel()
 	if scheme == "nats" || scheme == "tls" {
@@ -166,7 +165,7 @@ func (m *migration) takeBack(c call) error {
 }
 
 // move copies in two steps.
-func (m *migration) move(ctx context.Context, c call, into hub.Importer) error {
+func (m *migration) move(ctx context.Context, c call, into importer) error {
 	mv := &mover{into: into, window: m.window, spaces: make(map[string]*movedSpace)}
 	cfg := pebblehub.Config{Log: m.log, SweepEvery: -1}
 	began := time.Now()

@@ -11,10 +11,26 @@ import (
 	"github.com/tutti-rt/tutti/hub/pebblehub"
 )
 
+// An importer fills a cluster that no node is in with what another log has. Until
+// it has completed, no node takes part in the cluster: engines refuse it. One that
+// did not get that far is followed by one of the same id, which begins anew.
+type importer interface {
+	// Now is the time by which positions and ages are told there.
+	Now(ctx context.Context) (time.Time, error)
+	// Space begins a namespace: what an importer of before has left there is
+	// removed. It fails if there is a log.
+	Space(ctx context.Context, namespace string, window time.Duration) (hub.ImportSpace, error)
+	// Complete opens the cluster to nodes, or fails if what was written may not
+	// all be there.
+	Complete(ctx context.Context) error
+	// Close gives up the connections. What was not completed stays marked.
+	Close() error
+}
+
 // A mover copies the logs of a data folder into an engine, twice: from a copy of
 // the folder while its server goes on, and the rest when that has ended.
 type mover struct {
-	into   hub.Importer
+	into   importer
 	window time.Duration
 	spaces map[string]*movedSpace
 	count  moveCount
@@ -101,7 +117,7 @@ func allRooms(log *pebblehub.Log) (rooms []pebblehub.RoomState, err error) {
 
 // place gives what is new its positions, and returns the last of the old ones. It
 // holds 16 bytes or so for each message meanwhile.
-func (sp *movedSpace) place(ctx context.Context, im hub.Importer, log *pebblehub.Log, rooms []pebblehub.RoomState) (hub.Position, error) {
+func (sp *movedSpace) place(ctx context.Context, im importer, log *pebblehub.Log, rooms []pebblehub.RoomState) (hub.Position, error) {
 	now, err := im.Now(ctx)
 	if err != nil {
 		return 0, err

@@ -113,7 +113,7 @@ async function publish() {
   const seconds = number("DURATION", 8);
   console.log(`64 publishers, 1,000 rooms, 200 bytes, ${seconds} s; the generator shares ${availableParallelism()} cores with all\n`);
   console.log("| engine | nodes | acked/s | delivered | CPU per message, µs: the publishers' node | the members' node | the engine |\n|---|---|---|---|---|---|---|");
-  for (const [kind, count] of [["no memory", 1], ["folder, async", 1], ["folder, fsync", 1], ["redis-everysec", 2], ["redis", 2]]) {
+  for (const [kind, count] of [["no memory", 1], ["folder, async", 1], ["folder, fsync", 1], ["redis-everysec", 2], ["redis", 2], ["nats", 2]]) {
     const place = await Place.open(kind, count);
     let delivered = 0;
     await crowd(4, place.nodes.at(-1).url, thousand(""), () => delivered++);

@@ -27,9 +27,11 @@ const (
 	rollCall = time.Second
 )
 
-// An Importer fills a cluster that no node is in with what another log has. It is a
-// [hub.Importer]. All is written on one connection, so that the server has not
-// been started again when it completes.
+// An Importer fills a cluster that no node is in with what another log has. Until
+// it has completed, no node takes part in the cluster: [Open] refuses it. An
+// importer that did not get that far is followed by one of the same id, which
+// begins anew. All is written on one connection, so that the server has not been
+// started again when it completes.
 type Importer struct {
 	e      *Engine
 	link   *link
@@ -38,8 +40,6 @@ type Importer struct {
 	rev    uint64 // of the charter
 	spaces []*importSpace
 }
-
-var _ hub.Importer = (*Importer)(nil)
 
 // OpenImport marks a cluster as one that is being filled.
 func OpenImport(ctx context.Context, cfg Config, id string) (*Importer, error) {

@@ -20,7 +20,7 @@ var ErrTaken = errors.New("redishub: the cluster is in use")
 // An Importer fills a cluster that no node is in with what another log has. Until
 // it has completed, no node takes part in the cluster: [Open] refuses it. An
 // importer that did not get that far is followed by one of the same id, which
-// begins anew. It is a [hub.Importer].
+// begins anew.
 type Importer struct {
 	client  *redis.Client
 	names   clusterNames
