@@ -138,6 +138,21 @@ func SettleOrder(what string) []error {
 	return errs
 }
 
+// Deafen has a line not hear what is said in a room, or hear it again.
+func Deafen(x hub.Line, room string, deaf bool) {
+	l := x.(*line)
+	l.mu.Lock()
+	sub, link := l.rooms[roomPlace(room)].sub, l.link
+	l.mu.Unlock()
+	link.mu.Lock()
+	defer link.mu.Unlock()
+	t := target{line: l, kind: forRoom, place: roomPlace(room)}
+	if deaf {
+		t = target{batch: &batch{link: link}}
+	}
+	link.targets[sub] = t
+}
+
 // Client is an engine's connection.
 func Client(e *Engine) *nats.Conn {
 	e.mu.Lock()

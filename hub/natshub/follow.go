@@ -1,6 +1,7 @@
 package natshub
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -220,6 +221,9 @@ func (l *line) hearOrderedLocked(t target, p hub.Position, last uint64, m *nats.
 		}
 	}
 	if before := l.meta.Base + hub.Position(last); last > 0 && x.last > 0 && before > max(x.last, l.whole) && l.state == following {
+		if before <= l.head { // all up to there was said to have come
+			l.feed.put(event{kind: evLost, err: fmt.Errorf("%w: %w", hub.ErrTrimmed, errGap), at: l.head}, perEvent)
+		}
 		l.link.fail(errGap)
 		return true
 	}
