@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"time"
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/forward"
@@ -39,7 +40,37 @@ func (srv *Server) connect(cfg *Config) (*forward.Handler, error) {
 	if cfg.Engine.NewID == nil {
 		cfg.Engine.NewID = h.NewID
 	}
+	meet(cfg, h, self)
 	return h, nil
+}
+
+// lifetime is longer than the lease of a node that was started anew where it was.
+const lifetime = time.Minute
+
+// meet has a server notice what becomes of other nodes.
+func meet(cfg *Config, h *forward.Handler, self forward.Node) {
+	var trace hub.Trace
+	if cfg.Hub.Trace != nil {
+		trace = *cfg.Hub.Trace
+	}
+	cfg.Hub.Trace = &trace
+	log, came, left, began := cfg.Log, trace.NodeCame, trace.NodeLeft, time.Now()
+	trace.NodeCame = func(node string, about []byte) {
+		if came != nil {
+			came(node, about)
+		}
+		// An earlier life of this node may be there for a while, but comes no more.
+		if other, err := forward.Unmarshal(about); err == nil && other.URL == self.URL && time.Since(began) > lifetime {
+			log.Warn("another node says that it is reached where this one is: with --advertise each must have an address of its own, not that of a balancer",
+				"from", node, "url", self.URL)
+		}
+	}
+	trace.NodeLeft = func(node string) {
+		if left != nil {
+			left(node)
+		}
+		h.Gone(node)
+	}
 }
 
 // Join takes part in the cluster of [hub.Config.Engine], so that the server can
@@ -69,8 +100,10 @@ type nodeHandlers struct {
 }
 
 // HandleNodes registers what takes an event from the application's other nodes.
-// Each event runs on a goroutine of its own. Names that begin with "tutti:" are
-// the server's own. It panics if the event has a handler already, or the
+// Each event runs on a goroutine of its own, whose context ends after
+// [hub.Config.EnginePatience], and with the server: Shutdown waits for handlers, so
+// they must heed it. Names that begin with "tutti:" are the server's own. It panics
+// if the event has a handler already, or the
 // namespace is a family.
 func (ns *Namespace) HandleNodes(event string, h NodeHandler) {
 	if ns.space == nil {

@@ -35,10 +35,10 @@ else
 	../scripts/client.sh # the files that the programs carry
 	bin=$(mktemp -d)
 	trap 'rm -rf "$bin"' EXIT
-	(cd .. && go build -o "$bin/" ./conformance/server ./cmd/tutti)
+	(cd .. && go build -o "$bin/" ./conformance/server ./cmd/tutti && go build -tags later -o "$bin/later" ./cmd/tutti)
 	# The ACME server of Let's Encrypt for tests, apart from go.mod.
 	GOBIN="$bin" go install github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1 github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv@v2.10.1
-	export TUTTI_SERVER="$bin/server" TUTTI_BIN="$bin/tutti" PEBBLE="$bin/pebble" CHALLTESTSRV="$bin/pebble-challtestsrv"
+	export TUTTI_SERVER="$bin/server" TUTTI_BIN="$bin/tutti" TUTTI_OTHER="$bin/later" PEBBLE="$bin/pebble" CHALLTESTSRV="$bin/pebble-challtestsrv"
 	[ $# -gt 0 ] || set -- test/*.test.mjs browser/*.test.mjs operators/*.test.mjs chaos/checker.test.mjs chaos/chaos.test.mjs cluster/*.test.mjs chaos/cluster.test.mjs chaos/migrate.test.mjs
 fi
 

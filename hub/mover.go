@@ -1,9 +1,45 @@
 package hub
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
+
+// An ImportSpace is a namespace of an engine that is being filled with what another
+// log has, before any node takes part. Its messages get new positions: first Place is called with what there is, in the order of its
+// positions, then those messages are written, those of each history and of the
+// tape in that order; and so again with what has come since.
+type ImportSpace interface {
+	// Place gives a message a new position: after those of the messages before
+	// it. tape: it is on the tape.
+	Place(old Position, at time.Time, tape bool)
+	// Write writes messages.
+	Write(ctx context.Context, messages []MovedMessage) error
+	// Forget removes messages that were written, from the tape.
+	Forget(ctx context.Context, old []Position) error
+	// ForgetHistory removes a room's history, to be written again or not.
+	ForgetHistory(ctx context.Context, room string) error
+	// Finish makes what was written a log, with the sessions. Offsets of the old
+	// log go on to be understood for as long as its members may come back.
+	Finish(ctx context.Context, e MoveEnding) error
+}
+
+// A MovedMessage is a message as another log has kept it.
+type MovedMessage struct {
+	*SharedMessage               // its position is the old one
+	Tape           bool          // it goes onto the tape
+	To             []RoomHistory // the histories it goes to
+}
+
+// A MoveEnding is where the old log stood when it was closed, and its sessions.
+type MoveEnding struct {
+	State    LogState
+	First    Position // of the tape's messages, 0 if it has none
+	Newest   Position // the same, the last
+	Epoch    string   // of the new log, if it has none yet
+	Sessions []StoredSession
+}
 
 // A Mover is a [Line] whose log was moved there from another, where what is old
 // had other positions.

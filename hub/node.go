@@ -59,7 +59,11 @@ func (n *node) joinLocked(ctx context.Context) error {
 	if n.joined {
 		return nil
 	}
-	if err := n.engine.Join(ctx, (*peer)(n), n.hub.cfg.About); err != nil {
+	about := n.hub.cfg.About
+	if later {
+		about = laterAbout(about)
+	}
+	if err := n.engine.Join(ctx, (*peer)(n), about); err != nil {
 		return fmt.Errorf("join the cluster: %w", err)
 	}
 	n.joined = true
@@ -188,6 +192,9 @@ func (n *node) tellFence(to, namespace, id string, generation uint64) {
 func (p *peer) Came(name string, about []byte) {
 	if trace := p.hub.cfg.Trace.NodeCame; trace != nil {
 		trace(name, about)
+	}
+	if later {
+		(*node)(p).sayLater(name)
 	}
 	for sp := range p.hub.Spaces() {
 		sp.order.post(func() { sp.presence.near.came(name) })

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"encoding/binary"
+	"time"
 )
 
 // What a part of the answer to a call begins with.
@@ -10,6 +11,10 @@ const (
 	partAsked  = 'n' // how many members the node has asked
 	partAnswer = 'a' // what one of them has answered
 )
+
+// callPause is how long a node waits for members before it says that it does. If
+// nobody waits for them there, it is told so, perhaps again.
+const callPause = 30 * time.Second
 
 // callElsewhere puts a call to the members of an address on other nodes. The
 // call goes on until they have answered, are gone, or it is closed.
@@ -104,7 +109,14 @@ func (sp *Space) answerCall(ctx context.Context, who askedBy, record []byte) {
 	}
 	n.answer(who, binary.AppendUvarint([]byte{partAsked}, uint64(asked)), answerMore)
 	for {
-		args, ok, _ := m.Call.Next(ctx)
+		some, cancel := context.WithTimeout(ctx, callPause)
+		args, ok, _ := m.Call.Next(some)
+		silent := !ok && ctx.Err() == nil && some.Err() != nil
+		cancel()
+		if silent {
+			n.answer(who, []byte{partAsked, 0}, answerMore) // is anybody waiting?
+			continue
+		}
 		if !ok {
 			n.answer(who, nil, answerLast)
 			return

@@ -316,6 +316,44 @@ func TestCallForgotten(t *testing.T) {
 	})
 }
 
+// TestCallForgottenUnheard: that nobody waits for a call any more is not heard
+// where it goes on, and found out.
+func TestCallForgottenUnheard(t *testing.T) {
+	amongOthers(t, hub.Config{}, func(t *testing.T, service *hubtest.Cluster, nodes []*clusterNode) {
+		g := visit(t, nodes[1].sp, "g")
+		g.silent = true
+		c := call(t, nodes[0].sp, hub.Address{})
+		synctest.Wait()
+		service.Cut(nodes[0].engine)
+		c.Close()
+		synctest.Wait()
+		service.Mend(nodes[0].engine)
+		synctest.Wait()
+		count := func() (asked, forgot int) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return g.asked, g.forgot
+		}
+		if asked, forgot := count(); asked != 1 || forgot != 0 {
+			t.Fatalf("asked %d times, forgot %d", asked, forgot)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if _, forgot := count(); forgot != 1 {
+			t.Error("a call that nobody waits for goes on")
+		}
+		// One that is waited for does.
+		again := call(t, nodes[0].sp, hub.Address{})
+		defer again.Close()
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		asked, answered := again.Counts()
+		if _, forgot := count(); forgot != 1 || asked != 1 || answered != 0 {
+			t.Errorf("a call that is waited for: forgot %d, %d were asked, %d have answered", forgot-1, asked, answered)
+		}
+	})
+}
+
 // TestManyAnswers: ten thousand members answer. If nobody takes in what they say,
 // there is an end to what is kept of it, and who asked is told.
 func TestManyAnswers(t *testing.T) {

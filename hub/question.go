@@ -142,7 +142,9 @@ func (x *questions) find(id uint64) *question {
 	return x.open[id]
 }
 
-// answered takes in a part of an answer. What nobody asked for is dropped.
+// answered takes in a part of an answer. What nobody asked for is dropped, and who
+// has more to say to that is told that nobody waits for it: it was told before,
+// and may not have heard it.
 func (x *questions) answered(node string, r *recordReader) {
 	id, how := r.uvarint(), r.byte()
 	if r.err != nil {
@@ -150,6 +152,9 @@ func (x *questions) answered(node string, r *recordReader) {
 	}
 	q := x.find(id)
 	if q == nil {
+		if how == answerMore {
+			_ = x.engine.Tell(node, binary.AppendUvarint([]byte{tellForget}, id))
+		}
 		return
 	}
 	q.mu.Lock()

@@ -136,6 +136,9 @@ func (t *sharedTape) writeGroup(g *group) {
 	ctx, cancel := t.node.patient()
 	began := time.Now()
 	t.line.Commit(ctx, b)
+	if later {
+		castLater(t.line)
+	}
 	cancel()
 	c := Commit{Messages: len(b.Messages), Took: time.Since(began)}
 	for _, p := range g.posts {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/tutti-rt/tutti/hub/natshub"
 	"github.com/tutti-rt/tutti/hub/pebblehub"
 	"github.com/tutti-rt/tutti/hub/redishub"
 	"github.com/tutti-rt/tutti/internal/config"
@@ -38,7 +39,7 @@ Until all is there, nodes refuse to use the engine; whatever ends the command, g
 it, servers refuse FOLDER. With --undo they take it again, and what was published on the engine stays there.`,
 		options: []option{
 			{name: "from", value: "FOLDER", does: "The data folder."},
-			{name: "to", value: "URL", env: "TUTTI_ENGINE", does: "The engine, as redis://HOST:PORT. It must not have messages of a cluster of that name."},
+			{name: "to", value: "URL", env: "TUTTI_ENGINE", does: "The engine, as redis://HOST:PORT or nats://HOST:PORT. It must not have messages of a cluster of that name."},
 			{name: "cluster", value: "NAME", env: "TUTTI_CLUSTER", does: "The name of the cluster. Default: tutti."},
 			{name: "window", value: "TIME", env: "TUTTI_WINDOW", does: "For how long clients may come back, as the nodes will be told. Default: " + config.Default().Window.String() + "."},
 			{name: "engine-loss", does: "Accept an engine that loses what is acknowledged, as the setting of that name does."},
@@ -80,7 +81,7 @@ func migrate(ctx context.Context, c call) int {
 // A migration is one call of the command.
 type migration struct {
 	folder string
-	to     redishub.Config
+	to     redishub.Config // or what of it another engine has, too
 	window time.Duration
 	undo   bool
 	log    *slog.Logger
@@ -94,8 +95,8 @@ func newMigration(a *arguments) (*migration, error) {
 	if m.folder == "" || len(a.rest) > 0 {
 		errs = append(errs, errors.New("want a data folder: --from FOLDER"))
 	}
-	if u, err := url.Parse(m.to.URL); !m.undo && (err != nil || m.to.URL == "" || u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix") {
-		errs = append(errs, errors.New("want a Redis: --to redis://HOST:PORT; to NATS there is no way to move yet"))
+	if u, err := url.Parse(m.to.URL); !m.undo && (err != nil || engineKinds[u.Scheme] == nil) {
+		errs = append(errs, errors.New("want an engine: --to redis://HOST:PORT, or nats://HOST:PORT"))
 	}
 	if text := a.value("window"); text != "" {
 		var err error
@@ -133,15 +134,23 @@ func (m *migration) run(ctx context.Context, c call) error {
 		return err
 	}
 	m.log = slog.New(slog.NewTextHandler(c.errors, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	m.to.Log = m.log
-	redis.SetLogger(redisLog{m.log})
-	reach, cancel := context.WithTimeout(ctx, engineStart)
-	defer cancel()
-	into, err := redishub.OpenImport(reach, m.to, m.mark.ID)
+	into, err := m.open(ctx, u.Scheme)
 	if err != nil {
 		return err
 	}
 	return errors.Join(m.move(ctx, c, into), into.Close())
+}
+
+// open marks the engine as one that is being filled.
+func (m *migration) open(ctx context.Context, scheme string) (importer, error) {
+	reach, cancel := context.WithTimeout(ctx, engineStart)
+	defer cancel()
+	if scheme == "nats" || scheme == "tls" {
+		return natshub.OpenImport(reach, natshub.Config{URL: m.to.URL, Cluster: m.to.Cluster, Log: m.log}, m.mark.ID)
+	}
+	m.to.Log = m.log
+	redis.SetLogger(redisLog{m.log})
+	return redishub.OpenImport(reach, m.to, m.mark.ID)
 }
 
 func (m *migration) takeBack(c call) error {
@@ -156,7 +165,7 @@ func (m *migration) takeBack(c call) error {
 }
 
 // move copies in two steps.
-func (m *migration) move(ctx context.Context, c call, into *redishub.Importer) error {
+func (m *migration) move(ctx context.Context, c call, into importer) error {
 	mv := &mover{into: into, window: m.window, spaces: make(map[string]*movedSpace)}
 	cfg := pebblehub.Config{Log: m.log, SweepEvery: -1}
 	began := time.Now()

@@ -9,13 +9,28 @@ import (
 
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/hub/pebblehub"
-	"github.com/tutti-rt/tutti/hub/redishub"
 )
+
+// An importer fills a cluster that no node is in with what another log has. Until
+// it has completed, no node takes part in the cluster: engines refuse it. One that
+// did not get that far is followed by one of the same id, which begins anew.
+type importer interface {
+	// Now is the time by which positions and ages are told there.
+	Now(ctx context.Context) (time.Time, error)
+	// Space begins a namespace: what an importer of before has left there is
+	// removed. It fails if there is a log.
+	Space(ctx context.Context, namespace string, window time.Duration) (hub.ImportSpace, error)
+	// Complete opens the cluster to nodes, or fails if what was written may not
+	// all be there.
+	Complete(ctx context.Context) error
+	// Close gives up the connections. What was not completed stays marked.
+	Close() error
+}
 
 // A mover copies the logs of a data folder into an engine, twice: from a copy of
 // the folder while its server goes on, and the rest when that has ended.
 type mover struct {
-	into   *redishub.Importer
+	into   importer
 	window time.Duration
 	spaces map[string]*movedSpace
 	count  moveCount
@@ -26,7 +41,7 @@ type moveCount struct{ messages, histories, sessions int }
 
 // A movedSpace is what is known of a namespace that was copied.
 type movedSpace struct {
-	into  *redishub.ImportSpace
+	into  hub.ImportSpace
 	upTo  hub.Position // everything up to here was copied
 	rooms map[string]pebblehub.RoomState
 	tape  []hub.Position // what was written of the tape
@@ -102,20 +117,22 @@ func allRooms(log *pebblehub.Log) (rooms []pebblehub.RoomState, err error) {
 
 // place gives what is new its positions, and returns the last of the old ones. It
 // holds 16 bytes or so for each message meanwhile.
-func (sp *movedSpace) place(ctx context.Context, im *redishub.Importer, log *pebblehub.Log, rooms []pebblehub.RoomState) (hub.Position, error) {
+func (sp *movedSpace) place(ctx context.Context, im importer, log *pebblehub.Log, rooms []pebblehub.RoomState) (hub.Position, error) {
 	now, err := im.Now(ctx)
 	if err != nil {
 		return 0, err
 	}
 	type place struct {
-		p  hub.Position
-		at int64
+		p    hub.Position
+		at   int64
+		tape bool
 	}
 	var places []place
+	tape := false
 	note := func(list []pebblehub.Copied) error {
 		for _, c := range list {
 			// A message from the future would hold up those that follow.
-			places = append(places, place{c.Position, min(c.Time.UnixMilli(), now.UnixMilli())})
+			places = append(places, place{c.Position, min(c.Time.UnixMilli(), now.UnixMilli()), tape})
 		}
 		return ctx.Err()
 	}
@@ -129,15 +146,24 @@ func (sp *movedSpace) place(ctx context.Context, im *redishub.Importer, log *peb
 			return 0, err
 		}
 	}
+	tape = true
 	if err := eachCopied(sp.upTo, func(after hub.Position) ([]pebblehub.Copied, error) {
 		return log.CopyTape(after, moveAtOnce)
 	}, note); err != nil {
 		return 0, err
 	}
-	slices.SortFunc(places, func(a, b place) int { return int(int64(a.p) - int64(b.p)) })
+	slices.SortFunc(places, func(a, b place) int {
+		switch {
+		case a.p == b.p && a.tape == b.tape:
+			return 0
+		case a.p < b.p || a.p == b.p && a.tape: // what is on the tape may be in histories, too
+			return -1
+		}
+		return 1
+	})
 	end := sp.upTo
 	for _, x := range places {
-		sp.into.Place(x.p, time.UnixMilli(x.at))
+		sp.into.Place(x.p, time.UnixMilli(x.at), x.tape)
 		end = x.p
 	}
 	return end, nil
@@ -213,7 +239,7 @@ func (m *mover) copyHistory(ctx context.Context, sp *movedSpace, log *pebblehub.
 }
 
 func (m *mover) write(ctx context.Context, sp *movedSpace, list []pebblehub.Copied, tape bool, to []hub.RoomHistory) error {
-	out := make([]redishub.ImportMessage, len(list))
+	out := make([]hub.MovedMessage, len(list))
 	for i, c := range list {
 		s, err := hub.ReadMoved(c.Body)
 		if err != nil {
@@ -223,15 +249,15 @@ func (m *mover) write(ctx context.Context, sp *movedSpace, list []pebblehub.Copi
 		for _, room := range c.Histories {
 			s.Histories = append(s.Histories, hub.RoomHistory{Room: room})
 		}
-		out[i] = redishub.ImportMessage{SharedMessage: s, Tape: tape, To: to}
+		out[i] = hub.MovedMessage{SharedMessage: s, Tape: tape, To: to}
 	}
 	m.count.messages += len(out)
 	return sp.into.Write(ctx, out)
 }
 
 // copyTape brings the tape up to date: what was erased meanwhile goes.
-func (m *mover) copyTape(ctx context.Context, sp *movedSpace, log *pebblehub.Log) (redishub.Ending, error) {
-	e := redishub.Ending{State: log.State()}
+func (m *mover) copyTape(ctx context.Context, sp *movedSpace, log *pebblehub.Log) (hub.MoveEnding, error) {
+	e := hub.MoveEnding{State: log.State()}
 	var there []hub.Position
 	err := eachCopied(0, func(p hub.Position) ([]pebblehub.Copied, error) {
 		return log.CopyTape(p, moveAtOnce)
@@ -262,7 +288,7 @@ func (m *mover) copyTape(ctx context.Context, sp *movedSpace, log *pebblehub.Log
 }
 
 // finish makes a log of what was copied, with the sessions.
-func (m *mover) finish(ctx context.Context, sp *movedSpace, log *pebblehub.Log, e redishub.Ending) error {
+func (m *mover) finish(ctx context.Context, sp *movedSpace, log *pebblehub.Log, e hub.MoveEnding) error {
 	for s, err := range log.Sessions() {
 		if err != nil {
 			return err

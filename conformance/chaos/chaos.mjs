@@ -7,6 +7,7 @@
 //   node chaos/chaos.mjs --bug async                       Tutti in another durability mode
 //   node chaos/chaos.mjs --server model --bug no-dedup     a model that keeps the promise, with a bug that breaks it
 //   node chaos/chaos.mjs --engine redis                    three nodes of Tutti on an engine, with its faults besides
+//   TUTTI_OTHER=../bin/old … --engine redis --faults upgrade   each node in turn is made one of another version, and back
 //
 // Ends with 0 if every bar was cleared, else with 1.
 import { parseArgs } from "node:util";

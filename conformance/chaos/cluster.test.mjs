@@ -12,8 +12,8 @@ const seed = process.env.SEED || "1";
 const duration = 1000 * Number(process.env.DURATION || 8); // of each kind
 const only = (name, all) => process.env[name]?.split(",") ?? all;
 
-const all = [...mixes.cluster.filter((kind) => !mixes.one.includes(kind)), "mix"];
-const short = { redis: all, nats: ["node", "engine", "mix"] }; // what the hub does is the same on each
+const all = [...mixes.cluster.filter((kind) => !mixes.one.includes(kind)), "mix", "upgrade"];
+const short = { redis: all, nats: ["node", "engine", "pause", "partition", "deafnode", "mix", "upgrade"] }; // what the hub does is the same on each
 
 for (const engine of only("ENGINES", Object.keys(short))) {
   for (const kind of only("KINDS", short[engine] ?? all)) {

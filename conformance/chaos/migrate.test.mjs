@@ -1,7 +1,7 @@
 // A server is moved to an engine under load, and nothing is lost, doubled or reordered; clients come back by their old
 // offsets.
 //
-//   SEED=7 DURATION=30 ./run.sh chaos/migrate.test.mjs
+//   SEED=7 DURATION=30 ENGINES=nats ./run.sh chaos/migrate.test.mjs
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { run } from "./run.mjs";
@@ -11,13 +11,15 @@ import { explain, row } from "./table.mjs";
 const seed = process.env.SEED || "1";
 const duration = 1000 * Number(process.env.DURATION || 8);
 
-test("a move to redis loses, doubles and reorders nothing, and every client recovers", async (t) => {
-  const said = [];
-  const result = await run({
-    command: commands.tutti, node: clustered.tutti, engine: "redis", kind: "migrate", seed, duration,
-    say: (text) => said.push(text),
+for (const engine of process.env.ENGINES?.split(",") ?? ["redis", "nats"]) {
+  test(`a move to ${engine} loses, doubles and reorders nothing, and every client recovers`, async (t) => {
+    const said = [];
+    const result = await run({
+      command: commands.tutti, node: clustered.tutti, engine, kind: "migrate", seed, duration,
+      say: (text) => said.push(text),
+    });
+    t.diagnostic(said.join("\n"));
+    t.diagnostic(row(`tutti, moved to ${engine}`, result));
+    assert.ok(result.failed.length === 0, explain(result, seed));
   });
-  t.diagnostic(said.join("\n"));
-  t.diagnostic(row("tutti, moved to redis", result));
-  assert.ok(result.failed.length === 0, explain(result, seed));
-});
+}

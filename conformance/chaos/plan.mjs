@@ -17,6 +17,7 @@ export const kinds = {
   engine: "kill -9 of the engine",
   partition: "node cut off",
   deafnode: "node cut off, one way",
+  upgrade: "a node of another version", // each as often as the others: nodes of both are there all the time
   migrate: "migrate to an engine",
   mix: "mix",
 };
@@ -46,7 +47,7 @@ export function plan({ random, kind, duration, every, clients, mix = mixes.one }
 }
 
 function fault(random, kind, clients) {
-  if (mixes.cluster.includes(kind) && !ofClients.includes(kind)) return nodeFault(random, kind);
+  if (kind === "upgrade" || (mixes.cluster.includes(kind) && !ofClients.includes(kind))) return nodeFault(random, kind);
   if (kind === "kill" || kind === "term") {
     // Again: soon after the start, while clients come back and catch up.
     return { kind, down: random.between(0, 1000), again: random.chance(0.3) ? random.between(100, 900) : 0 };
@@ -68,18 +69,20 @@ function nodeFault(random, kind) {
   const which = random.between(0, 1000);
   if (kind === "rolling") return { kind, down: random.between(0, 300) };
   if (kind === "engine") return { kind, down: random.between(0, 2000) };
+  if (kind === "upgrade") return { kind, down: random.between(0, 500), killed: random.chance(0.3) };
   if (kind === "node" || kind === "drain") return { kind, which, down: random.between(0, 1500) };
   if (kind === "pause") return { kind, which, lasts: random.between(1000, 6000) };
   return { kind, which, way: kind === "partition" ? "both" : random.pick(["up", "down"]), lasts: random.between(500, 5000) };
 }
 
 /** tell says a fault in one line. */
-export function tell({ at, kind, hit, told, which, way, down, lasts, again, amid }) {
+export function tell({ at, kind, hit, told, which, way, down, lasts, again, amid, killed }) {
   const words = [`${(at / 1000).toFixed(1)} s`, kinds[kind]];
   if (hit) words.push(`for clients ${hit.join(" ")}`);
   if (told) words.push(`(of them told: ${told.join(" ") || "none"})`);
   if (which !== undefined) words.push(`(node ${which}${way && way !== "both" ? `, ${way}` : ""})`);
   if (down !== undefined) words.push(`down ${down} ms`);
+  if (killed) words.push("and killed");
   if (lasts) words.push(`for ${lasts} ms`);
   if (again) words.push(`and again after ${again} ms`);
   if (amid) words.push(`and again amid the ${amid} bytes that follow`);

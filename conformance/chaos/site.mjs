@@ -144,6 +144,7 @@ export class Cluster extends Site {
   mix = mixes.cluster;
   #nodes = [];
   #turn = 0;
+  #exchanged = 0;
 
   constructor({ command, engine, data, say, nodes = 3 }) {
     super({ say });
@@ -168,7 +169,7 @@ export class Cluster extends Site {
     return from[this.#turn++ % from.length].program.url;
   }
 
-  async break({ kind, which, way, down, lasts }) {
+  async break({ kind, which, way, down, lasts, killed }) {
     const began = Date.now();
     const node = this.#nodes[(which ?? 0) % this.#nodes.length];
     switch (kind) {
@@ -178,6 +179,9 @@ export class Cluster extends Site {
         break;
       case "rolling":
         for (const each of this.#nodes) await this.#restart(each, "SIGTERM", down);
+        break;
+      case "upgrade":
+        await this.#exchange(killed ? "SIGKILL" : "SIGTERM", down);
         break;
       case "pause":
         node.program.signal("SIGSTOP");
@@ -203,16 +207,29 @@ export class Cluster extends Site {
     return Date.now() - began;
   }
 
-  async #restart(node, signal, down) {
+  async #restart(node, signal, down, next = node.program) {
     const began = Date.now();
     node.up = signal === "SIGKILL"; // a balancer is told of a drain; of a death it learns by refused connections
     await this.stop(node.program, signal);
     const ended = Date.now();
     node.up = false;
     await sleep(down);
+    node.program = next;
     await node.program.start();
     node.up = true;
     this.say(`  ${node.name} ended in ${ended - began} ms`);
+  }
+
+  /** exchange ends the next node, in turn, and starts the other program in its place: TUTTI_OTHER, or TUTTI_BIN again. */
+  async #exchange(signal, down) {
+    const node = this.#nodes[this.#exchanged++ % this.#nodes.length];
+    if (!process.env.TUTTI_OTHER) throw new Error("TUTTI_OTHER must name the program of the other version");
+    node.other = !node.other;
+    const [file, ...args] = this.command(this.engine.url(node.link.url));
+    const program = new Program([node.other ? process.env.TUTTI_OTHER : file, ...args]);
+    program.url = node.program.url;
+    await this.#restart(node, signal, down, program);
+    this.say(`  ${this.#nodes.filter((n) => n.other).length} nodes of the other version`);
   }
 
   async close() {

@@ -13,13 +13,14 @@ import (
 
 // Headers of what is stored, and of answers.
 const (
-	headerNonce    = "Tutti" // names one write: <node>.<number>
-	headerID       = "Nats-Msg-Id"
-	headerExpected = "Nats-Expected-Last-Subject-Sequence"
-	headerSequence = "Nats-Sequence"
-	headerLast     = "Nats-Last-Sequence"
-	headerSubject  = "Nats-Subject"
-	headerStatus   = "Status"
+	headerNonce     = "Tutti" // names one write: <node>.<number>
+	headerID        = "Nats-Msg-Id"
+	headerExpected  = "Nats-Expected-Last-Subject-Sequence"
+	headerSequence  = "Nats-Sequence"
+	headerLast      = "Nats-Last-Sequence"
+	headerSubject   = "Nats-Subject"
+	headerStatus    = "Status"
+	headerDelivered = "Nats-Last-Consumer"
 )
 
 // Errors of JetStream, by their numbers.

@@ -2,6 +2,7 @@ package natshub
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 )
 
@@ -32,10 +33,65 @@ func (e *Engine) check(ctx context.Context, l *link, first bool) error {
 	case err != nil:
 		return fmt.Errorf("look at JetStream: %w", err)
 	}
+	c, _, err := e.readCharter(ctx, l)
+	if err != nil {
+		return err
+	}
+	if err := c.check(e.importing); err != nil {
+		return err
+	}
 	if first {
 		e.warn(l)
 	}
 	return nil
+}
+
+// A charter is what holds for a cluster as a whole.
+type charter struct {
+	// Format is that of all that nodes keep and say to each other. It is raised
+	// by nodes of a later version when there are no others any more, or in which
+	// these would lose something. 0: the first.
+	Format int `json:"format,omitempty"`
+	// Import is the id of an import that is not complete.
+	Import string `json:"import,omitempty"`
+}
+
+// clusterFormat is the last that this version knows.
+const clusterFormat = 1
+
+var errImport = &RefusedError{"import", "messages are being moved there from another engine, and not all are: let \"tutti migrate\" complete it first"}
+
+// check refuses what is not for who takes part in an import, or in none.
+func (c charter) check(importing string) error {
+	switch {
+	case c.Import != "" && importing == "":
+		return errImport
+	case c.Import != "" && c.Import != importing:
+		return errOther
+	case c.Format > clusterFormat:
+		return &RefusedError{fmt.Sprintf("format %d of the cluster", c.Format),
+			fmt.Sprintf("its nodes are of a later version of Tutti, and this one knows format %d at most: it would lose what they say", clusterFormat)}
+	}
+	return nil
+}
+
+// readCharter reads it, and its revision, 0 if there is none.
+func (e *Engine) readCharter(ctx context.Context, l *link) (c charter, rev uint64, err error) {
+	answer, err := l.ask(ctx, e.leaderQuestion(e.names.stream, get{Last: e.names.charter()}), e.cfg.Timeout)
+	if err != nil {
+		return c, 0, fmt.Errorf("look at the cluster: %w", err)
+	}
+	s, err := readGetJSON(answer)
+	switch {
+	case isCode(err, codeStreamMissing) || err == nil && s == nil:
+		return c, 0, nil
+	case err != nil:
+		return c, 0, fmt.Errorf("look at the cluster: %w", err)
+	}
+	if err := json.Unmarshal(s.data, &c); err != nil {
+		return c, 0, &RefusedError{e.names.charter(), "what is written there is not of this version of Tutti"}
+	}
+	return c, s.seq, nil
 }
 
 func (e *Engine) checkServer(l *link) error {
@@ -60,7 +116,12 @@ func (e *Engine) checkServer(l *link) error {
 
 // warn says what may be lost.
 func (e *Engine) warn(l *link) {
-	if !e.site.synced {
+	_, minor := version(l.nc.ConnectedServerVersion())
+	switch {
+	case minor < 10:
+		e.cfg.Log.Warn("NATS has the disk confirm what it acknowledged every two minutes, and a loss of power may take those; nats-server 2.10 and later have a setting for that",
+			"setting", "sync_interval")
+	case !e.site.synced:
 		e.cfg.Log.Warn("NATS has the disk confirm what it acknowledged every two minutes, and a loss of power may take those; set \"sync_interval: always\" in jetstream {} of every server and say so with ?sync=always",
 			"setting", "sync_interval")
 	}

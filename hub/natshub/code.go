@@ -296,6 +296,8 @@ type meta struct {
 	// Server is the life of the only server, if there is one, in which somebody
 	// has seen that nothing is lost.
 	Server string `json:"server,omitempty"`
+	// Import is the id of the import that is filling it.
+	Import string `json:"import,omitempty"`
 }
 
 func cutMeta(b []byte) (meta, error) {

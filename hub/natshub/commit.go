@@ -80,7 +80,10 @@ func (l *line) messageWrite(m *hub.SharedMessage, now time.Time) *write {
 		id = idName(m.Publisher, m.ID)
 	}
 	data := appendEntry(make([]byte, 0, entrySize(m)), now, m)
-	at := place(allRooms(m))
+	at := manyPlace // for everyone, whatever history keeps it
+	if len(m.Rooms) > 0 {
+		at = place(allRooms(m))
+	}
 	return &write{nonce: nonce, size: len(data), message: func(epoch string) *nats.Msg {
 		return &nats.Msg{
 			Subject: l.names.tape + epoch + "." + at, Data: data,
@@ -222,8 +225,8 @@ func (l *line) answered(link *link, w *write, m *nats.Msg) {
 	}
 }
 
-// settleOrder has those refused for good that would be tried again behind what
-// was written after them.
+// settleOrder gives those up for good that would be tried again behind what was
+// written after them. Of those that were sent nobody knows.
 func settleOrder(list []*write) {
 	last := -1
 	for i, w := range list {
@@ -232,8 +235,12 @@ func settleOrder(list []*write) {
 		}
 	}
 	for _, w := range list[:last+1] {
-		if !w.done && w.sent.IsZero() {
+		switch {
+		case w.done:
+		case w.sent.IsZero():
 			w.finish(ack{}, fmt.Errorf("%w: %w", hub.ErrUnavailable, w.err))
+		default:
+			w.finish(ack{}, fmt.Errorf("%w: %w", hub.ErrUnknown, w.err))
 		}
 	}
 }

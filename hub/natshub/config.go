@@ -118,6 +118,7 @@ func (c Config) withDefaults() (Config, error) {
 // A site is what the URL says.
 type site struct {
 	urls     []string
+	user     *url.Userinfo // of all servers, nil: none
 	replicas int
 	synced   bool   // what is acknowledged is on the disk
 	api      string // what the subjects of JetStream begin with
@@ -139,7 +140,7 @@ func readURL(c Config) (*site, error) {
 	if u.Host == "" || strings.Trim(u.Path, "/") != "" {
 		return nil, errors.New("natshub: the URL must name hosts, and no path")
 	}
-	s := &site{replicas: 1, api: ownAPI}
+	s := &site{user: u.User, replicas: 1, api: ownAPI}
 	for host := range strings.SplitSeq(u.Host, ",") {
 		one := url.URL{Scheme: u.Scheme, User: u.User, Host: host}
 		s.urls = append(s.urls, one.String())

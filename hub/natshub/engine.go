@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"sync"
@@ -29,7 +30,9 @@ type Engine struct {
 	stop   context.CancelFunc
 	about  []byte
 	serial atomic.Uint64 // of what this node writes
-	news   *feed[func()]
+	// importing is the id of the import that this is, "" for a node.
+	importing string
+	news      *feed[func()]
 
 	mu      sync.Mutex
 	up      *link         // nil while the server is away
@@ -42,8 +45,9 @@ type Engine struct {
 	lines   map[string]*line
 	opened  int // lines that were
 	nodes   map[string]*neighbour
-	said    uint64 // the number of the last beat
-	heard   uint64 // the last that came back
+	said    uint64    // the number of the last beat
+	heard   uint64    // the last that came back
+	awake   time.Time // when others' leases were looked at last
 }
 
 var _ hub.Engine = (*Engine)(nil)
@@ -94,7 +98,7 @@ func (e *Engine) look(ctx context.Context) error {
 			e.wg.Wait()
 		}
 		var refused *RefusedError
-		if err == nil || errors.As(err, &refused) || errors.Is(err, nats.ErrAuthorization) {
+		if err == nil || errors.As(err, &refused) || errors.Is(err, nats.ErrAuthorization) || errors.Is(err, ErrTaken) {
 			return err
 		}
 		if !warned {
@@ -114,9 +118,16 @@ func (e *Engine) urls() []string {
 	return append(slices.Clone(e.site.urls), e.others...)
 }
 
-// learn remembers the other servers of the cluster.
-func (e *Engine) learn(nc *nats.Conn) {
-	others := nc.DiscoveredServers()
+// learn remembers the other servers of the cluster. They are told without the
+// password that they want, too.
+func (e *Engine) learn(discovered []string) {
+	var others []string
+	for _, text := range discovered {
+		if u, err := url.Parse(text); err == nil {
+			u.User = e.site.user
+			others = append(others, u.String())
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.others = others
@@ -275,9 +286,7 @@ func (e *Engine) setUp(p hub.Peer, l *link, reason error) {
 		e.since = time.Now()
 	}
 	e.up, e.reason = l, reason
-	for _, n := range e.nodes {
-		n.heard = time.Now() // nobody was heard meanwhile
-	}
+	e.spareLocked(time.Now()) // nobody was heard meanwhile
 	close(e.changed)
 	e.changed = make(chan struct{})
 	e.mu.Unlock()

@@ -47,6 +47,8 @@ func (l *line) tryEnter(ctx context.Context, link *link, waited bool) (m meta, i
 	switch {
 	case err != nil:
 		return m, nil, err
+	case m.Import != "":
+		return m, nil, errImport
 	case rev == 0:
 		return m, nil, l.begin(ctx, link, meta{}, 0, 0)
 	}
@@ -77,7 +79,9 @@ func (l *line) tryEnter(ctx context.Context, link *link, waited bool) (m meta, i
 		if !whole && !waited {
 			return m, nil, errElse // who has seen it may come
 		}
-		if err := l.bear(ctx, link, m); err != nil { // it may have been made with another configuration
+	}
+	if whole && (fresh || !l.heardOf(m, info)) { // it may have been made, or changed, with another configuration
+		if err := l.bear(ctx, link, m); err != nil {
 			return m, nil, err
 		}
 	}
@@ -89,6 +93,12 @@ func (l *line) tryEnter(ctx context.Context, link *link, waited bool) (m meta, i
 		return m, nil, cmp.Or(l.writeMeta(ctx, link, m, rev), errElse)
 	}
 	return m, info, nil
+}
+
+// heardOf says whether the server publishes again what it stores, as it has to.
+func (l *line) heardOf(m meta, info *streamInfo) bool {
+	want, is := l.tapeConfig(m.Epoch).RePublish, info.Config.RePublish
+	return is != nil && is.Source == want.Source && is.Destination == want.Destination && !is.HeadersOnly
 }
 
 // lifeOf names the life of the only server, if it is.
@@ -109,6 +119,12 @@ func (l *line) doubts(link *link, m meta, info *streamInfo) bool {
 // testify says whether the last message that this node knows of is where it was.
 // What is older is, too, if it is.
 func (l *line) testify(ctx context.Context, link *link, m meta, info *streamInfo, w witness) (bool, error) {
+	l.mu.Lock()
+	known := l.known
+	l.mu.Unlock()
+	if known > m.Base+hub.Position(info.State.Last) {
+		return false, nil // others may have received what is not there any more
+	}
 	if w.at <= m.Base {
 		return true, nil
 	}
@@ -161,7 +177,7 @@ func (l *line) readMeta(ctx context.Context, link *link) (m meta, rev uint64, er
 	}
 	s, err := readGetJSON(answer)
 	if isCode(err, codeStreamMissing) {
-		err = l.create(ctx, link, nats.StreamConfig{Name: stream, Subjects: []string{l.e.names.metas()}, MaxMsgsPerSubject: 1})
+		err = l.create(ctx, link, l.clusterConfig())
 	}
 	if err != nil || s == nil {
 		return m, 0, err
@@ -215,9 +231,15 @@ func (l *line) sessionConfig() nats.StreamConfig {
 
 func (l *line) maxKeep() time.Duration { return max(8*l.memory.Window, time.Minute) }
 
+// clusterConfig is that of what is known of the namespaces.
+func (l *line) clusterConfig() nats.StreamConfig {
+	return nats.StreamConfig{Name: l.e.names.stream, Subjects: []string{l.e.names.metas()}, MaxMsgsPerSubject: 1}
+}
+
 // historyConfig has the server forget what no rule of a room would keep.
 func (l *line) historyConfig() nats.StreamConfig {
-	c := nats.StreamConfig{Name: l.names.historyStream(), Subjects: []string{l.names.history + ">"}, Duplicates: l.memory.Window}
+	// What a node left unfinished is written again for as long as the tape has it.
+	c := nats.StreamConfig{Name: l.names.historyStream(), Subjects: []string{l.names.history + ">"}, Duplicates: l.keep() + l.memory.Window/4}
 	count, age := 0, time.Duration(0)
 	for _, r := range l.memory.Rooms {
 		if count >= 0 && r.Limit.Count > 0 {
@@ -308,6 +330,9 @@ func (l *line) tick(link *link) {
 			return
 		case isNobody(err): // the servers in between have lost each other
 			link.fail(err)
+			return
+		case err == nil && !l.heardOf(meta{Epoch: epoch}, info):
+			link.fail(errChanged)
 			return
 		case err == nil:
 			l.stands(epoch, info)

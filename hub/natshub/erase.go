@@ -128,6 +128,9 @@ func (l *line) eraseRoom(ctx context.Context, link *link, room string) error {
 	var seqs []uint64
 	for _, place := range []string{roomPlace(room), manyPlace} {
 		err := l.each(ctx, link, tape, l.names.tape+epoch+"."+place, func(m *stored) error {
+			if m.nonce == "" {
+				return nil // not of ours
+			}
 			x, err := cutEntry(m.data)
 			if err != nil {
 				return fmt.Errorf("%w: %d in %s", hub.ErrDamaged, m.seq, tape)
@@ -303,7 +306,7 @@ func (l *line) settling(link *link, node string) error {
 	l.mu.Unlock()
 	var writes []*write
 	err := l.each(link.ctx, link, l.names.tapeStream(epoch), l.names.tape+epoch+".>", func(m *stored) error {
-		if len(m.data) == 0 || node != "" && !strings.HasPrefix(m.nonce, node+".") {
+		if len(m.data) == 0 || m.nonce == "" || node != "" && !strings.HasPrefix(m.nonce, node+".") {
 			return nil
 		}
 		x, err := cutEntry(m.data)

@@ -26,6 +26,9 @@ func Subjects(cluster, node, namespace, epoch, room string) []string {
 	return []string{c.all(), c.node(token(node)), live + manyPlace, live + roomPlace(room), live + markPlace(node)}
 }
 
+// Charter is the subject of what holds for a cluster.
+func Charter(cluster string) string { return newClusterNames(cluster).charter() }
+
 // Token is that of a name.
 func Token(name string) string { return token(name) }
 
@@ -80,4 +83,90 @@ func AppendEntry(m *hub.SharedMessage) []byte { return appendEntry(nil, time.Uni
 func CutEntry(b []byte) (rooms []string, histories []hub.RoomHistory, body []byte, err error) {
 	x, err := cutEntry(b)
 	return x.rooms, x.histories, x.body, err
+}
+
+// Received is what has come on an engine's connection.
+func Received(e *Engine) (messages, bytes uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.up.nc.Stats()
+	return s.InMsgs, s.InBytes
+}
+
+// Learned are the servers that an engine connects to when it has been told of
+// another.
+func Learned(e *Engine, others ...string) []string {
+	e.learn(others)
+	return e.urls()
+}
+
+// Oversleep has an engine find that it was paused for longer than its lease, and
+// nobody was heard meanwhile. It returns how many nodes it knows then.
+func Oversleep(e *Engine, p hub.Peer) int {
+	e.mu.Lock()
+	for _, n := range e.nodes {
+		n.heard = n.heard.Add(-2 * e.cfg.Lease)
+	}
+	e.awake = e.awake.Add(-2 * e.cfg.Lease)
+	e.wakeLocked()
+	e.mu.Unlock()
+	e.bury(p)
+	return len(e.Nodes())
+}
+
+// SettleOrder says what becomes of writes of which some were written ('w'), some
+// were refused for a while ('r'), and of some nobody knows ('?').
+func SettleOrder(what string) []error {
+	var list []*write
+	for _, c := range what {
+		w := &write{err: errSilent, sent: time.Now(), lost: true}
+		switch c {
+		case 'w':
+			w.finish(ack{Seq: 1}, nil)
+		case 'r':
+			w.err, w.sent, w.lost = errNobody, time.Time{}, false
+		}
+		list = append(list, w)
+	}
+	settleOrder(list)
+	errs := make([]error, len(list))
+	for i, w := range list {
+		if errs[i] = w.err; !w.done {
+			errs[i] = nil // it is tried again
+		}
+	}
+	return errs
+}
+
+// Deafen has a line not hear what is said in a room, or hear it again.
+func Deafen(x hub.Line, room string, deaf bool) {
+	l := x.(*line)
+	l.mu.Lock()
+	sub, link := l.rooms[roomPlace(room)].sub, l.link
+	l.mu.Unlock()
+	link.mu.Lock()
+	defer link.mu.Unlock()
+	t := target{line: l, kind: forRoom, place: roomPlace(room)}
+	if deaf {
+		t = target{batch: &batch{link: link}}
+	}
+	link.targets[sub] = t
+}
+
+// Client is an engine's connection.
+func Client(e *Engine) *nats.Conn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.up.nc
+}
+
+// Disconnect ends it, if there is one.
+func Disconnect(e *Engine) bool {
+	e.mu.Lock()
+	l := e.up
+	e.mu.Unlock()
+	if l != nil {
+		l.fail(errSilent)
+	}
+	return l != nil
 }

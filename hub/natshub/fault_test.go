@@ -1,6 +1,7 @@
 package natshub_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -344,4 +345,38 @@ func TestTooLarge(t *testing.T) {
 	}
 	a.say("r", "after")
 	a.until("what comes after", func() bool { return len(a.got) == 3 && a.got[2] == "after" })
+}
+
+// TestFull: the server has no room for more. What it does not take is refused, and
+// nothing that it took is lost; when there is room again, all goes on.
+func TestFull(t *testing.T) {
+	s := startServer(t, "")
+	small := fmt.Sprintf("jetstream { store_dir: %q, max_file_store: 3000000 }", filepath.Join(s.dir, "store"))
+	s.kill()
+	s.config = small
+	s.start()
+	a, b := join(t, quick(s.url()), "r"), join(t, quick(s.url()), "r")
+	var want []string
+	var refused error
+	for i := 0; refused == nil && i < 1000; i++ {
+		text := fmt.Sprint(i, strings.Repeat("x", 50_000))
+		m := &hub.SharedMessage{Publisher: "p", ID: fmt.Sprint(i), Rooms: []string{"r"}, Body: []byte(text)}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		a.Commit(ctx, &hub.SharedBatch{Messages: []*hub.SharedMessage{m}})
+		cancel()
+		if refused = m.Err; refused == nil {
+			want = append(want, text)
+		}
+	}
+	if !errors.Is(refused, hub.ErrUnavailable) || len(want) < 10 {
+		t.Fatalf("after %d: %v", len(want), refused)
+	}
+	t.Logf("after %d: %v", len(want), refused)
+	b.wants(want)
+	s.kill()
+	s.config = strings.Replace(small, "3000000", "100000000", 1)
+	s.start()
+	a.say("r", "after")
+	a.wants(append(want, "after"))
+	b.wants(append(want, "after"))
 }

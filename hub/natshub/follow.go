@@ -1,6 +1,7 @@
 package natshub
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -203,7 +204,7 @@ func (l *line) hear(link *link, t target, m *nats.Msg) bool {
 	p := l.meta.Base + hub.Position(seq)
 	switch {
 	case !l.ordered:
-		return l.hearBodyLocked(p, m.Data)
+		return l.hearBodyLocked(p, m)
 	case t.kind == forMarks:
 		l.passMarkLocked(p, header(m, headerNonce))
 		return true
@@ -220,21 +221,24 @@ func (l *line) hearOrderedLocked(t target, p hub.Position, last uint64, m *nats.
 		}
 	}
 	if before := l.meta.Base + hub.Position(last); last > 0 && x.last > 0 && before > max(x.last, l.whole) && l.state == following {
+		if before <= l.head { // all up to there was said to have come
+			l.feed.put(event{kind: evLost, err: fmt.Errorf("%w: %w", hub.ErrTrimmed, errGap), at: l.head}, perEvent)
+		}
 		l.link.fail(errGap)
 		return true
 	}
 	x.last = max(x.last, p)
-	body, at, interest, ok := cutInterest(m.Data, l.listensLocked)
-	if !ok {
+	nonce := header(m, headerNonce)
+	if nonce == "" {
 		return false
 	}
 	if p <= l.passed || l.state == behind {
 		return true
 	}
 	l.passed = p
-	l.seeLocked(p, header(m, headerNonce))
-	if interest {
-		l.addLocked(item{event: event{kind: evMessage, at: p, time: at, body: body}})
+	l.seeLocked(p, nonce)
+	if ev := l.messageLocked(p, m.Data); ev.kind != evLevel {
+		l.addLocked(item{event: ev})
 	}
 	return true
 }

@@ -290,9 +290,14 @@ func ordered(list []kept) []kept {
 // find returns about where a position is in the stream of histories.
 func (b *book) find(ctx context.Context, p hub.Position) (uint64, error) {
 	low, high := b.first, b.last+1
+	imported := b.l.imported()
 	for low < high {
 		middle := low + (high-low)/2
-		list, err := b.l.e.gets(ctx, b.link, b.stream, []get{{Next: b.l.names.history + ">", Seq: middle}})
+		next := b.l.names.history + ">"
+		if middle <= imported {
+			next = b.subject // one room after another
+		}
+		list, err := b.l.e.gets(ctx, b.link, b.stream, []get{{Next: next, Seq: middle}})
 		if err != nil {
 			return 0, err
 		}

@@ -1,9 +1,11 @@
 package natshub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +36,7 @@ type line struct {
 	base    []*nats.Subscription // the others
 	many    ear
 	meta    meta
+	moved   *moved // nil: not known yet
 	floor   hub.Position
 	known   hub.Position // the last that anybody here knows of: of what was committed, too
 	witness witness
@@ -160,6 +163,9 @@ func (l *line) attach(ctx context.Context, link *link) error {
 		if err != nil {
 			return err
 		}
+		if err := l.recallMove(ctx, link); err != nil {
+			return err
+		}
 		l.entered(m, info)
 		ordered = link.server.orders && link.server.alone && l.e.direct() && info.Cluster != nil && info.Cluster.Leader == link.server.name
 	}
@@ -180,6 +186,49 @@ func (l *line) attach(ctx context.Context, link *link) error {
 
 // subscribe hears on a link what the line listens to.
 func (l *line) subscribe(link *link, ordered bool) error {
+	if err := l.subscribeBase(link, ordered); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	rooms := make([]string, 0, len(l.rooms))
+	for _, x := range l.rooms {
+		rooms = append(rooms, x.room)
+	}
+	l.mu.Unlock()
+	for some := range slices.Chunk(rooms, atATime) {
+		if !l.hearAll(link, some, false) {
+			return cmp.Or(link.failure(), hub.ErrClosed)
+		}
+	}
+	return nil
+}
+
+// atATime is how many rooms are subscribed to while nothing else happens.
+const atATime = 200
+
+// hearAll hears rooms on a link, those that it does not hear. fresh: also those
+// that it does not know. It returns whether the line takes part in the link.
+func (l *line) hearAll(link *link, rooms []string, fresh bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	there := l.link == link && !l.closed
+	for _, room := range rooms {
+		place := roomPlace(room)
+		x := l.rooms[place]
+		if x == nil && fresh {
+			x = &ear{room: room}
+			l.rooms[place] = x
+		}
+		if there && x != nil && x.link != link {
+			if err := l.hearLocked(link, place, x); err != nil {
+				there = false // it has ended
+			}
+		}
+	}
+	return there
+}
+
+func (l *line) subscribeBase(link *link, ordered bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -200,11 +249,6 @@ func (l *line) subscribe(link *link, ordered bool) error {
 			return err
 		}
 		l.base = append(l.base, sub)
-	}
-	for place, x := range l.rooms {
-		if err := l.hearLocked(link, place, x); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -288,33 +332,22 @@ func (l *line) Listen(ctx context.Context, rooms ...string) (hub.Position, error
 }
 
 func (l *line) listen(link *link, rooms []string, w waiter) error {
+	there := true
+	for some := range slices.Chunk(rooms, atATime) {
+		there = l.hearAll(link, some, true) && there
+	}
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
 		return hub.ErrClosed
 	}
-	there := l.link == link
-	for _, room := range rooms {
-		place := roomPlace(room)
-		x := l.rooms[place]
-		if x == nil {
-			x = &ear{room: room}
-			l.rooms[place] = x
-		}
-		if there && x.link != link {
-			if err := l.hearLocked(link, place, x); err != nil {
-				there = false // it has ended
-			}
-		}
-	}
-	if !there {
+	if !there || l.link != link {
 		l.mu.Unlock()
 		w(0, hub.ErrUnavailable) // of this link: it is asked again on the next
 		return nil
 	}
 	l.next = append(l.next, w)
-	ask := l.asked == nil
-	if ask {
+	if l.asked == nil {
 		l.askLocked(link)
 	}
 	l.mu.Unlock()

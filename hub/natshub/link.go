@@ -23,6 +23,7 @@ var (
 	errSilent  = errors.New("the server does not answer")
 	errUnknown = errors.New("the log is not what it was")
 	errGap     = errors.New("something that was stored did not come")
+	errChanged = errors.New("somebody has changed the stream: what is stored is not published again")
 	errSlow    = errors.New("more came than could be looked at")
 )
 
@@ -128,7 +129,7 @@ func (e *Engine) dial(ctx context.Context) (*link, error) {
 		l.end(err)
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	e.learn(nc)
+	e.learn(nc.DiscoveredServers())
 	return l, nil
 }
 

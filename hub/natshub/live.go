@@ -201,6 +201,7 @@ func (e *Engine) beats(ctx context.Context, p hub.Peer) {
 		}
 		e.mu.Lock()
 		l, silent := e.up, e.heard < e.said
+		e.wakeLocked()
 		e.mu.Unlock()
 		switch {
 		case l == nil:
@@ -214,6 +215,23 @@ func (e *Engine) beats(ctx context.Context, p hub.Peer) {
 		for _, line := range e.openLines() {
 			line.tick(l)
 		}
+	}
+}
+
+// wakeLocked notices that this node itself was paused: what others have said
+// meanwhile has not been looked at yet, so that nobody was silent.
+func (e *Engine) wakeLocked() {
+	now := time.Now()
+	if now.Sub(e.awake) > e.cfg.Lease*2/3 {
+		e.spareLocked(now)
+	}
+	e.awake = now
+}
+
+// spareLocked begins the leases of all others anew.
+func (e *Engine) spareLocked(now time.Time) {
+	for _, n := range e.nodes {
+		n.heard = now
 	}
 }
 

@@ -47,10 +47,12 @@ func newClusterNames(cluster string) clusterNames {
 func (c clusterNames) all() string             { return c.subject + "a" }
 func (c clusterNames) node(node string) string { return c.subject + "n." + node }
 func (c clusterNames) metas() string           { return c.subject + "m.>" }
+func (c clusterNames) charter() string         { return c.subject + "m.cluster" } // no namespace's token
 
 // names are those of a namespace.
 type names struct {
 	meta     string // the subject of what is known of it
+	moved    string // the subject of where its messages were before
 	tape     string // what the subjects of its messages begin with; the epoch follows
 	live     string // what those begin with on which they are heard
 	sessions string
@@ -61,7 +63,7 @@ type names struct {
 func (c clusterNames) space(namespace string) names {
 	n := token(namespace)
 	return names{
-		meta: c.subject + "m." + n, tape: c.subject + "t." + n + ".", live: c.subject + "l." + n + ".",
+		meta: c.subject + "m." + n, moved: c.subject + "m." + n + ".moved", tape: c.subject + "t." + n + ".", live: c.subject + "l." + n + ".",
 		sessions: c.subject + "s." + n + ".", history: c.subject + "h." + n + ".", stream: c.stream + "_" + n + "_",
 	}
 }

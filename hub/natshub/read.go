@@ -135,7 +135,7 @@ func (l *line) readRange(ctx context.Context, link *link, r readRange) ([]hub.St
 		wanted[room] = true
 	}
 	s := &search{l: l, link: link, stream: l.names.tapeStream(epoch), base: base, readRange: r, wanted: wanted}
-	if uint64(r.to-r.after) <= 4*inFlight+4*uint64(len(wanted)) {
+	if uint64(r.to-r.after) <= 8*uint64(1+len(wanted)) {
 		return s.scan(ctx)
 	}
 	return s.threads(ctx, l.names.tape+epoch+".")
@@ -154,8 +154,8 @@ type search struct {
 
 // take adds a message to the list, if it is wanted.
 func (s *search) take(m *stored) (bool, error) {
-	if len(m.data) == 0 {
-		return false, nil // a mark
+	if len(m.data) == 0 || m.nonce == "" {
+		return false, nil // a mark, or not of ours
 	}
 	p := s.base + hub.Position(m.seq)
 	body, at, interest, ok := cutInterest(m.data, func(room []byte) bool { return s.wanted[string(room)] })

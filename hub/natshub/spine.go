@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,8 +81,11 @@ func (l *line) unfollowLocked() {
 // hearSpineLocked takes the headers of what was stored, in its order.
 func (l *line) hearSpineLocked(m *nats.Msg) bool {
 	l.spine.heard = time.Now()
-	if status(m) != "" {
-		return true // a heartbeat
+	if status(m) != "" { // a heartbeat, which says what came before it
+		if n, err := strconv.ParseUint(header(m, headerDelivered), 10, 64); err == nil && n >= l.spine.next {
+			l.link.fail(errGap)
+		}
+		return true
 	}
 	place, ours := strings.CutPrefix(m.Subject, l.names.tape+l.meta.Epoch+".")
 	about, err := m.Metadata()
@@ -95,6 +99,9 @@ func (l *line) hearSpineLocked(m *nats.Msg) bool {
 	l.spine.next++
 	p := l.meta.Base + hub.Position(about.Sequence.Stream)
 	nonce := header(m, headerNonce)
+	if nonce == "" {
+		return false // somebody else has written it
+	}
 	if place == markPlace(l.e.node) {
 		l.passMarkLocked(p, nonce)
 		l.releaseLocked()
@@ -144,19 +151,24 @@ func (l *line) levelLocked(p hub.Position) {
 	l.addLocked(item{event: event{kind: evLevel, at: p}})
 }
 
-// messageLocked reads an entry. If nobody here listens to it, nothing is left of
-// it but its place.
+// messageLocked reads an entry of one of us. If nobody here listens to it, nothing
+// is left of it but its place. If it cannot be read, it is of a later version, and
+// lost to this node, which must not take it for nothing.
 func (l *line) messageLocked(p hub.Position, entry []byte) event {
 	body, at, interest, ok := cutInterest(entry, l.listensLocked)
-	if !ok || !interest {
+	switch {
+	case !ok:
+		return event{kind: evLost, at: p, err: fmt.Errorf("%w: %d in %s is of a later version", hub.ErrDamaged, p, l.name)}
+	case !interest:
 		return event{kind: evLevel, at: p}
 	}
 	return event{kind: evMessage, at: p, time: at, body: body}
 }
 
 // hearBodyLocked takes what was heard, whose place may be known or not.
-func (l *line) hearBodyLocked(p hub.Position, entry []byte) bool {
-	if _, _, _, ok := cutInterest(entry, l.listensLocked); !ok {
+func (l *line) hearBodyLocked(p hub.Position, m *nats.Msg) bool {
+	entry := m.Data
+	if header(m, headerNonce) == "" {
 		return false
 	}
 	if p <= l.passed {
@@ -180,8 +192,12 @@ func (l *line) hearBodyLocked(p hub.Position, entry []byte) bool {
 
 // completeLocked gives a message that has its place its body. nil: it is no more.
 func (l *line) completeLocked(p hub.Position, entry []byte) bool {
-	for i := range l.queue {
-		if x := &l.queue[i]; x.missing && x.at == p {
+	for i := len(l.queue) - 1; i >= 0; i-- {
+		x := &l.queue[i]
+		if x.at != 0 && x.at < p {
+			return false // it is in the order of positions
+		}
+		if x.missing && x.at == p {
 			l.queued -= int64(x.size())
 			x.missing = false
 			x.event = event{kind: evLevel, at: p}
@@ -295,8 +311,8 @@ func (l *line) catching(link *link) error {
 		}
 		err := l.fill(link, from, at)
 		switch {
-		case errors.Is(err, hub.ErrTrimmed):
-			l.feed.put(event{kind: evLost, err: fmt.Errorf("%w: while nothing was followed", hub.ErrTrimmed), at: at}, perEvent)
+		case errors.Is(err, hub.ErrTrimmed), errors.Is(err, hub.ErrDamaged):
+			l.feed.put(event{kind: evLost, err: fmt.Errorf("%w: while nothing was followed", err), at: at}, perEvent)
 		case link.ctx.Err() != nil || errors.Is(err, hub.ErrClosed):
 			return nil
 		case err != nil:

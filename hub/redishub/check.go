@@ -51,6 +51,9 @@ func (e *Engine) shake(c *conn, o *redis.Options, first bool) error {
 	if err := e.check(c, info, first); err != nil {
 		return err
 	}
+	if err := e.checkFormat(c); err != nil {
+		return err
+	}
 	if err := e.checkImport(c); err != nil {
 		return err
 	}
@@ -132,6 +135,28 @@ func (e *Engine) check(c *conn, info map[string]string, first bool) error {
 }
 
 var errImport = &RefusedError{"import", "messages are being moved there from another engine, and not all are: let \"tutti migrate\" complete it first"}
+
+// clusterFormat is that of all that nodes keep and say to each other, the last
+// that this version knows. It is raised by nodes of a later version when there are
+// no others any more, or in which these would lose something.
+const clusterFormat = 1
+
+// checkFormat refuses a cluster whose nodes are of a later version.
+func (e *Engine) checkFormat(c *conn) error {
+	v, err := c.answer("GET", e.names.format())
+	if err != nil {
+		return fmt.Errorf("look at the cluster: %w", err)
+	}
+	text := string(v.text)
+	if text == "" {
+		return nil
+	}
+	if n, err := strconv.Atoi(text); err != nil || n > clusterFormat {
+		return &RefusedError{"format " + text + " of the cluster",
+			fmt.Sprintf("its nodes are of a later version of Tutti, and this one knows format %d at most: it would lose what they say", clusterFormat)}
+	}
+	return nil
+}
 
 // checkImport refuses a cluster that is being filled, unless that is why we are here.
 func (e *Engine) checkImport(c *conn) error {

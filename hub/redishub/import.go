@@ -102,7 +102,7 @@ func (im *Importer) Now(ctx context.Context) (time.Time, error) {
 
 // Space begins a namespace: it is claimed, and what an importer of before has
 // left there is removed. It fails with [ErrTaken] if there is a log.
-func (im *Importer) Space(ctx context.Context, namespace string, window time.Duration) (*ImportSpace, error) {
+func (im *Importer) Space(ctx context.Context, namespace string, window time.Duration) (hub.ImportSpace, error) {
 	s := &ImportSpace{im: im, names: im.names.space(im.cluster, namespace), window: window, chart: newChart()}
 	if err := im.run(ctx, "begin", s.names.meta, im.id); err != nil {
 		if errors.Is(err, ErrTaken) {
@@ -176,18 +176,11 @@ type ImportSpace struct {
 	chart  *chart
 }
 
-// An ImportMessage is a message as another log has kept it.
-type ImportMessage struct {
-	*hub.SharedMessage                   // its position is the old one
-	Tape               bool              // it goes onto the tape
-	To                 []hub.RoomHistory // the histories it goes to
-}
-
 // Place gives a message a new position: after those of the messages before it.
-func (s *ImportSpace) Place(old hub.Position, at time.Time) { s.chart.add(old, placeOf(at)) }
+func (s *ImportSpace) Place(old hub.Position, at time.Time, _ bool) { s.chart.add(old, placeOf(at)) }
 
 // Write writes messages.
-func (s *ImportSpace) Write(ctx context.Context, messages []ImportMessage) error {
+func (s *ImportSpace) Write(ctx context.Context, messages []hub.MovedMessage) error {
 	_, err := s.im.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, m := range messages {
 			s.write(ctx, p, m)
@@ -200,7 +193,7 @@ func (s *ImportSpace) Write(ctx context.Context, messages []ImportMessage) error
 	return nil
 }
 
-func (s *ImportSpace) write(ctx context.Context, p redis.Pipeliner, m ImportMessage) {
+func (s *ImportSpace) write(ctx context.Context, p redis.Pipeliner, m hub.MovedMessage) {
 	at := s.chart.at(m.Position)
 	id := fmt.Sprintf("%d-0", at)
 	entry := appendEntry(make([]byte, 0, entrySize(m.Rooms, m.Body)), m.Rooms, m.Body)
@@ -257,21 +250,12 @@ func (s *ImportSpace) ForgetHistory(ctx context.Context, room string) error {
 	return nil
 }
 
-// An Ending is where the old log stood when it was closed, and its sessions.
-type Ending struct {
-	State    hub.LogState
-	First    hub.Position // of the tape's messages, 0 if it has none
-	Newest   hub.Position // the same, the last
-	Epoch    string       // of the new log
-	Sessions []hub.StoredSession
-}
-
 // sessionsAtOnce is how many sessions are written at a time.
 const sessionsAtOnce = 500
 
 // Finish makes what was written a log, with the sessions. Offsets of the old log
 // go on to be understood for as long as its members may come back.
-func (s *ImportSpace) Finish(ctx context.Context, e Ending) error {
+func (s *ImportSpace) Finish(ctx context.Context, e hub.MoveEnding) error {
 	now, err := s.im.Now(ctx)
 	if err != nil {
 		return err

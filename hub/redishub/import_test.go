@@ -20,7 +20,7 @@ func openImport(t *testing.T, s *server, id string) *redishub.Importer {
 }
 
 // fill imports two messages of a room, at 10 and 20, with a history.
-func fill(t *testing.T, im *redishub.Importer, bodies ...string) *redishub.ImportSpace {
+func fill(t *testing.T, im *redishub.Importer, bodies ...string) hub.ImportSpace {
 	t.Helper()
 	s, err := im.Space(t.Context(), "/", time.Minute)
 	if err != nil {
@@ -28,19 +28,19 @@ func fill(t *testing.T, im *redishub.Importer, bodies ...string) *redishub.Impor
 	}
 	for i, body := range bodies {
 		p := hub.Position(10 * (i + 1))
-		s.Place(p, time.Now())
+		s.Place(p, time.Now(), true)
 		histories := []hub.RoomHistory{{Room: "a"}}
 		m := &hub.SharedMessage{Publisher: "p", ID: body, Rooms: []string{"a"}, Body: []byte(body), Position: p, Histories: histories}
-		if err := s.Write(t.Context(), []redishub.ImportMessage{{SharedMessage: m, Tape: true, To: histories}}); err != nil {
+		if err := s.Write(t.Context(), []hub.MovedMessage{{SharedMessage: m, Tape: true, To: histories}}); err != nil {
 			t.Fatalf("Write: %v", err)
 		}
 	}
 	return s
 }
 
-func finish(t *testing.T, im *redishub.Importer, s *redishub.ImportSpace, last hub.Position) {
+func finish(t *testing.T, im *redishub.Importer, s hub.ImportSpace, last hub.Position) {
 	t.Helper()
-	e := redishub.Ending{State: hub.LogState{Epoch: "old", Last: last, Floor: 5}, First: 10, Newest: last, Epoch: "new"}
+	e := hub.MoveEnding{State: hub.LogState{Epoch: "old", Last: last, Floor: 5}, First: 10, Newest: last, Epoch: "new"}
 	if err := s.Finish(t.Context(), e); err != nil {
 		t.Fatalf("Finish: %v", err)
 	}
@@ -148,5 +148,21 @@ func TestImportOfTwoLives(t *testing.T) {
 	s.start()
 	if err := im.Complete(t.Context()); err == nil {
 		t.Error("an import of two lives of the server was completed")
+	}
+}
+
+// A cluster whose nodes are of a later version is refused by name.
+func TestFormat(t *testing.T) {
+	s := startServer(t)
+	for format, refused := range map[string]bool{"1": false, "2": true, "x": true} {
+		s.say("SET", "{tutti:tutti}:format", format)
+		e, err := redishub.Open(t.Context(), redishub.Config{URL: s.url()})
+		if err == nil {
+			e.Close()
+		}
+		var is *redishub.RefusedError
+		if errors.As(err, &is) != refused {
+			t.Errorf("format %s: %v", format, err)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ type line struct {
 	rooms  map[string]*conn // that are listened to, and where that was said
 	epoch  string           // "" before it was entered
 	life   string           // of the server when it was entered last
+	gaps   []gap            // times in which nothing was published
 	start  hub.Position     // of the epoch, or later: nothing up to it can be read
 	head   hub.Position     // the last that was put into feed
 	known  hub.Position     // the last that anybody here knows of: of what was committed, too
@@ -205,7 +207,29 @@ func (l *line) State() hub.LogState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	floor := min(l.head, placeOf(l.e.serverTime().Add(-keep)))
+	for _, g := range l.gaps {
+		if g.from < floor && floor < g.to {
+			floor = g.from
+		}
+	}
 	return hub.LogState{Epoch: l.epoch, Last: max(l.head, l.known), Floor: max(l.start, floor)}
+}
+
+// A gap is a time in which nothing was published, for long: messages came up to
+// from, and then from to on.
+type gap struct{ from, to hub.Position }
+
+// readGaps reads those that the script of commits has written, as far as it can.
+func readGaps(text string) (gaps []gap) {
+	for one := range strings.SplitSeq(text, ",") {
+		a, b, _ := strings.Cut(one, "-")
+		from, ok := parsePosition(a)
+		to, ok2 := parsePosition(b)
+		if ok && ok2 {
+			gaps = append(gaps, gap{from, to})
+		}
+	}
+	return gaps
 }
 
 // keep is how long messages are kept: longer than members may come back.
@@ -311,7 +335,7 @@ func (l *line) askNext(c *conn) {
 	if l.memory == nil {
 		c.ask(answered, "PING")
 	} else {
-		c.ask(answered, "HMGET", l.names.meta, "epoch", "head")
+		c.ask(answered, "HMGET", l.names.meta, "epoch", "head", "gaps")
 	}
 }
 
@@ -321,7 +345,7 @@ func (l *line) look(c *conn) {
 		if err == nil {
 			l.stands(c, v, func(hub.Position, error) {})
 		}
-	}, "HMGET", l.names.meta, "epoch", "head")
+	}, "HMGET", l.names.meta, "epoch", "head", "gaps")
 }
 
 // stands takes the answer: what was published before it has come.
@@ -330,7 +354,7 @@ func (l *line) stands(c *conn, v value, tell waiter) error {
 		l.feed.put(event{kind: evLevel, then: func() { tell(0, nil) }}, 1)
 		return nil
 	}
-	if len(v.list) != 2 {
+	if len(v.list) != 3 {
 		return fmt.Errorf("%w: answer of %s", errProtocol, l.name)
 	}
 	epoch := string(v.list[0].text)
@@ -343,6 +367,7 @@ func (l *line) stands(c *conn, v value, tell waiter) error {
 	}
 	head = max(l.head, head)
 	l.head = head
+	l.gaps = readGaps(string(v.list[2].text))
 	l.mu.Unlock()
 	l.feed.put(event{kind: evLevel, at: head, then: func() { tell(head, nil) }}, 1)
 	return nil

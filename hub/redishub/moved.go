@@ -73,7 +73,7 @@ type moved struct {
 }
 
 // finish makes what is kept.
-func (c *chart) finish(e Ending, now hub.Position) *moved {
+func (c *chart) finish(e hub.MoveEnding, now hub.Position) *moved {
 	m := &moved{From: e.State.Epoch, To: e.Epoch, Floor: e.State.Floor, Last: max(e.State.Last, 1), First: e.First}
 	m.End = max(now, c.at(m.Last), c.last[1]+1)
 	if e.First == 0 {

@@ -27,6 +27,9 @@ func newClusterNames(cluster string, db int) clusterNames {
 	return clusterNames{meta: "{tutti:" + cluster + "}:m", all: base + "c", node: base + "n:", base: base}
 }
 
+// format is the key of the cluster's format, which is there if it is not the first.
+func (c clusterNames) format() string { return strings.TrimSuffix(c.meta, "m") + "format" }
+
 // importing is the key that is there while the cluster is being filled: the id of
 // the import.
 func (c clusterNames) importing() string { return strings.TrimSuffix(c.meta, "m") + "import" }

@@ -92,7 +92,13 @@ type Handler struct {
 
 	ctx    context.Context // of what is passed on
 	cancel context.CancelFunc
+
+	mu    sync.Mutex
+	under map[string]map[*pass]bool // what is passed on, by the node
 }
+
+// A pass is a request under way to another node.
+type pass struct{ end context.CancelFunc }
 
 // New returns a handler.
 func New(cfg Config) *Handler {
@@ -106,7 +112,36 @@ func New(cfg Config) *Handler {
 		DisableCompression:  true, // what the client accepts is between it and the session
 	}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.under = make(map[string]map[*pass]bool)
 	return h
+}
+
+// Gone ends what is being passed on to a node that is gone: its machine may not
+// be there to end it, and clients would wait for nothing.
+func (h *Handler) Gone(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for p := range h.under[name] {
+		p.end()
+	}
+}
+
+// begin notes what is passed on to a node, until over is called.
+func (h *Handler) begin(name string, end context.CancelFunc) (over func()) {
+	p := &pass{end}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.under[name] == nil {
+		h.under[name] = make(map[*pass]bool)
+	}
+	h.under[name][p] = true
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if delete(h.under[name], p); len(h.under[name]) == 0 {
+			delete(h.under, name)
+		}
+	}
 }
 
 // Close ends what is being passed on, WebSockets first of all: their clients
@@ -144,7 +179,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Ha
 		h.fail(w, r, fmt.Errorf("node %s: %w", name, err))
 		return
 	}
-	h.forward(w, r, target, node.Token)
+	h.forward(w, r, name, target, node.Token)
 }
 
 // passedOn says whether the request claims to be passed on by another node, and
@@ -169,7 +204,7 @@ func owner(r *http.Request) string {
 	return name
 }
 
-func (h *Handler) forward(w http.ResponseWriter, r *http.Request, target *url.URL, token string) {
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, name string, target *url.URL, token string) {
 	if h.cfg.Trace.Forwarded != nil {
 		h.cfg.Trace.Forwarded()
 	}
@@ -178,6 +213,7 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, target *url.UR
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(h.ctx, cancel)()
+	defer h.begin(name, cancel)()
 	proxy := httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(target)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tutti-rt/tutti/internal/leak"
 )
@@ -190,6 +191,43 @@ func TestNodeGone(t *testing.T) {
 	second.Close() // without a word: its lease goes on
 	if status, got := get(t, "GET", first.URL+"/?sid="+b.NewID(nil), ""); status != http.StatusBadGateway || !strings.Contains(got, "Session ID unknown") {
 		t.Errorf("got %d %s, want 502", status, got)
+	}
+}
+
+// TestGone: a node that is gone without a word leaves nobody waiting for it.
+func TestGone(t *testing.T) {
+	c := &cluster{nodes: make(map[string]Node)}
+	a, first := c.node(t, "a")
+	there, over := make(chan struct{}), make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(there)
+		<-over
+	}))
+	t.Cleanup(func() { close(over); srv.Close() })
+	c.mu.Lock()
+	c.nodes["b"] = Node{URL: srv.URL, Token: "x"}
+	c.mu.Unlock()
+	go func() { // ends with the request, for which get waits
+		<-there
+		a.Gone("other")
+		a.Gone("b")
+	}()
+	if status, got := get(t, "GET", first.URL+"/?sid=x.b", ""); status != http.StatusBadGateway {
+		t.Errorf("got %d %s, want 502", status, got)
+	}
+	// The handler lets go of it a moment after the client has its answer.
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		a.mu.Lock()
+		n := len(a.under)
+		a.mu.Unlock()
+		if n == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d are kept", n)
+		}
+		<-time.After(time.Millisecond)
 	}
 }
 

@@ -109,6 +109,15 @@ for i = 1, tonumber(ARGV[7]) do
     position = position + 1
   end
 end
+-- For long nothing was written: so nothing is lost of what is older than what is
+-- kept, and later than the last before that.
+if position > base and base - tonumber(state[3]) > place(BASE + keep / 8) then
+  local gaps = state[3] .. '-' .. text(base)
+  for from, to in string.gmatch(redis.call('HGET', meta, 'gaps') or '', '(%d+)-(%d+)') do
+    if tonumber(to) > tonumber(floor) then gaps = gaps .. ',' .. from .. '-' .. to end
+  end
+  redis.call('HSET', meta, 'gaps', gaps)
+end
 if position > base then
   redis.call('XTRIM', tape, 'MINID', '~', floor)
   redis.call('PEXPIRE', tape, keep)

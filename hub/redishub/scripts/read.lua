@@ -8,7 +8,11 @@ if why then return {why} end
 local after, limit, budget = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local head = tonumber(state[3])
 -- What is older than the window may be gone; if nothing came since, nothing is.
-local floor = math.max(tonumber(state[4]), math.min(head, place(clock() - tonumber(ARGV[5]))))
+local floor = math.min(head, place(clock() - tonumber(ARGV[5])))
+for from, to in string.gmatch(redis.call('HGET', meta, 'gaps') or '', '(%d+)-(%d+)') do
+  if tonumber(from) < floor and floor < tonumber(to) then floor = tonumber(from) end
+end
+floor = math.max(tonumber(state[4]), floor)
 if after < floor then return {'trimmed', text(floor)} end
 
 local upTo = math.max(after, head)

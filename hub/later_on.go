@@ -1,0 +1,6 @@
+//go:build later
+
+package hub
+
+// later says whether this build plays a later version.
+const later = true
