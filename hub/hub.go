@@ -28,6 +28,10 @@ type Config struct {
 	// Engine makes this hub one of several that share their spaces: memories are
 	// kept by it, and Store is not used. Close closes it. Nil: this node is alone.
 	Engine Engine
+	// Share, if set, opens spaces without memory to servers that are no nodes of
+	// Engine: it is asked once for each, and waits at most until they can be
+	// heard. Spaces with memory are shared by Engine only.
+	Share func(ctx context.Context, sp *Space) (Others, error)
 	// EnginePatience is how long what has no context of its own waits for the
 	// engine: to join rooms, to read, and to commit what others wait for. Default
 	// 5 s.
@@ -153,6 +157,14 @@ func New(cfg Config) *Hub {
 	return h
 }
 
+// patience is how long what has no context of its own waits for others.
+func (h *Hub) patience() time.Duration {
+	if h.cfg.EnginePatience > 0 {
+		return h.cfg.EnginePatience
+	}
+	return defaultPatience
+}
+
 // newEpoch names this life of the hub, so that an offset of an earlier life is
 // never taken for one of this.
 func newEpoch() string {
@@ -204,8 +216,8 @@ func (sp *Space) close() {
 	switch {
 	case sp.tape != nil:
 		sp.tape.close()
-	case sp.line != nil:
-		sp.line.Close()
+	case sp.others != nil:
+		sp.others.Close()
 	}
 	sp.ears.end()
 }
@@ -226,11 +238,9 @@ func (h *Hub) Forget(namespace string) {
 	}
 	delete(h.spaces, namespace)
 	h.mu.Unlock()
-	if h.node != nil {
-		sp.order.post(sp.presence.near.end)
-		if sp.shut() {
-			sp.close()
-		}
+	sp.order.post(sp.presence.near.end)
+	if sp.shut() {
+		sp.close()
 	}
 }
 
