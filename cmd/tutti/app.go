@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -35,6 +36,7 @@ type app struct {
 	control http.Handler // for commands; nil if there is no data folder
 	store   dataStore    // nil if there is no data folder
 	engine  hub.Engine   // nil if the program is alone
+	nodes   io.Closer    // the cluster of Node's servers; nil if there is none
 	quota   *quota.Quota // what peers may do together
 	blocked func(limit string)
 	relayed *door.Door // plain WebSockets; nil unless asked for
@@ -104,6 +106,9 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 		return nil, errors.Join(err, a.close(context.Background()))
 	}
 	cfg.Hub.Engine, cfg.Advertise = a.engine, s.Advertise
+	if err = a.openNodes(s, &cfg.Hub, m, log); err != nil {
+		return nil, errors.Join(err, a.close(context.Background()))
+	}
 	if a.encryption, err = newEncryption(s, log); err == nil {
 		a.server, err = tutti.New(cfg)
 	}
@@ -203,6 +208,9 @@ func (a *app) close(ctx context.Context) error {
 	}
 	if a.engine != nil {
 		errs = append(errs, a.engine.Close())
+	}
+	if a.nodes != nil {
+		errs = append(errs, a.nodes.Close())
 	}
 	return errors.Join(append(errs, a.closeStore(), a.closeAudit())...)
 }

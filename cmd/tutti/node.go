@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/hub/nodehub"
+	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/metrics"
+)
+
+// openNodes reaches the cluster of Node's servers that the settings name, and has
+// spaces shared with them.
+func (a *app) openNodes(s config.Settings, cfg *hub.Config, m *metrics.Metrics, log *slog.Logger) error {
+	if s.Node.Cluster == "" {
+		return nil
+	}
+	redis.SetLogger(redisLog{log})
+	ctx, cancel := context.WithTimeout(context.Background(), engineStart)
+	defer cancel()
+	c, err := nodehub.Open(ctx, nodehub.Config{
+		URL: s.Node.Cluster, Adapter: nodehub.Adapter(s.Node.Adapter), Prefix: s.Node.Prefix, StreamCount: int(s.Node.Streams), Log: log,
+		Trace: &nodehub.Trace{
+			Connected: m.NodesConnected,
+			Lost:      func(error) { m.NodesLost() },
+			Ignored:   m.NodesIgnored,
+			Dropped:   m.NodesDropped,
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("node.cluster: %w", err)
+	}
+	a.nodes, cfg.Share = c, c.Share
+	return nil
+}

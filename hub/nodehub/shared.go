@@ -1,0 +1,151 @@
+package nodehub
+
+import (
+	"context"
+	"sync"
+
+	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/hub/redishub/nodewire"
+	"github.com/tutti-rt/tutti/internal/serial"
+)
+
+// shared is a space that others have, too.
+type shared struct {
+	cluster *Cluster
+	space   *hub.Space
+	uid     string // this server's name in the namespace
+	dialect nodewire.Dialect
+	sources []source
+	inbox   serial.Mailbox // what others have said, in order
+	asked   asked          // what others are asked
+
+	ctx     context.Context // of what is done for others; it ends with Close
+	end     context.CancelFunc
+	serving chan struct{} // holds a token for each call and event of others
+	running sync.WaitGroup
+}
+
+var (
+	_ hub.Others   = (*shared)(nil)
+	_ hub.Listener = listening{}
+)
+
+// share opens a space.
+func (c *Cluster) share(ctx context.Context, sp *hub.Space) (*shared, error) {
+	s := &shared{cluster: c, space: sp, uid: newID(c.cfg.idLength()), serving: make(chan struct{}, c.cfg.MaxCalls)}
+	var err error
+	if s.dialect, err = c.cfg.dialect(sp.Namespace(), s.uid); err != nil {
+		return nil, err
+	}
+	s.inbox.Crew = c.crew
+	s.asked.most = c.cfg.MaxPending
+	s.ctx, s.end = context.WithCancel(c.ctx)
+	from := s.dialect.Sources()
+	for kind, names := range map[byte][]string{ofPattern: from.Patterns, ofChannel: from.Channels, ofShard: from.Shards} {
+		for _, name := range names {
+			s.sources = append(s.sources, source{kind, name})
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	if from.Stream != "" {
+		c.follow(ctx, from.Stream, s)
+	}
+	c.ears.want(s, s.sources...)
+	c.ears.await(ctx, s.sources...)
+	return s, nil
+}
+
+// Close implements [hub.Others].
+func (s *shared) Close() {
+	s.cluster.ears.ignore(s, s.sources...)
+	if stream := s.dialect.Sources().Stream; stream != "" {
+		s.cluster.leave(stream, s)
+	}
+	s.end()
+	s.asked.close()
+	s.inbox.Close(nil)
+	s.inbox.Wait()
+	s.running.Wait()
+}
+
+// Cast implements [hub.Others].
+func (s *shared) Cast(m *hub.Message) {
+	p, err := s.dialect.Encode(&nodewire.Message{
+		Op: nodewire.Broadcast, Event: m.Event, Args: m.Args,
+		To: nodewire.Target{Rooms: m.Rooms, Except: m.Except, Flags: nodewire.Flags{Volatile: m.Volatile, Uncompressed: m.Uncompressed}},
+	})
+	if err != nil {
+		return // no client could have been sent it either
+	}
+	s.cluster.out.post(p, nil)
+}
+
+// listening is a space whose rooms have channels of their own.
+type listening struct{ *shared }
+
+// Listen implements [hub.Listener]. It does not fail: while Redis is away, it
+// listens as soon as it is back.
+func (l listening) Listen(ctx context.Context, rooms ...string) (hub.Position, error) {
+	sources := l.rooms(rooms)
+	ctx, cancel := context.WithTimeout(ctx, l.cluster.cfg.Timeout)
+	defer cancel()
+	l.cluster.ears.want(l.shared, sources...)
+	l.cluster.ears.await(ctx, sources...)
+	return 0, nil
+}
+
+// Ignore implements [hub.Listener].
+func (l listening) Ignore(rooms ...string) {
+	l.cluster.ears.ignore(l.shared, l.rooms(rooms)...)
+}
+
+func (l listening) rooms(rooms []string) []source {
+	var sources []source
+	for _, room := range rooms {
+		if channel, ok := l.dialect.Room(room); ok {
+			sources = append(sources, source{ofShard, channel})
+		}
+	}
+	return sources
+}
+
+// hear implements hearer.
+func (s *shared) hear(channel, body string) {
+	s.put(len(channel)+len(body), func() {
+		if room, ok := s.dialect.Only(channel); ok && s.space.Count(room) == 0 {
+			return
+		}
+		s.read(s.dialect.Decode(channel, []byte(body), nil))
+	})
+}
+
+// entry takes an entry of the stream.
+func (s *shared) entry(pairs map[string]string) {
+	size := 0
+	for k, v := range pairs {
+		size += len(k) + len(v)
+	}
+	s.put(size, func() { s.read(s.dialect.Decode("", nil, pairs)) })
+}
+
+func (s *shared) put(size int, f func()) {
+	err := s.inbox.Put(size, func() {
+		if s.ctx.Err() == nil {
+			f()
+		}
+	})
+	if err != nil {
+		s.cluster.dropped()
+	}
+}
+
+// read takes what was decoded, unless it is this server's own.
+func (s *shared) read(m *nodewire.Message, err error) {
+	switch {
+	case err != nil:
+		s.cluster.ignored()
+	case m.From != s.uid:
+		s.take(m)
+	}
+}
