@@ -82,6 +82,8 @@ func handleRooms(ns *tutti.Namespace) {
 			Except   []string `json:"except"`
 			Others   bool     `json:"others"`
 			Volatile bool     `json:"volatile"`
+			Local    bool     `json:"local"`
+			Plain    bool     `json:"plain"`
 		}
 		var event string
 		if err := args.Scan(&to, &event); err != nil {
@@ -94,6 +96,12 @@ func handleRooms(ns *tutti.Namespace) {
 		audience = audience.To(to.Rooms...).Except(to.Except...)
 		if to.Volatile {
 			audience = audience.Volatile()
+		}
+		if to.Local {
+			audience = audience.Local()
+		}
+		if to.Plain {
+			audience = audience.Uncompressed()
 		}
 		return []any{nil}, emit(audience, event, values(args.Slice(2, args.Len()))...)
 	})

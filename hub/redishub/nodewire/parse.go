@@ -43,7 +43,7 @@ func value(v any) (packet.Arg, error) {
 // A name is a room's, or a socket's. Node takes numbers, too.
 type name string
 
-// UnmarshalJSON takes a string or a number.
+// UnmarshalJSON takes a string or a number, and null for nothing.
 func (n *name) UnmarshalJSON(text []byte) error {
 	var a packet.Arg
 	if err := a.UnmarshalJSON(text); err != nil {
@@ -51,6 +51,10 @@ func (n *name) UnmarshalJSON(text []byte) error {
 	}
 	if s, ok := a.String(); ok {
 		*n = name(s)
+		return nil
+	}
+	if string(a.JSON()) == "null" {
+		*n = ""
 		return nil
 	}
 	if c := a.JSON()[0]; c != '-' && (c < '0' || c > '9') {

@@ -255,7 +255,7 @@ func TestDescription(t *testing.T) {
 // and names that are numbers.
 func TestOfOld(t *testing.T) {
 	d := nodewire.NewClassic("socket.io", "/", "me")
-	m, err := d.Decode("socket.io-request#/#", []byte(`{"requestId":"abc","type":2,"sid":"s1","room":7}`), nil)
+	m, err := d.Decode("socket.io-request#/#", []byte(`{"requestId":"abc","type":2,"sid":"s1","room":7,"uid":null}`), nil)
 	if err != nil || m.To.Socket != "s1" || m.Rooms[0] != "7" || m.To.Address().Rooms[0] != "s1" {
 		t.Errorf("join: %+v, %v", m, err)
 	}
