@@ -68,6 +68,11 @@ func handleNodes(ns *tutti.Namespace) {
 		n, err := s.Namespace().To(rooms...).Count(ctx)
 		return []any{n}, err
 	})
+	handleTelling(ns)
+}
+
+// handleTelling has the events by which other servers' applications are told.
+func handleTelling(ns *tutti.Namespace) {
 	handle(ns, "tell-servers", func(_ context.Context, s *tutti.Socket, args tutti.Args) ([]any, error) {
 		var event string
 		if err := args.Scan(&event); err != nil {

@@ -76,6 +76,11 @@ func handleRooms(ns *tutti.Namespace) {
 	change("join", func(s *tutti.Socket, room string) error { return s.Join(room) })
 	change("leave", func(s *tutti.Socket, room string) error { s.Leave(room); return nil })
 
+	handlePublish(ns)
+}
+
+// handlePublish has the event by which a socket publishes to an audience.
+func handlePublish(ns *tutti.Namespace) {
 	handle(ns, "publish", func(_ context.Context, s *tutti.Socket, args tutti.Args) ([]any, error) {
 		var to struct {
 			Rooms    []string `json:"rooms"`

@@ -20,6 +20,7 @@ import (
 type Cluster struct {
 	cfg    Config
 	client *redis.Client
+	reader *redis.Client // of streams: what it waits for ends with it
 	ears   *ears
 	out    *outbox
 	crew   *serial.Crew    // of the spaces' inboxes
@@ -47,7 +48,11 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err := client.Ping(ctx).Err(); err != nil {
 		return nil, errors.Join(fmt.Errorf("nodehub: reach Redis: %w", err), client.Close())
 	}
-	c := &Cluster{cfg: cfg, client: client, crew: &serial.Crew{Limit: cfg.MaxPending}, streams: make(map[string]*stream)}
+	reader, err := cfg.client()
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	c := &Cluster{cfg: cfg, client: client, reader: reader, crew: &serial.Crew{Limit: cfg.MaxPending}, streams: make(map[string]*stream)}
 	c.ctx, c.end = context.WithCancel(context.Background())
 	c.ears = newEars(c)
 	c.out = &outbox{cluster: c}
@@ -77,8 +82,9 @@ func (c *Cluster) Close() error {
 	c.out.close()
 	c.end()
 	c.ears.close()
+	err := c.reader.Close()
 	c.running.Wait()
-	return c.client.Close()
+	return errors.Join(err, c.client.Close())
 }
 
 // newID returns a name of n hexadecimal digits, as Node's servers have.

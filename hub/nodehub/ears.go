@@ -48,9 +48,12 @@ type ears struct {
 	mu     sync.Mutex
 	wanted map[source]*subscription
 	sub    *redis.PubSub // nil: it is being made
+	down   chan struct{} // closed while Redis is known to be away
 }
 
-func newEars(c *Cluster) *ears { return &ears{cluster: c, wanted: make(map[source]*subscription)} }
+func newEars(c *Cluster) *ears {
+	return &ears{cluster: c, wanted: make(map[source]*subscription), down: make(chan struct{})}
+}
 
 // want has a hearer hear sources. It returns at once.
 func (e *ears) want(h hearer, sources ...source) {
@@ -78,14 +81,16 @@ func (e *ears) await(ctx context.Context, sources ...source) {
 	for _, s := range sources {
 		e.mu.Lock()
 		x := e.wanted[s]
-		if x == nil || e.sub == nil {
+		if x == nil {
 			e.mu.Unlock()
 			continue
 		}
-		open := x.open
+		open, down := x.open, e.down
 		e.mu.Unlock()
 		select {
 		case <-open:
+		case <-down:
+			return
 		case <-ctx.Done():
 			return
 		}
@@ -163,8 +168,8 @@ func (e *ears) listen() {
 				c.cfg.Trace.Connected()
 			}
 			err = e.receive(sub)
-			e.cease()
 		}
+		e.cease()
 		_ = sub.Close() // of a connection that has failed, or ends
 		if c.ctx.Err() != nil {
 			return
@@ -188,6 +193,11 @@ func (e *ears) begin(sub *redis.PubSub) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.sub = sub
+	select {
+	case <-e.down:
+		e.down = make(chan struct{})
+	default:
+	}
 	all := make([]source, 0, len(e.wanted))
 	for s := range e.wanted {
 		all = append(all, s)
@@ -200,6 +210,11 @@ func (e *ears) cease() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.sub = nil
+	select {
+	case <-e.down:
+	default:
+		close(e.down)
+	}
 	for _, x := range e.wanted {
 		select {
 		case <-x.open:

@@ -91,7 +91,7 @@ func (st *stream) read() {
 
 // end returns the last entry's id.
 func (st *stream) end() (string, error) {
-	last, err := st.cluster.client.XRevRangeN(st.cluster.ctx, st.name, "+", "-", 1).Result()
+	last, err := st.cluster.reader.XRevRangeN(st.cluster.ctx, st.name, "+", "-", 1).Result()
 	if err != nil || len(last) == 0 {
 		return "0-0", err
 	}
@@ -101,7 +101,7 @@ func (st *stream) end() (string, error) {
 // next hands on what follows an entry.
 func (st *stream) next(at string) (string, error) {
 	c := st.cluster
-	list, err := c.client.XRead(c.ctx, &redis.XReadArgs{Streams: []string{st.name, at}, Count: readCount, Block: readBlock}).Result()
+	list, err := c.reader.XRead(c.ctx, &redis.XReadArgs{Streams: []string{st.name, at}, Count: readCount, Block: readBlock}).Result()
 	if errors.Is(err, redis.Nil) {
 		return at, nil
 	}
