@@ -30,7 +30,9 @@ type Config struct {
 	Engine Engine
 	// Share, if set, opens spaces without memory to servers that are no nodes of
 	// Engine: it is asked once for each, and waits at most until they can be
-	// heard. Spaces with memory are shared by Engine only.
+	// heard. Spaces with memory are shared by Engine only. The context ends when
+	// the space is not wanted any more: from then on there may be another of the
+	// namespace, and Share must fail unless it has begun.
 	Share func(ctx context.Context, sp *Space) (Others, error)
 	// EnginePatience is how long what has no context of its own waits for the
 	// engine: to join rooms, to read, and to commit what others wait for. Default
@@ -174,7 +176,7 @@ func newEpoch() string {
 }
 
 // Space returns the space of a namespace and makes it at the first call. It does
-// not wait for an engine: what is done with the space first does.
+// not wait for an engine, or others: what is done with the space first does.
 func (h *Hub) Space(namespace string) *Space {
 	h.mu.RLock()
 	sp := h.spaces[namespace]
@@ -186,7 +188,12 @@ func (h *Hub) Space(namespace string) *Space {
 			h.spaces[namespace] = sp
 		}
 		h.mu.Unlock()
-		if h.node == nil {
+		switch {
+		case h.shares(sp):
+			// Started with the space, so that others find it before anybody uses it;
+			// ended when it is open, and at the latest by the patience. Hub.Close waits.
+			h.pumps.Go(func() { _ = sp.usable() })
+		case h.node == nil:
 			_ = sp.usable() // who uses it is told
 		}
 	}
@@ -197,6 +204,7 @@ func (h *Hub) Space(namespace string) *Space {
 // closed before. The store is the caller's to close, the engine is closed.
 func (h *Hub) Close() {
 	for sp := range h.Spaces() {
+		sp.endLife()
 		sp.order.do(sp.presence.end)
 		if sp.shut() {
 			sp.close()
@@ -236,13 +244,25 @@ func (h *Hub) Forget(namespace string) {
 		h.mu.Unlock()
 		return
 	}
+	sp.endLife() // before there is one like it
 	delete(h.spaces, namespace)
 	h.mu.Unlock()
 	sp.order.post(sp.presence.near.end)
-	if sp.shut() {
-		sp.close()
+	end := func() {
+		if sp.shut() {
+			sp.close()
+		}
+	}
+	// Others may have much to end: handlers of the application, which may wait for
+	// whoever is here. Started by who forgets, ended by [Others], and Hub.Close
+	// waits.
+	if !h.shares(sp) || !h.pumps.Go(end) {
+		end()
 	}
 }
+
+// shares says whether a space is for [Config.Share].
+func (h *Hub) shares(sp *Space) bool { return h.cfg.Share != nil && sp.memory == nil }
 
 // Spaces yields the spaces there are, in no order.
 func (h *Hub) Spaces() iter.Seq[*Space] {

@@ -19,8 +19,8 @@ func (sp *Space) callElsewhere(asker context.Context, m *Message, to Address) {
 	if end, ok := asker.Deadline(); ok {
 		q.Wait = max(time.Until(end), time.Millisecond)
 	}
-	life := context.Background()
-	if sp.hub.node != nil {
+	life := sp.life
+	if life == nil {
 		life = sp.hub.node.ctx
 	}
 	ctx, end := m.Call.elsewhere(life)

@@ -44,6 +44,9 @@ type Space struct {
 	events    atomic.Pointer[EventHandler] // of the application, see HandleNodes
 	memory    *Memory                      // nil: it has none
 
+	life    context.Context // of a space that is shared by Config.Share: until it is forgotten, or the hub closed
+	endLife context.CancelFunc
+
 	opening sync.Mutex
 	opened  atomic.Bool
 	tries   atomic.Int64 // how often the engine was away when it was to be opened
@@ -81,6 +84,10 @@ func (h *Hub) newSpace(namespace string) *Space {
 		if memory := h.cfg.Memory(namespace); memory != nil {
 			sp.memory, sp.err = memory.withDefaults()
 		}
+	}
+	sp.endLife = func() {}
+	if h.shares(sp) {
+		sp.life, sp.endLife = context.WithCancel(context.Background())
 	}
 	if h.node != nil {
 		sp.presence.near = newNeighbours(&sp.presence, h.node)
@@ -138,7 +145,7 @@ func (sp *Space) open() error {
 	switch {
 	case sp.hub.node != nil && sp.memory != nil:
 		return sp.openShared()
-	case sp.memory == nil && sp.hub.cfg.Share != nil:
+	case sp.hub.shares(sp):
 		return sp.share()
 	case sp.hub.node != nil:
 		x := newEars(sp.hub, sp.namespace, false)
@@ -157,8 +164,11 @@ func (sp *Space) open() error {
 
 // share opens the space to those of the configuration.
 func (sp *Space) share() error {
-	ctx, cancel := sp.patient()
+	ctx, cancel := context.WithTimeout(sp.life, sp.hub.patience())
 	defer cancel()
+	if sp.life.Err() != nil {
+		return ErrClosed
+	}
 	others, err := sp.hub.cfg.Share(ctx, sp)
 	if err != nil {
 		return fmt.Errorf("share %s: %w", sp.namespace, err)

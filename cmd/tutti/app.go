@@ -148,7 +148,7 @@ func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) err
 	if s.Demo != "" && s.Engine != "" {
 		log.Warn("a demo lives on one node: who moves to another is a stranger there", "name", s.Demo)
 	}
-	if err = errors.Join(err, a.checkMemory(s), a.mount(s, mux)); err != nil {
+	if err = errors.Join(err, a.checkMemory(s), a.checkShared(s), a.mount(s, mux)); err != nil {
 		return err
 	}
 	a.public = a.protect(secure(a.traced(a.orRelay(mux)), s.Path, a.encryption), s)

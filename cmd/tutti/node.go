@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -36,4 +37,17 @@ func (a *app) openNodes(s config.Settings, cfg *hub.Config, m *metrics.Metrics, 
 	}
 	a.nodes, cfg.Share = c, c.Share
 	return nil
+}
+
+// checkShared waits until the servers on Node.js are heard in the namespaces that
+// are shared with them, so that they find a server that listens.
+func (a *app) checkShared(s config.Settings) error {
+	if a.nodes == nil {
+		return nil
+	}
+	var errs []error
+	for _, name := range append([]string{"/"}, s.Namespaces...) {
+		errs = append(errs, a.server.Namespace(name).Space().Err())
+	}
+	return errors.Join(errs...)
 }

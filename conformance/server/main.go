@@ -96,6 +96,9 @@ func run() error {
 		return err
 	}
 	register(srv)
+	if err := srv.Namespace("/").Space().Err(); err != nil { // waits until it is shared, if it is to be
+		return errors.Join(err, end())
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/socket.io/", srv)
 	for path, old := range map[string]bool{"/engine.io/": false, "/engine.io-3/": true} {

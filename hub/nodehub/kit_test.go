@@ -97,6 +97,9 @@ func (s *server) node(cfg nodehub.Config) *node {
 	}
 	h := hub.New(hub.Config{Share: c.Share})
 	n := &node{server: s, cluster: c, hub: h, sp: h.Space("/")}
+	if err := n.sp.Err(); err != nil { // waits until it is shared
+		s.t.Fatal(err)
+	}
 	s.t.Cleanup(func() {
 		h.Close()
 		if err := c.Close(); err != nil {
