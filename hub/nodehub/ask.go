@@ -31,7 +31,7 @@ type asked struct {
 type question struct {
 	of      *asked
 	id      string
-	servers int // others that were there when it was put
+	servers int // others that were there
 
 	mu      sync.Mutex
 	answers []*nodewire.Message // not taken by next
@@ -40,8 +40,9 @@ type question struct {
 	news    chan struct{} // holds a token when there is something to look at
 }
 
-func (x *asked) put(id string, servers int) *question {
-	q := &question{of: x, id: id, servers: servers, news: make(chan struct{}, 1)}
+// put notes a question. It must be closed.
+func (x *asked) put(id string) *question {
+	q := &question{of: x, id: id, news: make(chan struct{}, 1)}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.closed {
@@ -100,11 +101,16 @@ func (x *asked) close() {
 	defer x.mu.Unlock()
 	x.closed = true
 	for _, q := range x.open {
-		q.mu.Lock()
-		q.err = hub.ErrClosed
-		q.tell()
-		q.mu.Unlock()
+		q.fail(hub.ErrClosed)
 	}
+}
+
+// fail ends the question.
+func (q *question) fail(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.err = err
+	q.tell()
 }
 
 // next waits for an answer.
@@ -136,30 +142,51 @@ func (q *question) partial(answered int, why error) error {
 	return &hub.PartialError{Err: fmt.Errorf("%d of %d servers: %w", answered, q.servers, why)}
 }
 
-// Ask implements [hub.Others].
+// Ask implements [hub.Others]. A call is put at once, and not when its answers
+// are wanted, for it has its place among the messages.
 func (s *shared) Ask(ctx context.Context, q hub.Question) iter.Seq2[hub.Answer, error] {
+	m := &nodewire.Message{Event: q.Event, Args: q.Args, Rooms: q.Rooms, Whole: q.Whole}
+	m.To = nodewire.Target{Rooms: q.To.Rooms, Except: q.To.Except}
+	switch q.Kind {
+	case hub.AskJoin:
+		m.Op = nodewire.Join
+	case hub.AskLeave:
+		m.Op = nodewire.Leave
+	case hub.AskDismiss:
+		m.Op = nodewire.Disconnect
+	case hub.AskTell, hub.AskEvent:
+		m.Op = nodewire.Emit
+	case hub.AskDescribe, hub.AskCount:
+		m.Op = nodewire.Fetch
+	case hub.AskCall:
+		m.Op, m.To.Flags.Timeout = nodewire.Broadcast, q.Wait
+		return s.call(ctx, m)
+	default: // of a later version of the hub
+		return func(func(hub.Answer, error) bool) {}
+	}
 	return func(yield func(hub.Answer, error) bool) {
-		m := &nodewire.Message{Event: q.Event, Args: q.Args, Rooms: q.Rooms, Whole: q.Whole}
-		m.To = nodewire.Target{Rooms: q.To.Rooms, Except: q.To.Except}
-		switch q.Kind {
-		case hub.AskJoin:
-			m.Op = nodewire.Join
-		case hub.AskLeave:
-			m.Op = nodewire.Leave
-		case hub.AskDismiss:
-			m.Op = nodewire.Disconnect
-		case hub.AskTell:
-			m.Op = nodewire.Emit
-		case hub.AskDescribe, hub.AskCount:
-			m.Op = nodewire.Fetch
-		case hub.AskEvent:
-			m.Op = nodewire.Emit
-		case hub.AskCall:
-			m.Op, m.To.Flags.Timeout = nodewire.Broadcast, q.Wait
-		default: // of a later version of the hub
-			return
-		}
 		if err := s.ask(ctx, q.Kind, m, yield); err != nil {
+			yield(hub.Answer{}, err)
+		}
+	}
+}
+
+// call puts a call, and yields what comes of it.
+func (s *shared) call(ctx context.Context, m *nodewire.Message) iter.Seq2[hub.Answer, error] {
+	m.Request = newID()
+	q := s.asked.put(m.Request)
+	s.post(m, func(err error) {
+		if err != nil {
+			q.fail(err)
+		}
+	})
+	return func(yield func(hub.Answer, error) bool) {
+		defer q.close()
+		servers, err := s.others(ctx)
+		if q.servers = servers; err == nil {
+			err = s.collectAll(ctx, q, yield)
+		}
+		if err != nil {
 			yield(hub.Answer{}, err)
 		}
 	}
@@ -176,28 +203,40 @@ func (s *shared) ask(ctx context.Context, kind hub.Kind, m *nodewire.Message, yi
 	if err != nil || servers == 0 {
 		return err
 	}
-	m.Request = newID(s.cluster.cfg.idLength())
-	q := s.asked.put(m.Request, servers)
+	m.Request = newID()
+	q := s.asked.put(m.Request)
 	defer q.close()
+	q.servers = servers
 	if err := s.say(ctx, m); err != nil {
 		return err
-	}
-	if kind == hub.AskCall {
-		return s.call(ctx, q, yield)
 	}
 	return s.gather(ctx, kind, q, yield)
 }
 
 // say sends a message and returns when Redis has it.
 func (s *shared) say(ctx context.Context, m *nodewire.Message) error {
-	p, err := s.dialect.Encode(m)
-	if err != nil {
+	done := make(chan error, 1)
+	s.post(m, func(err error) { done <- err })
+	select {
+	case err := <-done:
 		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if err := s.cluster.out.send(ctx, p); err != nil {
-		return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
+}
+
+// post has a message sent and does not wait. sent may be nil, and must not wait.
+func (s *shared) post(m *nodewire.Message, sent func(error)) {
+	p, err := s.dialect.Encode(m)
+	if s.ctx.Err() != nil {
+		err = hub.ErrClosed
 	}
-	return nil
+	switch {
+	case err == nil:
+		s.cluster.out.post(p, sent)
+	case sent != nil:
+		sent(err)
+	}
 }
 
 // others counts the other servers.
@@ -242,10 +281,10 @@ func (s *shared) gather(ctx context.Context, kind hub.Kind, q *question, yield f
 	return nil
 }
 
-// call yields how many members each server has asked, and their answers, until
-// all have come. A server that ends before it has answered all is noticed by
+// collectAll yields how many members each server has asked, and their answers,
+// until all have come. A server that ends before it has answered all is noticed by
 // there being fewer.
-func (s *shared) call(ctx context.Context, q *question, yield func(hub.Answer, error) bool) error {
+func (s *shared) collectAll(ctx context.Context, q *question, yield func(hub.Answer, error) bool) error {
 	counted, missing := 0, 0
 	for counted < q.servers || missing > 0 {
 		look, cancel := context.WithTimeout(ctx, s.cluster.cfg.Timeout)

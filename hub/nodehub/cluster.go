@@ -29,6 +29,7 @@ type Cluster struct {
 
 	mu      sync.Mutex
 	streams map[string]*stream
+	spaces  map[string]*shared // by namespaces
 	closed  bool
 
 	running sync.WaitGroup // the ears' reader, the streams', the outbox's writer
@@ -41,18 +42,21 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := cfg.client()
+	client, err := cfg.client(0)
 	if err != nil {
 		return nil, err
 	}
 	if err := client.Ping(ctx).Err(); err != nil {
 		return nil, errors.Join(fmt.Errorf("nodehub: reach Redis: %w", err), client.Close())
 	}
-	reader, err := cfg.client()
+	reader, err := cfg.client(cfg.StreamCount + 1) // each stream waits on a connection of its own
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
-	c := &Cluster{cfg: cfg, client: client, reader: reader, crew: &serial.Crew{Limit: cfg.MaxPending}, streams: make(map[string]*stream)}
+	c := &Cluster{
+		cfg: cfg, client: client, reader: reader, crew: &serial.Crew{Limit: cfg.MaxPending},
+		streams: make(map[string]*stream), spaces: make(map[string]*shared),
+	}
 	c.ctx, c.end = context.WithCancel(context.Background())
 	c.ears = newEars(c)
 	c.out = &outbox{cluster: c}
@@ -61,8 +65,9 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	return c, nil
 }
 
-// Share opens a space to the cluster, for [hub.Config.Share]. It returns when the
-// others are heard, or the context ends: then they are as soon as they can be.
+// Share opens a space to the cluster, for [hub.Config.Share] of one hub. It returns
+// when the others are heard, or the context ends: then they are as soon as they
+// can be.
 func (c *Cluster) Share(ctx context.Context, sp *hub.Space) (hub.Others, error) {
 	s, err := c.share(ctx, sp)
 	if err != nil {
@@ -87,19 +92,12 @@ func (c *Cluster) Close() error {
 	return errors.Join(err, c.client.Close())
 }
 
-// newID returns a name of n hexadecimal digits, as Node's servers have.
-func newID(n int) string {
-	b := make([]byte, (n+1)/2)
-	rand.Read(b) // never fails: crypto/rand ends the process instead
-	return hex.EncodeToString(b)[:n]
-}
-
-// idLength is how long names of servers and requests are.
-func (c Config) idLength() int {
-	if c.Adapter == Classic {
-		return 6
-	}
-	return 16
+// newID returns a name for a server, or a request. Those of the classic adapter
+// have 6 characters, of which ours would be alike too often.
+func newID() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return hex.EncodeToString(b[:])
 }
 
 // pause waits and says whether the cluster goes on.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"runtime"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -139,8 +140,9 @@ func (c Config) dialect(namespace, uid string) (nodewire.Dialect, error) {
 	return nil, fmt.Errorf("nodehub: there is no adapter %q", c.Adapter)
 }
 
-// client returns a client for the URL. Its errors do not tell the password.
-func (c Config) client() (*redis.Client, error) {
+// client returns a client for the URL with at least so many connections. Its
+// errors do not tell the password.
+func (c Config) client(connections int) (*redis.Client, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, errors.New("nodehub: the URL cannot be read")
@@ -155,7 +157,7 @@ func (c Config) client() (*redis.Client, error) {
 		}
 		// What was sent must not be sent again: only we know what may be.
 		o.Protocol, o.MaxRetries, o.DialerRetries, o.DisableIdentity = 2, -1, 1, true
-		o.ContextTimeoutEnabled = true
+		o.ContextTimeoutEnabled, o.PoolSize = true, pool(o.PoolSize, connections)
 		return redis.NewFailoverClient(o), nil
 	}
 	o, err := redis.ParseURL(c.URL)
@@ -169,6 +171,15 @@ func (c Config) client() (*redis.Client, error) {
 		}
 	}
 	o.Protocol, o.MaxRetries, o.DialerRetries, o.DisableIdentity = 2, -1, 1, true
-	o.ContextTimeoutEnabled = true
+	o.ContextTimeoutEnabled, o.PoolSize = true, pool(o.PoolSize, connections)
 	return redis.NewClient(o), nil
+}
+
+// pool is the size of a client's pool: what the URL says, or the client's
+// default, unless that is too small.
+func pool(size, least int) int {
+	if size == 0 {
+		size = 10 * runtime.GOMAXPROCS(0)
+	}
+	return max(size, least)
 }

@@ -228,6 +228,9 @@ func (e *ears) cease() {
 func (e *ears) receive(sub *redis.PubSub) error {
 	asked := false
 	for {
+		if e.cluster.ctx.Err() != nil { // it was closed before this connection was known
+			return e.cluster.ctx.Err()
+		}
 		v, err := sub.ReceiveTimeout(e.cluster.ctx, silence)
 		if err != nil {
 			if t, ok := errors.AsType[net.Error](err); !ok || !t.Timeout() || e.cluster.ctx.Err() != nil {

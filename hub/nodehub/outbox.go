@@ -3,7 +3,9 @@ package nodehub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,20 +73,11 @@ func (o *outbox) post(p nodewire.Parcel, sent func(error)) {
 }
 
 func (l letter) tell(err error) {
+	if err != nil {
+		err = fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
+	}
 	if l.sent != nil {
 		l.sent(err)
-	}
-}
-
-// send has a parcel sent and returns when Redis has it.
-func (o *outbox) send(ctx context.Context, p nodewire.Parcel) error {
-	done := make(chan error, 1)
-	o.post(p, func(err error) { done <- err })
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
@@ -102,14 +95,13 @@ func (o *outbox) write() {
 			return
 		}
 		o.mu.Unlock()
-		err := o.deliver(batch)
 		size := 0
-		for _, l := range batch {
-			size += l.size()
+		for i, err := range o.deliver(batch) {
+			size += batch[i].size()
 			if err != nil {
 				o.cluster.dropped()
 			}
-			l.tell(err)
+			batch[i].tell(err)
 		}
 		o.mu.Lock()
 		o.bytes -= size
@@ -117,13 +109,14 @@ func (o *outbox) write() {
 	}
 }
 
-// deliver sends a batch. It tries again as long as nothing can have been sent.
-func (o *outbox) deliver(batch []letter) error {
+// deliver sends a batch, and returns what became of each. It tries again as long
+// as nothing can have been sent.
+func (o *outbox) deliver(batch []letter) []error {
 	c := o.cluster
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Timeout)
 	defer cancel()
 	for wait := retryPause; ; wait = min(2*wait, retryPauseMax) {
-		_, err := c.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		done, err := c.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for _, l := range batch {
 				l.command(ctx, p, c.cfg.MaxLen)
 			}
@@ -131,7 +124,7 @@ func (o *outbox) deliver(batch []letter) error {
 		})
 		dial, ok := errors.AsType[*net.OpError](err)
 		if err == nil || !ok || dial.Op != "dial" || ctx.Err() != nil {
-			return err
+			return results(done, len(batch), err)
 		}
 		t := time.NewTimer(wait)
 		select {
@@ -139,10 +132,21 @@ func (o *outbox) deliver(batch []letter) error {
 		case <-ctx.Done():
 		case <-c.ctx.Done():
 			t.Stop()
-			return hub.ErrClosed
+			return slices.Repeat([]error{hub.ErrClosed}, len(batch))
 		}
 		t.Stop()
 	}
+}
+
+// results are the errors of commands: Redis may refuse one and take the others.
+func results(done []redis.Cmder, n int, err error) []error {
+	errs := slices.Repeat([]error{err}, n)
+	if len(done) == n {
+		for i, cmd := range done {
+			errs[i] = cmd.Err()
+		}
+	}
+	return errs
 }
 
 func (l letter) command(ctx context.Context, p redis.Pipeliner, maxLen int64) {

@@ -32,7 +32,7 @@ var (
 
 // share opens a space.
 func (c *Cluster) share(ctx context.Context, sp *hub.Space) (*shared, error) {
-	s := &shared{cluster: c, space: sp, uid: newID(c.cfg.idLength()), serving: make(chan struct{}, c.cfg.MaxCalls)}
+	s := &shared{cluster: c, space: sp, uid: newID(), serving: make(chan struct{}, c.cfg.MaxCalls)}
 	var err error
 	if s.dialect, err = c.cfg.dialect(sp.Namespace(), s.uid); err != nil {
 		return nil, err
@@ -46,6 +46,9 @@ func (c *Cluster) share(ctx context.Context, sp *hub.Space) (*shared, error) {
 			s.sources = append(s.sources, source{kind, name})
 		}
 	}
+	if err := c.begin(ctx, s); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	if from.Stream != "" {
@@ -56,6 +59,23 @@ func (c *Cluster) share(ctx context.Context, sp *hub.Space) (*shared, error) {
 	return s, nil
 }
 
+// begin has a space be the one of its namespace. One before it is forgotten, and
+// perhaps still about to end: two must not answer.
+func (c *Cluster) begin(ctx context.Context, s *shared) error {
+	name := s.space.Namespace()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := ctx.Err(); err != nil { // then this is the one before
+		s.end()
+		return err
+	}
+	if before := c.spaces[name]; before != nil {
+		before.end()
+	}
+	c.spaces[name] = s
+	return nil
+}
+
 // Close implements [hub.Others].
 func (s *shared) Close() {
 	s.cluster.ears.ignore(s, s.sources...)
@@ -63,6 +83,11 @@ func (s *shared) Close() {
 		s.cluster.leave(stream, s)
 	}
 	s.end()
+	s.cluster.mu.Lock()
+	if name := s.space.Namespace(); s.cluster.spaces[name] == s {
+		delete(s.cluster.spaces, name)
+	}
+	s.cluster.mu.Unlock()
 	s.asked.close()
 	s.inbox.Close(nil)
 	s.inbox.Wait()
@@ -71,14 +96,10 @@ func (s *shared) Close() {
 
 // Cast implements [hub.Others].
 func (s *shared) Cast(m *hub.Message) {
-	p, err := s.dialect.Encode(&nodewire.Message{
+	s.post(&nodewire.Message{
 		Op: nodewire.Broadcast, Event: m.Event, Args: m.Args,
 		To: nodewire.Target{Rooms: m.Rooms, Except: m.Except, Flags: nodewire.Flags{Volatile: m.Volatile, Uncompressed: m.Uncompressed}},
-	})
-	if err != nil {
-		return // no client could have been sent it either
-	}
-	s.cluster.out.post(p, nil)
+	}, nil) // what cannot be written, no client could have been sent either
 }
 
 // listening is a space whose rooms have channels of their own.

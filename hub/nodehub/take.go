@@ -55,11 +55,7 @@ func (s *shared) answer(q, a *nodewire.Message) {
 		return
 	}
 	a.Request, a.To.Socket = q.Request, q.From
-	p, err := s.dialect.Encode(a)
-	if err != nil {
-		return // who asked is told by the time
-	}
-	s.cluster.out.post(p, nil)
+	s.post(a, nil) // what cannot be sent is missed by who asked
 }
 
 // done tells servers of old that their one socket is here. It is said before it
