@@ -264,7 +264,7 @@ type classicAsked struct {
 	Request name           `json:"requestId"`
 	Type    *int           `json:"type"`
 	Opts    *options       `json:"opts"`
-	Rooms   []name         `json:"rooms"`
+	Rooms   names          `json:"rooms"`
 	Room    name           `json:"room"`
 	Socket  name           `json:"sid"`
 	Close   packet.Arg     `json:"close"`
@@ -284,7 +284,7 @@ func (c *classic) decodeAsk(body []byte) (*Message, error) {
 	if ask.Type == nil {
 		return nil, errForm
 	}
-	m := &Message{From: string(ask.UID), Request: string(ask.Request), Rooms: names(ask.Rooms)}
+	m := &Message{From: string(ask.UID), Request: string(ask.Request), Rooms: ask.Rooms}
 	if ask.Opts != nil {
 		m.To = ask.Opts.target()
 	}
@@ -334,13 +334,13 @@ func (c *classic) decodeAnswer(body []byte) (*Message, error) {
 		return nil, err
 	}
 	var answer struct {
-		Request name         `json:"requestId"`
-		Type    packet.Arg   `json:"type"`
-		Count   float64      `json:"clientCount"`
-		Packet  packet.Arg   `json:"packet"`
-		Data    packet.Arg   `json:"data"`
-		Sockets []packet.Arg `json:"sockets"`
-		Rooms   []name       `json:"rooms"`
+		Request name       `json:"requestId"`
+		Type    packet.Arg `json:"type"`
+		Count   float64    `json:"clientCount"`
+		Packet  packet.Arg `json:"packet"`
+		Data    packet.Arg `json:"data"`
+		Sockets packet.Arg `json:"sockets"`
+		Rooms   names      `json:"rooms"`
 	}
 	if err := a.Scan(&answer); err != nil {
 		return nil, err
@@ -348,6 +348,10 @@ func (c *classic) decodeAnswer(body []byte) (*Message, error) {
 	m := &Message{Request: string(answer.Request)}
 	if m.Request == "" {
 		return nil, errForm
+	}
+	sockets, err := readSockets(answer.Sockets)
+	if err != nil {
+		return nil, err
 	}
 	switch string(answer.Type.JSON()) {
 	case "6":
@@ -358,10 +362,10 @@ func (c *classic) decodeAnswer(body []byte) (*Message, error) {
 	case "9":
 		m.Op, m.Value = Ack, answer.Packet
 	default:
-		if m.Op = Fetched; answer.Sockets == nil && answer.Rooms == nil {
+		if m.Op = Fetched; sockets == nil && answer.Rooms == nil {
 			m.Op = Done
 		}
-		m.Sockets, m.Rooms = readSockets(answer.Sockets), names(answer.Rooms)
+		m.Sockets, m.Rooms = sockets, answer.Rooms
 	}
 	return m, nil
 }

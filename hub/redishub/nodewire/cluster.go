@@ -149,13 +149,13 @@ func (m *Message) answers() bool {
 
 // clusterData is the data of a message of any type as it is read.
 type clusterData struct {
-	Request name         `json:"requestId"`
-	Packet  packet.Arg   `json:"packet"`
-	Opts    options      `json:"opts"`
-	Rooms   []name       `json:"rooms"`
-	Close   packet.Arg   `json:"close"`
-	Sockets []packet.Arg `json:"sockets"`
-	Count   float64      `json:"clientCount"`
+	Request name       `json:"requestId"`
+	Packet  packet.Arg `json:"packet"`
+	Opts    options    `json:"opts"`
+	Rooms   names      `json:"rooms"`
+	Close   packet.Arg `json:"close"`
+	Sockets packet.Arg `json:"sockets"`
+	Count   float64    `json:"clientCount"`
 }
 
 // decode reads a message that has been parsed.
@@ -173,7 +173,7 @@ func (c *cluster) decode(kind int, uid string, a packet.Arg) (*Message, error) {
 	if err := a.Scan(&d); err != nil {
 		return nil, err
 	}
-	m.Request, m.To, m.Rooms = string(d.Request), d.Opts.target(), names(d.Rooms)
+	m.Request, m.To, m.Rooms = string(d.Request), d.Opts.target(), d.Rooms
 	return m, m.set(kind, &d)
 }
 
@@ -192,10 +192,8 @@ func (m *Message) set(kind int, d *clusterData) error {
 	case clusterFetch:
 		m.Op = Fetch
 	case clusterFetched:
-		m.Op, m.Sockets = Fetched, readSockets(d.Sockets)
-		for i := range m.Sockets {
-			m.Sockets[i].Node = m.From
-		}
+		m.Op = Fetched
+		return m.setSockets(d.Sockets)
 	case clusterEmit:
 		m.Op = Emit
 		var list packet.Args
@@ -214,6 +212,14 @@ func (m *Message) set(kind int, d *clusterData) error {
 		return errForm
 	}
 	return nil
+}
+
+func (m *Message) setSockets(a packet.Arg) (err error) {
+	m.Sockets, err = readSockets(a)
+	for i := range m.Sockets {
+		m.Sockets[i].Node = m.From
+	}
+	return err
 }
 
 func (m *Message) setPacket(a packet.Arg) error {

@@ -1,10 +1,10 @@
 package nodewire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/tutti-rt/tutti/packet"
@@ -15,6 +15,7 @@ const eventPacket = 2
 
 var (
 	errEmpty = errors.New("nodewire: empty")
+	errLong  = errors.New("nodewire: list is too long")
 	errForm  = errors.New("nodewire: not a message of this adapter")
 )
 
@@ -49,6 +50,10 @@ func (n *name) UnmarshalJSON(text []byte) error {
 	if err := a.UnmarshalJSON(text); err != nil {
 		return err
 	}
+	return n.set(a)
+}
+
+func (n *name) set(a packet.Arg) error {
 	if s, ok := a.String(); ok {
 		*n = name(s)
 		return nil
@@ -64,15 +69,35 @@ func (n *name) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-func names(list []name) []string {
-	if len(list) == 0 {
+// maxList is how many rooms or sockets one list may have: some have cost more than
+// fits into a message.
+const maxList = 1 << 16
+
+// names are a list of them; nil: none, or null.
+type names []string
+
+// UnmarshalJSON takes an array.
+func (l *names) UnmarshalJSON(text []byte) error {
+	*l = nil
+	if string(text) == "null" {
 		return nil
 	}
-	out := make([]string, len(list))
-	for i, n := range list {
-		out[i] = string(n)
+	list, err := packet.ParseArgs(text)
+	if err != nil {
+		return err
 	}
-	return out
+	if list.Len() > maxList {
+		return errLong
+	}
+	*l = make(names, 0, list.Len())
+	for _, a := range list.All() {
+		var n name
+		if err := n.set(a); err != nil {
+			return err
+		}
+		*l = append(*l, string(n))
+	}
+	return nil
 }
 
 // orEmpty has no list be written as an empty one.
@@ -85,13 +110,13 @@ func orEmpty(list []string) []string {
 
 // options are the rooms and flags of a message, as they are read.
 type options struct {
-	Rooms  []name     `json:"rooms"`
-	Except []name     `json:"except"`
+	Rooms  names      `json:"rooms"`
+	Except names      `json:"except"`
 	Flags  packet.Arg `json:"flags"`
 }
 
 func (o options) target() Target {
-	t := Target{Rooms: names(o.Rooms), Except: names(o.Except)}
+	t := Target{Rooms: o.Rooms, Except: o.Except}
 	var f struct {
 		Volatile packet.Arg `json:"volatile"`
 		Compress packet.Arg `json:"compress"`
@@ -172,16 +197,16 @@ func (m *Message) count(n float64) error {
 
 // stringify is what JSON.stringify makes of a value with binary data in it.
 func stringify(a packet.Arg) []byte {
-	text, rest := a.JSON(), []byte(nil)
+	text := a.JSON()
 	if !a.HasBinary() {
 		return text
 	}
 	var out []byte
 	for i := 0; ; i++ {
-		mark := fmt.Sprintf(`{"_placeholder":true,"num":%d}`, i)
-		at := strings.Index(string(text), mark)
+		mark := fmt.Appendf(nil, `{"_placeholder":true,"num":%d}`, i)
+		at := bytes.Index(text, mark)
 		if at < 0 {
-			return append(append(out, text...), rest...)
+			return append(out, text...)
 		}
 		out = append(append(out, text[:at]...), `{"type":"Buffer","data":[`...)
 		for j, b := range a.Attachment(i) {

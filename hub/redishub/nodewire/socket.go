@@ -1,6 +1,7 @@
 package nodewire
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/textproto"
 	"strings"
@@ -73,47 +74,84 @@ func host(address string) string {
 	return strings.Trim(address[:i], "[]")
 }
 
-// readSockets reads descriptions; of what is none only as much as is there.
-func readSockets(list []packet.Arg) []hub.Description {
-	if list == nil {
-		return nil
+// readSockets reads descriptions from an array; of what is none only as much as is
+// there. Of null it returns nil.
+func readSockets(a packet.Arg) ([]hub.Description, error) {
+	if string(a.JSON()) == "null" {
+		return nil, nil
 	}
-	out := make([]hub.Description, 0, min(len(list), 1024))
-	for _, a := range list {
+	var list packet.Args
+	if err := a.Scan(&list); err != nil {
+		return nil, err
+	}
+	if list.Len() > maxList {
+		return nil, errLong
+	}
+	out := make([]hub.Description, 0, list.Len())
+	for _, a := range list.All() {
 		if id, ok := a.String(); ok { // who asks for ids gets these
 			out = append(out, hub.Description{ID: id})
 			continue
 		}
 		var s struct {
 			ID        name       `json:"id"`
-			Rooms     []name     `json:"rooms"`
+			Rooms     names      `json:"rooms"`
 			Data      packet.Arg `json:"data"`
 			Handshake packet.Arg `json:"handshake"`
 		}
-		if a.Scan(&s) != nil || s.ID == "" {
+		if string(a.JSON()[:1]) != "{" || a.Scan(&s) != nil || s.ID == "" {
 			continue
 		}
-		d := hub.Description{ID: string(s.ID), Rooms: names(s.Rooms), Handshake: readHandshake(s.Handshake)}
+		d := hub.Description{ID: string(s.ID), Rooms: s.Rooms, Handshake: readHandshake(s.Handshake)}
 		d.Data, _ = s.Data.MarshalJSON() // cannot fail
 		out = append(out, d)
 	}
-	return out
+	return out, nil
+}
+
+// maxFields is how many headers, or parts of a query, are read of one socket: as
+// many headers as Node takes.
+const maxFields = 2000
+
+// fields are the headers of a socket, or its query.
+type fields map[string][]string
+
+// UnmarshalJSON takes an object, and of anything else nothing.
+func (f *fields) UnmarshalJSON(text []byte) error {
+	*f = make(fields)
+	d := json.NewDecoder(bytes.NewReader(text))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return err
+	}
+	for d.More() && len(*f) < maxFields {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		var a packet.Arg
+		if err := d.Decode(&a); err != nil {
+			return err
+		}
+		k, _ := key.(string)
+		(*f)[k] = texts(a)
+	}
+	return nil
 }
 
 // readHandshake reads it but for what are credentials.
 func readHandshake(a packet.Arg) hub.Handshake {
 	var h struct {
-		Headers map[string]packet.Arg `json:"headers"`
-		Address packet.Arg            `json:"address"`
-		Secure  packet.Arg            `json:"secure"`
-		Issued  packet.Arg            `json:"issued"`
-		URL     packet.Arg            `json:"url"`
-		Query   map[string]packet.Arg `json:"query"`
+		Headers fields     `json:"headers"`
+		Address packet.Arg `json:"address"`
+		Secure  packet.Arg `json:"secure"`
+		Issued  packet.Arg `json:"issued"`
+		URL     packet.Arg `json:"url"`
+		Query   fields     `json:"query"`
 	}
 	if a.Scan(&h) != nil {
 		return hub.Handshake{}
 	}
-	out := hub.Handshake{Header: make(map[string][]string), Query: make(map[string][]string)}
+	out := hub.Handshake{Header: make(map[string][]string, len(h.Headers)), Query: h.Query}
 	out.Remote, _ = h.Address.String()
 	out.URL, _ = h.URL.String()
 	out.Secure = string(h.Secure.JSON()) == "true"
@@ -123,11 +161,8 @@ func readHandshake(a packet.Arg) hub.Handshake {
 	}
 	for k, v := range h.Headers {
 		if k = textproto.CanonicalMIMEHeaderKey(k); k != "Cookie" && k != "Authorization" {
-			out.Header[k] = texts(v)
+			out.Header[k] = v
 		}
-	}
-	for k, v := range h.Query {
-		out.Query[k] = texts(v)
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package nodewire_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"reflect"
 	"regexp"
@@ -301,6 +302,43 @@ func TestStreamOf(t *testing.T) {
 		if got := nodewire.NewStreams("socket.io", namespace, "me", 3).Sources().Stream; got != want {
 			t.Errorf("%s: %s, want %s", namespace, got, want)
 		}
+	}
+}
+
+// TestLists: lists that would cost much more than they say are refused, null is
+// none, and binary data of sockets is there.
+func TestLists(t *testing.T) {
+	d := nodewire.NewClassic("socket.io", "/", "me")
+	many := strings.Repeat("1,", 1<<16)
+	for _, c := range []struct{ channel, body, want string }{
+		{"socket.io-response#/#", `{"requestId":"a","sockets":[` + many + `1]}`, "too long"},
+		{"socket.io-response#/#", `{"requestId":"a","rooms":[` + many + `1]}`, "too long"},
+		{"socket.io-request#/#", `{"uid":"x","type":2,"opts":{"rooms":[` + many + `1]}}`, "too long"},
+		{"socket.io-response#/#", `{"requestId":"a","sockets":{}}`, "invalid"},
+		{"socket.io-request#/#", `{"uid":"x","type":2,"opts":{"rooms":[{}]}}`, "not a message"},
+		{"socket.io-request#/#", `{"uid":"x","type":2,"rooms":null,"opts":{"rooms":null,"except":[]}}`, ""},
+		{"socket.io-response#/#", `{"requestId":"a","sockets":null,"rooms":null}`, ""},
+	} {
+		_, err := d.Decode(c.channel, []byte(c.body), nil)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%.60s: %v, want %q", c.body, err, c.want)
+		}
+	}
+	var headers strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&headers, `"x%d":"1",`, i)
+	}
+	m, err := d.Decode("socket.io-response#/#", []byte(`{"requestId":"a","sockets":[{"id":"x","handshake":{"headers":{`+
+		headers.String()+`"y":"2"},"query":[]}}]}`), nil)
+	if err != nil || len(m.Sockets[0].Handshake.Header) != 2000 {
+		t.Errorf("%v", err)
+	}
+	a, _ := packet.Marshal(map[string]any{"type": 8, "uid": "x", "nsp": "/", "data": map[string]any{
+		"requestId": "a", "sockets": []any{map[string]any{"id": "y", "data": map[string]any{"b": []byte{1, 2}}}},
+	}})
+	m, err = nodewire.NewStreams("socket.io", "/", "me", 1).Decode("socket.io#/#me#", a.At(0).AppendMessagePack(nil), nil)
+	if err != nil || string(m.Sockets[0].Data) != `{"b":{"$binary":"AQI="}}` || m.Sockets[0].Node != "x" {
+		t.Errorf("%+v, %v", m, err)
 	}
 }
 
