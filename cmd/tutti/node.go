@@ -23,20 +23,27 @@ func (a *app) openNodes(s config.Settings, cfg *hub.Config, m *metrics.Metrics, 
 	redis.SetLogger(redisLog{log})
 	ctx, cancel := context.WithTimeout(context.Background(), engineStart)
 	defer cancel()
-	c, err := nodehub.Open(ctx, nodehub.Config{
-		URL: s.Node.Cluster, Adapter: nodehub.Adapter(s.Node.Adapter), Prefix: s.Node.Prefix, StreamCount: int(s.Node.Streams), Log: log,
-		Trace: &nodehub.Trace{
-			Connected: m.NodesConnected,
-			Lost:      func(error) { m.NodesLost() },
-			Ignored:   m.NodesIgnored,
-			Dropped:   m.NodesDropped,
-		},
-	})
+	nodes := nodesConfig(s.Node)
+	nodes.Log = log
+	nodes.Trace = &nodehub.Trace{
+		Connected: m.NodesConnected,
+		Lost:      func(error) { m.NodesLost() },
+		Ignored:   m.NodesIgnored,
+		Dropped:   m.NodesDropped,
+	}
+	c, err := nodehub.Open(ctx, nodes)
 	if err != nil {
 		return fmt.Errorf("node.cluster: %w", err)
 	}
 	a.nodes, cfg.Share = c, c.Share
 	return nil
+}
+
+func nodesConfig(n config.Node) nodehub.Config {
+	return nodehub.Config{
+		URL: n.Cluster, Adapter: nodehub.Adapter(n.Adapter), Prefix: n.Prefix, StreamCount: int(n.Streams), MaxLen: int64(n.Length),
+		Timeout: n.Timeout, MaxPending: int(n.Waiting), MaxCalls: int(n.Calls),
+	}
 }
 
 // checkShared waits until the servers on Node.js are heard in the namespaces that

@@ -9,10 +9,12 @@
 //
 // # Order and delivery
 //
-// That of Node's adapters: at most once, and in order from each server. What is
-// said while Redis is away is kept for as long as [Config].Timeout, then it is
-// lost; what others say meanwhile is lost, but with streams it is read
-// afterwards. Spaces with memory are not shared in this way.
+// That of Node's adapters: at most once, and in order from each server, but that
+// with streams calls take another way than messages. What is said while Redis is
+// away is kept for as long as [Config].Timeout, then it is lost, and so is what
+// was on its way when the connection broke; what others say meanwhile is lost, but
+// with streams it is read afterwards. Spaces with memory are not shared in this
+// way.
 //
 // # What is slow
 //

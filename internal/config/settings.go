@@ -90,6 +90,11 @@ type Node struct {
 	Adapter string `set:"adapter NAME: The adapter of those servers: classic or sharded of @socket.io/redis-adapter, sharded-static or sharded-private for its option subscriptionMode, or streams of @socket.io/redis-streams-adapter."`
 	Prefix  string `set:"prefix TEXT: What their keys and channels begin with: the adapters' options key, channelPrefix and streamName."`
 	Streams Count  `set:"streams NUMBER: The option streamCount of the streams adapter."`
+	Length  Count  `set:"stream-length NUMBER: About how many entries a stream keeps, the option maxLen of the streams adapter. The least of all servers' counts."`
+
+	Timeout time.Duration `set:"timeout DURATION: How long those servers may take to answer, and how long what is said to them waits for Redis: the adapters' option requestsTimeout."`
+	Waiting Bytes         `set:"waiting SIZE: How much may wait to be sent to them, and how much that came from them may wait in each namespace. What is beyond is dropped."`
+	Calls   Count         `set:"calls NUMBER: How many of their events that ask for answers a namespace handles at a time. One more is answered as if nobody was here."`
 }
 
 // NodeAdapters are the values of node.adapter.
@@ -225,7 +230,7 @@ func Default() Settings {
 		Auth:      defaultAuth(),
 		Admin:     Admin{UI: "off"},
 		Traces:    Traces{Ratio: "0.01", Rate: 100},
-		Node:      Node{Adapter: "classic", Prefix: "socket.io", Streams: 1},
+		Node:      defaultNode(),
 		Presence:  Presence{Grace: 10 * time.Second, Tick: 100 * time.Millisecond},
 		Ping:      Ping{Interval: 25 * time.Second, Timeout: 20 * time.Second},
 		Door: Door{

@@ -3,7 +3,12 @@ package config
 import (
 	"net/url"
 	"slices"
+	"time"
 )
+
+func defaultNode() Node {
+	return Node{Adapter: "classic", Prefix: "socket.io", Streams: 1, Length: 10_000, Timeout: 5 * time.Second, Waiting: 16 << 20, Calls: 1000}
+}
 
 // checkNode checks how to take part in a cluster of servers on Node.js.
 func (l *loader) checkNode() {
@@ -16,6 +21,18 @@ func (l *loader) checkNode() {
 	}
 	if n.Streams < 1 || n.Streams > 1024 {
 		l.not("node.streams", "is %d: want 1 to 1024", n.Streams)
+	}
+	if n.Length < 1 {
+		l.not("node.stream-length", "is %d: want 1 or more", n.Length)
+	}
+	if n.Timeout <= 0 {
+		l.not("node.timeout", "is %v: want more than 0", n.Timeout)
+	}
+	if n.Waiting < 1 {
+		l.not("node.waiting", "is %s: want a size", mustText(n.Waiting))
+	}
+	if n.Calls < 1 {
+		l.not("node.calls", "is %d: want 1 or more", n.Calls)
 	}
 	if n.Cluster == "" {
 		return
