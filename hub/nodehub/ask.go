@@ -228,7 +228,7 @@ func (s *shared) say(ctx context.Context, m *nodewire.Message) error {
 // post has a message sent and does not wait. sent may be nil, and must not wait.
 func (s *shared) post(m *nodewire.Message, sent func(error)) {
 	p, err := s.dialect.Encode(m)
-	if s.ctx.Err() != nil {
+	if s.over() {
 		err = hub.ErrClosed
 	}
 	switch {

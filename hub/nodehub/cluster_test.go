@@ -209,6 +209,17 @@ func TestForgotten(t *testing.T) {
 		}
 		a.say("hello", hub.Address{Rooms: []string{"r"}})
 		b.heard(y, "hello ")
+		a.hub.Forget("/")
+		b.hub.Forget("/")
+		s.until("nobody to listen any more", func() bool {
+			channels, err := s.client.PubSubChannels(t.Context(), "*").Result()
+			shards, err2 := s.client.PubSubShardChannels(t.Context(), "*").Result()
+			patterns, err3 := s.client.PubSubNumPat(t.Context()).Result()
+			if err := errors.Join(err, err2, err3); err != nil {
+				t.Fatal(err)
+			}
+			return len(channels)+len(shards) == 0 && patterns == 0
+		})
 	})
 }
 

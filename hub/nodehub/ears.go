@@ -3,6 +3,8 @@ package nodehub
 import (
 	"context"
 	"errors"
+	"iter"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -30,9 +32,10 @@ const (
 	ofShard   = 's'
 )
 
-// A hearer gets what comes from a source. It must not wait.
+// A hearer gets what comes from a source, until it is over. It must not wait.
 type hearer interface {
 	hear(channel string, body string)
+	over() bool
 }
 
 // A subscription is a source that somebody wants to hear.
@@ -47,20 +50,28 @@ type ears struct {
 
 	mu     sync.Mutex
 	wanted map[source]*subscription
-	sub    *redis.PubSub // nil: it is being made
-	down   chan struct{} // closed while Redis is known to be away
+	by     map[hearer]map[source]bool // who wants what
+	sub    *redis.PubSub              // nil: it is being made
+	down   chan struct{}              // closed while Redis is known to be away
 }
 
 func newEars(c *Cluster) *ears {
-	return &ears{cluster: c, wanted: make(map[source]*subscription), down: make(chan struct{})}
+	return &ears{cluster: c, wanted: make(map[source]*subscription), by: make(map[hearer]map[source]bool), down: make(chan struct{})}
 }
 
 // want has a hearer hear sources. It returns at once.
 func (e *ears) want(h hearer, sources ...source) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if h.over() {
+		return
+	}
+	if e.by[h] == nil {
+		e.by[h] = make(map[source]bool)
+	}
 	var fresh []source
 	for _, s := range sources {
+		e.by[h][s] = true
 		x := e.wanted[s]
 		if x == nil {
 			x = &subscription{open: make(chan struct{})}
@@ -101,8 +112,21 @@ func (e *ears) await(ctx context.Context, sources ...source) {
 func (e *ears) ignore(h hearer, sources ...source) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.ignoreLocked(h, slices.Values(sources))
+}
+
+// leave ends all that a hearer wanted, which is over.
+func (e *ears) leave(h hearer) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ignoreLocked(h, maps.Keys(e.by[h]))
+	delete(e.by, h)
+}
+
+func (e *ears) ignoreLocked(h hearer, sources iter.Seq[source]) {
 	var gone []source
-	for _, s := range sources {
+	for s := range sources {
+		delete(e.by[h], s)
 		x := e.wanted[s]
 		if x == nil {
 			continue

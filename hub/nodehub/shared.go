@@ -15,7 +15,6 @@ type shared struct {
 	space   *hub.Space
 	uid     string // this server's name in the namespace
 	dialect nodewire.Dialect
-	sources []source
 	inbox   serial.Mailbox // what others have said, in order
 	asked   asked          // what others are asked
 
@@ -40,10 +39,11 @@ func (c *Cluster) share(ctx context.Context, sp *hub.Space) (*shared, error) {
 	s.inbox.Crew = c.crew
 	s.asked.most = c.cfg.MaxPending
 	s.ctx, s.end = context.WithCancel(c.ctx)
+	var sources []source
 	from := s.dialect.Sources()
 	for kind, names := range map[byte][]string{ofPattern: from.Patterns, ofChannel: from.Channels, ofShard: from.Shards} {
 		for _, name := range names {
-			s.sources = append(s.sources, source{kind, name})
+			sources = append(sources, source{kind, name})
 		}
 	}
 	if err := c.begin(ctx, s); err != nil {
@@ -54,8 +54,8 @@ func (c *Cluster) share(ctx context.Context, sp *hub.Space) (*shared, error) {
 	if from.Stream != "" {
 		c.follow(ctx, from.Stream, s)
 	}
-	c.ears.want(s, s.sources...)
-	c.ears.await(ctx, s.sources...)
+	c.ears.want(s, sources...)
+	c.ears.await(ctx, sources...)
 	return s, nil
 }
 
@@ -78,11 +78,11 @@ func (c *Cluster) begin(ctx context.Context, s *shared) error {
 
 // Close implements [hub.Others].
 func (s *shared) Close() {
-	s.cluster.ears.ignore(s, s.sources...)
+	s.end()
+	s.cluster.ears.leave(s)
 	if stream := s.dialect.Sources().Stream; stream != "" {
 		s.cluster.leave(stream, s)
 	}
-	s.end()
 	s.cluster.mu.Lock()
 	if name := s.space.Namespace(); s.cluster.spaces[name] == s {
 		delete(s.cluster.spaces, name)
@@ -131,6 +131,9 @@ func (l listening) rooms(rooms []string) []source {
 	return sources
 }
 
+// over implements hearer.
+func (s *shared) over() bool { return s.ctx.Err() != nil }
+
 // hear implements hearer.
 func (s *shared) hear(channel, body string) {
 	s.put(len(channel)+len(body), func() {
@@ -152,11 +155,11 @@ func (s *shared) entry(pairs map[string]string) {
 
 func (s *shared) put(size int, f func()) {
 	err := s.inbox.Put(size, func() {
-		if s.ctx.Err() == nil {
+		if !s.over() {
 			f()
 		}
 	})
-	if err != nil {
+	if err != nil && !s.over() {
 		s.cluster.dropped()
 	}
 }
