@@ -225,12 +225,8 @@ func (a Audience) Sockets(ctx context.Context) iter.Seq2[SocketInfo, error] {
 			}
 		}
 		for _, space := range a.spaces() {
-			for text, err := range space.Elsewhere(ctx, a.address()) {
-				var info SocketInfo
-				if err == nil {
-					info, err = readInfo(text)
-				}
-				if !yield(info, err) || err != nil {
+			for d, err := range space.Elsewhere(ctx, a.address()) {
+				if !yield(infoOf(d), err) || err != nil {
 					return
 				}
 			}

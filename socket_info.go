@@ -2,10 +2,6 @@ package tutti
 
 import (
 	"encoding/json"
-	"fmt"
-	"net/http"
-	"net/url"
-	"time"
 
 	"github.com/tutti-rt/tutti/hub"
 )
@@ -19,9 +15,12 @@ type SocketInfo struct {
 	Node string
 	// Owner is whose socket it is, see [Socket.Identify].
 	Owner string
+	// Data is what the application of a Node server keeps with the socket, its
+	// socket.data, as JSON. It is nil for sockets of Tutti.
+	Data json.RawMessage
 
 	socket    *Socket // nil: on another node
-	handshake handshakeInfo
+	handshake hub.Handshake
 }
 
 func (s *Socket) info() SocketInfo {
@@ -49,50 +48,24 @@ func (i SocketInfo) Handshake() Handshake {
 	}
 }
 
-// infoText is how nodes describe sockets to each other.
-type infoText struct {
-	ID        string        `json:"id"`
-	Rooms     []string      `json:"rooms"`
-	Node      string        `json:"node,omitzero"`
-	Owner     string        `json:"owner,omitzero"`
-	Handshake handshakeInfo `json:"handshake"`
-}
-
-type handshakeInfo struct {
-	Query  url.Values  `json:"query"`
-	Header http.Header `json:"header"`
-	URL    string      `json:"url"`
-	Remote string      `json:"remote"`
-	Secure bool        `json:"secure,omitzero"`
-	Time   time.Time   `json:"time"`
-}
-
 var (
 	_ hub.Described   = (*Socket)(nil)
 	_ hub.Dismissible = (*Socket)(nil)
 )
 
 // Describe implements [hub.Described].
-func (s *Socket) Describe() []byte {
+func (s *Socket) Describe() hub.Description {
 	i, h := s.info(), s.Handshake()
 	h.Header.Del("Authorization")
 	h.Header.Del("Cookie")
-	text, err := json.Marshal(infoText{
+	return hub.Description{
 		ID: i.ID, Rooms: i.Rooms, Node: i.Node, Owner: i.Owner,
-		Handshake: handshakeInfo{Query: h.Query, Header: h.Header, URL: h.URL, Remote: h.Remote, Secure: h.Secure, Time: h.Time},
-	})
-	if err != nil {
-		return nil // cannot happen: strings and a time
+		Handshake: hub.Handshake{Query: h.Query, Header: h.Header, URL: h.URL, Remote: h.Remote, Secure: h.Secure, Time: h.Time},
 	}
-	return text
 }
 
-func readInfo(text []byte) (SocketInfo, error) {
-	var t infoText
-	if err := json.Unmarshal(text, &t); err != nil {
-		return SocketInfo{}, fmt.Errorf("tutti: description of a socket: %w", err)
-	}
-	return SocketInfo{ID: t.ID, Rooms: t.Rooms, Node: t.Node, Owner: t.Owner, handshake: t.Handshake}, nil
+func infoOf(d hub.Description) SocketInfo {
+	return SocketInfo{ID: d.ID, Rooms: d.Rooms, Node: d.Node, Owner: d.Owner, Data: d.Data, handshake: d.Handshake}
 }
 
 // Dismiss implements [hub.Dismissible].

@@ -128,13 +128,14 @@ func (c *Call) Close() {
 	}
 }
 
-// elsewhere says that other nodes are asked, too, until the context ends.
-func (c *Call) elsewhere(ctx context.Context) context.Context {
+// elsewhere says that other nodes are asked, too, until the context ends, which
+// Close does.
+func (c *Call) elsewhere(ctx context.Context) (context.Context, context.CancelFunc) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open = true
 	ctx, c.end = context.WithCancel(ctx)
-	return ctx
+	return ctx, c.end
 }
 
 // ask counts members of other nodes that will answer or be lost.
@@ -147,15 +148,16 @@ func (c *Call) ask(n int) {
 
 // answerFar hands in the answer of a member of another node, and returns false if
 // more of them wait for Next than there is room for.
-func (c *Call) answerFar(args packet.Args, size int) bool {
+func (c *Call) answerFar(args packet.Args) bool {
+	size := args.Size() + partOverhead
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waiting+size+partOverhead > maxAnswers {
+	if c.waiting+size > maxAnswers {
 		return false
 	}
-	c.waiting += size + partOverhead
+	c.waiting += size
 	c.answered++
-	c.answers = append(c.answers, reply{args, size + partOverhead})
+	c.answers = append(c.answers, reply{args, size})
 	c.tell()
 	return true
 }

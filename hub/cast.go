@@ -46,14 +46,14 @@ func (h heardOnly) Heard(_ string, body []byte) {
 	}
 }
 
-// cast says a message that is not kept to the other nodes that have members it
-// is for. Nobody waits for them, and nobody is told if they cannot be reached.
-func (sp *Space) cast(m *Message) {
+// Cast implements [Others]: it says a message that is not kept to the other
+// nodes that have members it is for.
+func (x nodeOthers) Cast(m *Message) {
 	body, err := appendRecord([]byte{castMessage}, m)
 	if err != nil {
 		return // no client could have been sent it either
 	}
-	_ = sp.line.Cast(m.Rooms, body)
+	_ = x.space.line.Cast(m.Rooms, body)
 }
 
 // hear hands out what another node has cast.

@@ -13,8 +13,8 @@ import (
 // rooms that have members here, or are about to. Nil ears, of a node that is
 // alone, have nothing to do. They are safe for concurrent use.
 type ears struct {
-	node      *node
-	line      Line
+	hub       *Hub
+	line      Listener
 	remembers bool            // the space has a memory
 	changed   func(rooms int) // so many more; negative: fewer
 
@@ -26,10 +26,10 @@ type ears struct {
 	closed bool
 }
 
-func newEars(n *node, namespace string, remembers bool) *ears {
-	x := &ears{node: n, remembers: remembers, rooms: make(map[string]*ear)}
+func newEars(h *Hub, namespace string, remembers bool) *ears {
+	x := &ears{hub: h, remembers: remembers, rooms: make(map[string]*ear)}
 	x.changed = func(rooms int) {
-		if trace := n.hub.cfg.Trace.Listening; trace != nil && rooms != 0 {
+		if trace := h.cfg.Trace.Listening; trace != nil && rooms != 0 {
 			trace(namespace, rooms)
 		}
 	}
@@ -74,7 +74,7 @@ func (x *ears) hold(ctx context.Context, rooms []string) error {
 	}
 	p, err := x.line.Listen(ctx, rooms...)
 	if err != nil {
-		if !x.remembers && errors.Is(err, ErrUnavailable) {
+		if !x.remembers && x.hub.node != nil && errors.Is(err, ErrUnavailable) {
 			x.tryAgain()
 			return nil
 		}
@@ -137,8 +137,8 @@ func (x *ears) tryAgain() {
 	x.trying = true
 	// Started by who finds the engine away, ended when everything is listened to
 	// or with the hub, waited for by Hub.Close.
-	x.node.hub.pumps.Go(func() {
-		for x.node.away() && !x.caughtUp() {
+	x.hub.pumps.Go(func() {
+		for x.hub.node.away() && !x.caughtUp() {
 		}
 	})
 }
@@ -160,7 +160,7 @@ func (x *ears) caughtUp() bool {
 	}
 	x.mu.Unlock()
 	defer x.release(rooms)
-	ctx, cancel := x.node.patient()
+	ctx, cancel := x.hub.node.patient()
 	defer cancel()
 	p, err := x.line.Listen(ctx, rooms...)
 	if err == nil {

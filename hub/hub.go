@@ -28,6 +28,12 @@ type Config struct {
 	// Engine makes this hub one of several that share their spaces: memories are
 	// kept by it, and Store is not used. Close closes it. Nil: this node is alone.
 	Engine Engine
+	// Share, if set, opens spaces without memory to servers that are no nodes of
+	// Engine: it is asked once for each, and waits at most until they can be
+	// heard. Spaces with memory are shared by Engine only. The context ends when
+	// the space is not wanted any more: from then on there may be another of the
+	// namespace, and Share must fail unless it has begun.
+	Share func(ctx context.Context, sp *Space) (Others, error)
 	// EnginePatience is how long what has no context of its own waits for the
 	// engine: to join rooms, to read, and to commit what others wait for. Default
 	// 5 s.
@@ -153,6 +159,14 @@ func New(cfg Config) *Hub {
 	return h
 }
 
+// patience is how long what has no context of its own waits for others.
+func (h *Hub) patience() time.Duration {
+	if h.cfg.EnginePatience > 0 {
+		return h.cfg.EnginePatience
+	}
+	return defaultPatience
+}
+
 // newEpoch names this life of the hub, so that an offset of an earlier life is
 // never taken for one of this.
 func newEpoch() string {
@@ -162,7 +176,7 @@ func newEpoch() string {
 }
 
 // Space returns the space of a namespace and makes it at the first call. It does
-// not wait for an engine: what is done with the space first does.
+// not wait for an engine, or others: what is done with the space first does.
 func (h *Hub) Space(namespace string) *Space {
 	h.mu.RLock()
 	sp := h.spaces[namespace]
@@ -174,7 +188,12 @@ func (h *Hub) Space(namespace string) *Space {
 			h.spaces[namespace] = sp
 		}
 		h.mu.Unlock()
-		if h.node == nil {
+		switch {
+		case h.shares(sp):
+			// Started with the space, so that others find it before anybody uses it;
+			// ended when it is open, and at the latest by the patience. Hub.Close waits.
+			h.pumps.Go(func() { _ = sp.usable() })
+		case h.node == nil:
 			_ = sp.usable() // who uses it is told
 		}
 	}
@@ -185,6 +204,7 @@ func (h *Hub) Space(namespace string) *Space {
 // closed before. The store is the caller's to close, the engine is closed.
 func (h *Hub) Close() {
 	for sp := range h.Spaces() {
+		sp.endLife()
 		sp.order.do(sp.presence.end)
 		if sp.shut() {
 			sp.close()
@@ -204,8 +224,8 @@ func (sp *Space) close() {
 	switch {
 	case sp.tape != nil:
 		sp.tape.close()
-	case sp.line != nil:
-		sp.line.Close()
+	case sp.others != nil:
+		sp.others.Close()
 	}
 	sp.ears.end()
 }
@@ -224,15 +244,25 @@ func (h *Hub) Forget(namespace string) {
 		h.mu.Unlock()
 		return
 	}
+	sp.endLife() // before there is one like it
 	delete(h.spaces, namespace)
 	h.mu.Unlock()
-	if h.node != nil {
-		sp.order.post(sp.presence.near.end)
+	sp.order.post(sp.presence.near.end)
+	end := func() {
 		if sp.shut() {
 			sp.close()
 		}
 	}
+	// Others may have much to end: handlers of the application, which may wait for
+	// whoever is here. Started by who forgets, ended by [Others], and Hub.Close
+	// waits.
+	if !h.shares(sp) || !h.pumps.Go(end) {
+		end()
+	}
 }
+
+// shares says whether a space is for [Config.Share].
+func (h *Hub) shares(sp *Space) bool { return h.cfg.Share != nil && sp.memory == nil }
 
 // Spaces yields the spaces there are, in no order.
 func (h *Hub) Spaces() iter.Seq[*Space] {

@@ -13,8 +13,8 @@ func (sp *Space) Join(to Address, rooms ...string) error {
 		return err
 	}
 	err := sp.joinHere(func() []*Seat { return sp.collect(to) }, rooms, false)
-	if sp.hub.node != nil && !to.Local {
-		err = errors.Join(err, sp.moveElsewhere(askJoin, to, rooms))
+	if !to.Local {
+		err = errors.Join(err, sp.moveElsewhere(AskJoin, to, rooms))
 	}
 	return err
 }
@@ -53,8 +53,8 @@ func (sp *Space) joinHere(who func() []*Seat, rooms []string, asked bool) error 
 func (sp *Space) Leave(to Address, rooms ...string) {
 	// An error is the tape's, which tells everybody, or of a node that is gone.
 	_, _ = sp.move(func() []*Seat { return sp.collect(to) }, func(s *Seat) error { s.leave(rooms); return nil })
-	if sp.hub.node != nil && !to.Local {
-		_ = sp.moveElsewhere(askLeave, to, rooms)
+	if !to.Local {
+		_ = sp.moveElsewhere(AskLeave, to, rooms)
 	}
 }
 

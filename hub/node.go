@@ -34,10 +34,7 @@ type node struct {
 const defaultPatience = 5 * time.Second
 
 func newNode(h *Hub) *node {
-	n := &node{hub: h, engine: h.cfg.Engine, patience: h.cfg.EnginePatience}
-	if n.patience <= 0 {
-		n.patience = defaultPatience
-	}
+	n := &node{hub: h, engine: h.cfg.Engine, patience: h.patience()}
 	n.ctx, n.end = context.WithCancel(context.Background())
 	n.questions.engine = n.engine
 	return n

@@ -2,19 +2,108 @@ package hub
 
 import (
 	"context"
-	"encoding/binary"
+	"encoding/json"
+	"errors"
 	"iter"
-	"sync"
+	"time"
 
 	"github.com/tutti-rt/tutti/packet"
 )
 
+// Others are those that a space is shared with: the other nodes of an engine, or
+// servers of another kind, see [Config.Share]. They are reached by what they
+// understand, and act on the members that are here by the space's own methods,
+// with addresses that are local. They are safe for concurrent use.
+type Others interface {
+	// Cast hands a message on to whom it is for elsewhere, at most once. It does
+	// not wait, and nobody is told if they cannot be reached.
+	Cast(m *Message)
+	// Ask puts a question to all others and yields what they answer, nothing if
+	// there are none. It ends when all have said all they have to say, or with
+	// the context; what it yields last is an error, such as a [*PartialError], if
+	// some have not. Who stops early forgets the rest. The answers must be ranged
+	// over, once: the question may be put before that.
+	Ask(ctx context.Context, q Question) iter.Seq2[Answer, error]
+	// Close ends the sharing, and the questions that are put. Nothing is done here
+	// for others when it has returned, but for what is on its way through the
+	// space.
+	Close()
+}
+
+// A Listener hears of others only what is for rooms that it listens to, and for
+// everyone. [Others] that are one are told which rooms have members here.
+type Listener interface {
+	// Listen returns when what is published to the rooms from now on will be
+	// heard. The position is that of [Line], 0 if there are none. An error of
+	// [Others] fails who wants to join: one that cannot reach the others had
+	// better listen later. The context may have no deadline.
+	Listen(ctx context.Context, rooms ...string) (Position, error)
+	// Ignore ends what Listen began.
+	Ignore(rooms ...string)
+}
+
+// A Kind says what is asked of others about the members of an address there.
+type Kind byte
+
+// What is asked. The values stand on the wire between nodes.
+const (
+	AskDescribe Kind = 'd' // what there is to know of them
+	AskCount    Kind = 'n' // how many they are
+	AskJoin     Kind = 'j' // let them join rooms
+	AskLeave    Kind = 'l' // let them leave rooms
+	AskDismiss  Kind = 'x' // let them leave the space
+	AskCall     Kind = 'c' // put a call to them: how many, and their answers
+	AskEvent    Kind = 'e' // an event for the applications of the others, and their answers
+	AskTell     Kind = 't' // an event for them that nobody waits for; ends at once
+)
+
+// A Question is put to others.
+type Question struct {
+	Kind  Kind
+	To    Address
+	Rooms []string      // AskJoin, AskLeave: which
+	Whole bool          // AskDismiss: with all that shares their connections
+	Event string        // AskCall, AskEvent, AskTell
+	Args  packet.Args   // likewise
+	Wait  time.Duration // AskCall: how long the asker will wait, as far as it is known; 0: it is not
+}
+
+// An Answer is a part of what one of the others has to say.
+type Answer struct {
+	Node    string        // its name, if it has one
+	Members []Description // AskDescribe
+	Count   int           // AskCount: how many more; AskCall: how many more were asked
+	Refused bool          // AskJoin: some could not
+	Replied bool          // AskCall, AskEvent: Args are an answer
+	Args    packet.Args
+}
+
+// A Description is what there is to know of a member that may be elsewhere.
+type Description struct {
+	ID    string   `json:"id"` // the room of its own
+	Rooms []string `json:"rooms"`
+	Node  string   `json:"node,omitzero"`  // where it is, if that has a name
+	Owner string   `json:"owner,omitzero"` // whose it is, "" if nobody's
+	// Data is what its application keeps with it, as JSON; nil: nothing.
+	Data      json.RawMessage `json:"data,omitzero"`
+	Handshake Handshake       `json:"handshake"`
+}
+
+// A Handshake is how a member has come. Credentials are not a part of it.
+type Handshake struct {
+	Query  map[string][]string `json:"query"`
+	Header map[string][]string `json:"header"` // by canonical names
+	URL    string              `json:"url"`
+	Remote string              `json:"remote"`
+	Secure bool                `json:"secure,omitzero"`
+	Time   time.Time           `json:"time"`
+}
+
 // A Described member is one that others may be told of.
 type Described interface {
 	Member
-	// Describe returns what there is to know about the member, in a form of its
-	// own. It must not wait.
-	Describe() []byte
+	// Describe returns what there is to know about the member. It must not wait.
+	Describe() Description
 }
 
 // A Dismissible member can be made to leave by somebody else.
@@ -25,40 +114,30 @@ type Dismissible interface {
 	Dismiss(whole bool)
 }
 
-// What nodes ask of each other, about a namespace.
-const (
-	askDescribe = 'd' // the members of an address: their descriptions
-	askCount    = 'n' // how many they are
-	askJoin     = 'j' // let them join rooms
-	askLeave    = 'l' // let them leave rooms
-	askDismiss  = 'x' // let them leave the space
-	askCall     = 'c' // put a call to them: how many, and their answers
-	askEvent    = 'e' // an event for the applications of the nodes
-	askPage     = 'p' // a page of who is present, that one node began
-)
-
-const (
-	// partSize is how many bytes of descriptions a part of an answer has before
-	// it is sent.
-	partSize = 32 << 10
-	// mostAnswering is how many questions a node answers at a time, and mostCalls
-	// how many calls, which wait for members. More are refused.
-	mostAnswering = 1000
-	mostCalls     = 10000
-)
+// ask puts a question to the others. There are none for a local address, or a
+// space that is not shared.
+func (sp *Space) ask(ctx context.Context, q Question) iter.Seq2[Answer, error] {
+	err := sp.usable()
+	switch {
+	case err != nil && !q.To.Local:
+		return func(yield func(Answer, error) bool) { yield(Answer{}, err) }
+	case q.To.Local || sp.others == nil:
+		return func(func(Answer, error) bool) {}
+	}
+	return sp.others.Ask(ctx, q)
+}
 
 // Elsewhere yields the descriptions of the members of an address on other
 // nodes. What it yields last is a [*PartialError] if some did not answer in time.
-func (sp *Space) Elsewhere(ctx context.Context, to Address) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		for a, err := range sp.ask(ctx, askDescribe, to, nil) {
+func (sp *Space) Elsewhere(ctx context.Context, to Address) iter.Seq2[Description, error] {
+	return func(yield func(Description, error) bool) {
+		for a, err := range sp.ask(ctx, Question{Kind: AskDescribe, To: to}) {
 			if err != nil {
-				yield(nil, err)
+				yield(Description{}, err)
 				return
 			}
-			r := recordReader{rest: a.body}
-			for len(r.rest) > 0 && r.err == nil {
-				if text := r.bytes(); r.err == nil && !yield(text, nil) {
+			for _, d := range a.Members {
+				if !yield(d, nil) {
 					return
 				}
 			}
@@ -70,12 +149,11 @@ func (sp *Space) Elsewhere(ctx context.Context, to Address) iter.Seq2[[]byte, er
 // [*PartialError] it is how many are known.
 func (sp *Space) CountAll(ctx context.Context, to Address) (int, error) {
 	n := len(sp.Members(to))
-	for a, err := range sp.ask(ctx, askCount, to, nil) {
+	for a, err := range sp.ask(ctx, Question{Kind: AskCount, To: to}) {
 		if err != nil {
 			return n, err
 		}
-		r := recordReader{rest: a.body}
-		n += int(r.uvarint())
+		n += a.Count
 	}
 	return n, nil
 }
@@ -84,11 +162,7 @@ func (sp *Space) CountAll(ctx context.Context, to Address) (int, error) {
 // [Dismissible].
 func (sp *Space) Dismiss(ctx context.Context, to Address, whole bool) error {
 	sp.dismissHere(to, whole)
-	var more []byte
-	if whole {
-		more = []byte{1}
-	}
-	for _, err := range sp.ask(ctx, askDismiss, to, more) {
+	for _, err := range sp.ask(ctx, Question{Kind: AskDismiss, To: to, Whole: whole}) {
 		if err != nil {
 			return err
 		}
@@ -106,20 +180,35 @@ func (sp *Space) dismissHere(to Address, whole bool) {
 
 // moveElsewhere has the members of an address on other nodes join or leave rooms.
 // Its error says whether some could not, or some nodes were not reached.
-func (sp *Space) moveElsewhere(op byte, to Address, rooms []string) error {
-	ctx, cancel := sp.hub.node.patient()
+func (sp *Space) moveElsewhere(kind Kind, to Address, rooms []string) error {
+	if sp.usable() == nil && sp.others == nil {
+		return nil
+	}
+	ctx, cancel := sp.patient()
 	defer cancel()
 	var refused error
-	for a, err := range sp.ask(ctx, op, to, appendStrings(nil, rooms)) {
+	for a, err := range sp.ask(ctx, Question{Kind: kind, To: to, Rooms: rooms}) {
 		if err != nil {
 			return err
 		}
-		if len(a.body) > 0 {
+		if a.Refused {
 			refused = ErrTooManyRooms // what else was wrong with the rooms is so here as well
 		}
 	}
 	return refused
 }
+
+// patient returns a context for what the space asks of others and has none of
+// its own.
+func (sp *Space) patient() (context.Context, context.CancelFunc) {
+	if sp.hub.node != nil {
+		return sp.hub.node.patient()
+	}
+	return context.WithTimeout(context.Background(), sp.hub.patience())
+}
+
+// ErrNoHandler means that the application takes no events of other nodes.
+var ErrNoHandler = errors.New("hub: no handler for events of nodes")
 
 // An EventHandler takes what the application says on another node, and returns
 // the answer if one is wanted.
@@ -129,16 +218,27 @@ type EventHandler func(ctx context.Context, from string, event string, args pack
 // by [Space.TellNodes] and [Space.AskNodes]. Each runs on a goroutine of its own.
 func (sp *Space) HandleNodes(h EventHandler) { sp.events.Store(&h) }
 
+// TakeEvent has the application of this node take an event of another, by what
+// was set with [Space.HandleNodes]. It is for [Others], and fails with
+// [ErrNoHandler] if nothing was.
+func (sp *Space) TakeEvent(ctx context.Context, from string, event string, args packet.Args) (packet.Args, error) {
+	h := sp.events.Load()
+	if h == nil {
+		return packet.Args{}, ErrNoHandler
+	}
+	return (*h)(ctx, from, event, args)
+}
+
 // TellNodes sends an event to the applications of the other nodes: at most once.
 func (sp *Space) TellNodes(event string, args packet.Args) error {
-	if sp.hub.node == nil {
-		return nil
+	ctx, cancel := sp.patient()
+	defer cancel()
+	for _, err := range sp.ask(ctx, Question{Kind: AskTell, Event: event, Args: args}) {
+		if err != nil {
+			return err
+		}
 	}
-	q, err := sp.question(askEvent, Address{}, event, args)
-	if q != nil {
-		q.close()
-	}
-	return err
+	return nil
 }
 
 // A NodeAnswer is what the application of a node has answered.
@@ -151,188 +251,14 @@ type NodeAnswer struct {
 // their answers. What it yields last is a [*PartialError] if some did not.
 func (sp *Space) AskNodes(ctx context.Context, event string, args packet.Args) iter.Seq2[NodeAnswer, error] {
 	return func(yield func(NodeAnswer, error) bool) {
-		if sp.hub.node == nil {
-			return
-		}
-		q, err := sp.question(askEvent, Address{}, event, args)
-		if err != nil {
-			yield(NodeAnswer{}, err)
-			return
-		}
-		defer q.close()
-		for a, err := range q.all(ctx) {
+		for a, err := range sp.ask(ctx, Question{Kind: AskEvent, Event: event, Args: args}) {
 			if err != nil {
 				yield(NodeAnswer{}, err)
 				return
 			}
-			if m, err := readRecord(a.body); err == nil && !yield(NodeAnswer{a.node, m.Args}, nil) {
+			if a.Replied && !yield(NodeAnswer{a.Node, a.Args}, nil) {
 				return
 			}
 		}
 	}
-}
-
-// question puts an event, or a call, to the other nodes.
-func (sp *Space) question(op byte, to Address, event string, args packet.Args) (*question, error) {
-	record, err := appendRecord(nil, &Message{Event: event, Args: args, Rooms: to.Rooms, Except: to.Except})
-	if err != nil {
-		return nil, err
-	}
-	body := append(appendString(nil, sp.namespace), op)
-	return sp.hub.node.questions.put("", tellQuestion, append(body, record...)), nil
-}
-
-// ask puts a question about the members of an address to the other nodes. There
-// are none for a local address, or a hub that is alone.
-func (sp *Space) ask(ctx context.Context, op byte, to Address, more []byte) iter.Seq2[answer, error] {
-	return func(yield func(answer, error) bool) {
-		if sp.hub.node == nil || to.Local {
-			return
-		}
-		body := append(appendString(nil, sp.namespace), op)
-		body = appendStrings(appendStrings(body, to.Rooms), to.Except)
-		q := sp.hub.node.questions.put("", tellQuestion, append(body, more...))
-		defer q.close()
-		q.all(ctx)(yield)
-	}
-}
-
-// all yields the parts of the answers as they come.
-func (q *question) all(ctx context.Context) iter.Seq2[answer, error] {
-	return func(yield func(answer, error) bool) {
-		for {
-			a, ok, err := q.next(ctx)
-			if !ok {
-				if err != nil {
-					yield(answer{}, err)
-				}
-				return
-			}
-			if !yield(a, nil) {
-				return
-			}
-		}
-	}
-}
-
-// answering is what a node does for the questions of others.
-type answering struct {
-	mu    sync.Mutex
-	busy  int
-	calls map[askedBy]context.CancelFunc // what waits for members' answers
-}
-
-// askedBy names a question among those of all nodes.
-type askedBy struct {
-	node string
-	id   uint64
-}
-
-// questioned answers a question of another node, or has it answered.
-func (n *node) questioned(from string, r *recordReader) {
-	id, namespace, op := r.uvarint(), string(r.bytes()), r.byte()
-	if r.err != nil {
-		return
-	}
-	who := askedBy{from, id}
-	sp := n.hub.existing(namespace)
-	if sp == nil {
-		n.answer(who, nil, answerLast)
-		return
-	}
-	ctx, cancel := context.WithCancel(n.ctx)
-	// Now, and not when its goroutine runs: what ends it may be told next.
-	if !n.answering.begin(who, op, cancel) {
-		cancel()
-		n.answer(who, nil, answerRefused)
-		return
-	}
-	// Started by a question, ended with its answer, at the latest with the hub,
-	// which waits for it.
-	n.hub.pumps.Go(func() {
-		defer n.answering.end(who, op)
-		if op == askCall {
-			sp.answerCall(ctx, who, r.rest)
-			return
-		}
-		sp.answerAbout(who, op, r)
-	})
-}
-
-// answer sends a part of an answer. One that is lost is missed by who asked.
-func (n *node) answer(who askedBy, body []byte, how byte) {
-	_ = n.engine.Tell(who.node, append(appendAnswer(tellAnswer, who.id, how), body...))
-}
-
-func (sp *Space) answerAbout(who askedBy, op byte, r *recordReader) {
-	n := sp.hub.node
-	if op == askEvent {
-		n.answer(who, sp.answerEvent(who.node, r.rest), answerLast)
-		return
-	}
-	to := Address{Rooms: r.strings(), Except: r.strings(), Local: true}
-	if r.err != nil {
-		n.answer(who, nil, answerRefused)
-		return
-	}
-	switch op {
-	case askDescribe:
-		sp.answerDescribe(who, to)
-	case askCount:
-		n.answer(who, binary.AppendUvarint(nil, uint64(len(sp.Members(to)))), answerLast)
-	case askJoin:
-		var refused []byte
-		if rooms := r.strings(); r.err != nil || sp.Join(to, rooms...) != nil {
-			refused = []byte{1}
-		}
-		n.answer(who, refused, answerLast)
-	case askLeave:
-		if rooms := r.strings(); r.err == nil {
-			sp.Leave(to, rooms...)
-		}
-		n.answer(who, nil, answerLast)
-	case askDismiss:
-		sp.dismissHere(to, len(r.rest) > 0)
-		n.answer(who, nil, answerLast)
-	case askPage:
-		sp.answerPage(who, to, r)
-	default: // of a later version
-		n.answer(who, nil, answerRefused)
-	}
-}
-
-func (sp *Space) answerDescribe(who askedBy, to Address) {
-	var part []byte
-	for _, m := range sp.Members(to) {
-		d, ok := m.(Described)
-		if !ok {
-			continue
-		}
-		part = appendString(part, string(d.Describe()))
-		if len(part) >= partSize {
-			sp.hub.node.answer(who, part, answerMore)
-			part = nil
-		}
-	}
-	sp.hub.node.answer(who, part, answerLast)
-}
-
-// answerEvent has the application take an event, and returns its answer's record.
-func (sp *Space) answerEvent(from string, record []byte) []byte {
-	m, err := readRecord(record)
-	h := sp.events.Load()
-	if err != nil || h == nil {
-		return nil
-	}
-	ctx, cancel := sp.hub.node.patient()
-	defer cancel()
-	args, err := (*h)(ctx, from, m.Event, m.Args)
-	if err != nil {
-		return nil
-	}
-	body, err := appendRecord(nil, &Message{Event: m.Event, Args: args})
-	if err != nil {
-		return nil
-	}
-	return body
 }

@@ -52,7 +52,7 @@ func (g *visitor) Forget(*hub.Call) {
 	g.forgot++
 }
 
-func (g *visitor) Describe() []byte { return []byte(g.name) }
+func (g *visitor) Describe() hub.Description { return hub.Description{ID: g.name} }
 
 func (g *visitor) Dismiss(whole bool) {
 	g.mu.Lock()
@@ -105,11 +105,11 @@ func amongOthers(t *testing.T, cfg hub.Config, test func(t *testing.T, service *
 func elsewhere(t *testing.T, sp *hub.Space, to hub.Address) []string {
 	t.Helper()
 	var names []string
-	for text, err := range sp.Elsewhere(context.Background(), to) {
+	for d, err := range sp.Elsewhere(context.Background(), to) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		names = append(names, string(text))
+		names = append(names, d.ID)
 	}
 	slices.Sort(names)
 	return names

@@ -16,7 +16,7 @@ func (sp *Space) pageOf(node, room string, q PresenceQuery) (Attendance, error) 
 	if _, there := sp.hub.node.engine.Nodes()[node]; !there {
 		return Attendance{}, ErrOffset
 	}
-	body := append(appendString(nil, sp.namespace), askPage)
+	body := append(appendString(nil, sp.namespace), byte(askPage))
 	body = appendStrings(appendStrings(body, []string{room}), nil)
 	body = binary.AppendUvarint(appendString(body, q.After), uint64(q.limit()))
 	question := sp.hub.node.questions.put(node, tellQuestion, body)

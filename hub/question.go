@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -24,11 +25,14 @@ const partOverhead = 64
 // A PartialError means that not every node of the cluster has answered. What
 // came before it is what the others said.
 type PartialError struct {
-	Nodes []string // that have not, or not all they had to say
+	Nodes []string // that have not, or not all they had to say; none: it is not known which
 	Err   error    // why: the context's, [ErrUnavailable], or that they are gone, or busy
 }
 
 func (e *PartialError) Error() string {
+	if len(e.Nodes) == 0 {
+		return fmt.Sprintf("hub: not all have answered: %v", e.Err)
+	}
 	return fmt.Sprintf("hub: no answer from %s: %v", strings.Join(e.Nodes, ", "), e.Err)
 }
 
@@ -230,6 +234,31 @@ func (q *question) next(ctx context.Context) (answer, bool, error) {
 			return answer{}, false, q.partial(ctx.Err())
 		}
 	}
+}
+
+// all yields the parts of the answers as they come.
+func (q *question) all(ctx context.Context) iter.Seq2[answer, error] {
+	return func(yield func(answer, error) bool) {
+		for {
+			a, ok, err := q.next(ctx)
+			if !ok {
+				if err != nil {
+					yield(answer{}, err)
+				}
+				return
+			}
+			if !yield(a, nil) {
+				return
+			}
+		}
+	}
+}
+
+// unsaid returns how many nodes have not said all.
+func (q *question) unsaid() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.owing)
 }
 
 // partial returns the error of a question that ends for a reason, nil if all

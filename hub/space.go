@@ -41,8 +41,11 @@ type Space struct {
 	hub       *Hub
 	namespace string
 	calls     atomic.Uint64
-	events    atomic.Pointer[EventHandler] // of the application, see HandleEvents
+	events    atomic.Pointer[EventHandler] // of the application, see HandleNodes
 	memory    *Memory                      // nil: it has none
+
+	life    context.Context // of a space that is shared by Config.Share: until it is forgotten, or the hub closed
+	endLife context.CancelFunc
 
 	opening sync.Mutex
 	opened  atomic.Bool
@@ -50,7 +53,8 @@ type Space struct {
 	// Written while it is opened.
 	away   error  // the last time
 	err    error  // why the memory could not be opened: the space refuses all
-	line   Line   // nil: of a node that is alone
+	line   Line   // nil: of a hub without engine
+	others Others // nil: the space is not shared
 	ears   *ears  // nil: likewise
 	tape   tape   // nil: without memory
 	keeper keeper // of a space with memory
@@ -80,6 +84,10 @@ func (h *Hub) newSpace(namespace string) *Space {
 		if memory := h.cfg.Memory(namespace); memory != nil {
 			sp.memory, sp.err = memory.withDefaults()
 		}
+	}
+	sp.endLife = func() {}
+	if h.shares(sp) {
+		sp.life, sp.endLife = context.WithCancel(context.Background())
 	}
 	if h.node != nil {
 		sp.presence.near = newNeighbours(&sp.presence, h.node)
@@ -137,17 +145,38 @@ func (sp *Space) open() error {
 	switch {
 	case sp.hub.node != nil && sp.memory != nil:
 		return sp.openShared()
+	case sp.hub.shares(sp):
+		return sp.share()
 	case sp.hub.node != nil:
-		x := newEars(sp.hub.node, sp.namespace, false)
+		x := newEars(sp.hub, sp.namespace, false)
 		line, err := sp.hub.node.open(sp.namespace, nil, heardOnly{sp})
 		if err != nil {
 			return fmt.Errorf("open line of %s: %w", sp.namespace, err)
 		}
 		x.line = line
-		sp.line, sp.ears = line, x
+		sp.line, sp.ears, sp.others = line, x, nodeOthers{sp}
 		return nil
 	case sp.memory != nil:
 		return sp.openOwn()
+	}
+	return nil
+}
+
+// share opens the space to those of the configuration.
+func (sp *Space) share() error {
+	ctx, cancel := context.WithTimeout(sp.life, sp.hub.patience())
+	defer cancel()
+	if sp.life.Err() != nil {
+		return ErrClosed
+	}
+	others, err := sp.hub.cfg.Share(ctx, sp)
+	if err != nil {
+		return fmt.Errorf("share %s: %w", sp.namespace, err)
+	}
+	sp.others = others
+	if l, ok := others.(Listener); ok {
+		sp.ears = newEars(sp.hub, sp.namespace, false)
+		sp.ears.line = l
 	}
 	return nil
 }
@@ -168,13 +197,13 @@ func (sp *Space) openOwn() error {
 
 // openShared opens a memory that is kept by the engine.
 func (sp *Space) openShared() error {
-	x := newEars(sp.hub.node, sp.namespace, true)
+	x := newEars(sp.hub, sp.namespace, true)
 	t, err := sp.openSharedTape(x)
 	if err != nil {
 		return fmt.Errorf("open memory of %s: %w", sp.namespace, err)
 	}
 	keeper := &sharedSessions{space: sp, tape: t}
-	sp.line, sp.ears, sp.tape, sp.keeper = t.line, x, t, keeper
+	sp.line, sp.ears, sp.tape, sp.keeper, sp.others = t.line, x, t, keeper, nodeOthers{sp}
 	sp.order.do(func() { sp.head = max(sp.head, t.line.State().Last) })
 	// Started with the space, ended and waited for by Hub.Close.
 	sp.hub.pumps.Go(keeper.tend)
@@ -269,12 +298,12 @@ func (sp *Space) forward(ctx context.Context, m *Message, to Address) (Receipt, 
 	}
 	r := Receipt{Offset: m.Offset(), Members: m.members}
 	switch {
-	case sp.line == nil || to.Local:
-		return r, nil
+	case sp.others == nil || to.Local:
 	case m.Call != nil:
-		return r, sp.callElsewhere(m, to)
+		sp.callElsewhere(ctx, m, to)
+	default:
+		sp.others.Cast(m)
 	}
-	sp.cast(m)
 	return r, nil
 }
 

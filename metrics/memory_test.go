@@ -134,3 +134,20 @@ func TestEngine(t *testing.T) {
 		}
 	}
 }
+
+func TestNodes(t *testing.T) {
+	m := metrics.New()
+	m.NodesConnected()
+	m.NodesLost()
+	m.NodesIgnored()
+	m.NodesDropped()
+	got := scrape(t, m)
+	for name, want := range map[string]float64{
+		"tutti_node_cluster_up": 0, "tutti_node_cluster_connections_lost_total": 1,
+		"tutti_node_cluster_ignored_total": 1, "tutti_node_cluster_dropped_total": 1,
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %v, want %v", name, got[name], want)
+		}
+	}
+}

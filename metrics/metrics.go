@@ -20,6 +20,7 @@ type Metrics struct {
 	messages   messages
 	memory     memory
 	shared     shared
+	nodes      nodes
 	doors      map[string]*doorway
 	limits     map[string]family // by stage
 	checks     family            // of schemas
@@ -44,6 +45,7 @@ func New() *Metrics {
 		messages: newMessages(&mk),
 		memory:   newMemory(&mk),
 		shared:   newShared(&mk),
+		nodes:    newNodes(&mk),
 		doors:    newDoors(&mk),
 		limits:   newLimits(&mk),
 	}

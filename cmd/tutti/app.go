@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -36,6 +37,7 @@ type app struct {
 	control http.Handler // for commands; nil if there is no data folder
 	store   dataStore    // nil if there is no data folder
 	engine  hub.Engine   // nil if the program is alone
+	nodes   io.Closer    // the cluster of Node's servers; nil if there is none
 	quota   *quota.Quota // what peers may do together
 	blocked func(limit string)
 	relayed *door.Door // plain WebSockets; nil unless asked for
@@ -107,6 +109,9 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 		return nil, errors.Join(err, a.close(context.Background()))
 	}
 	cfg.Hub.Engine, cfg.Advertise = a.engine, s.Advertise
+	if err = a.openNodes(s, &cfg.Hub, m, log); err != nil {
+		return nil, errors.Join(err, a.close(context.Background()))
+	}
 	if a.encryption, err = newEncryption(s, log); err == nil {
 		m.WatchCertificate(a.encryption.until)
 		a.server, err = tutti.New(cfg)
@@ -147,7 +152,7 @@ func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) err
 	if s.Demo != "" && s.Engine != "" {
 		log.Warn("a demo lives on one node: who moves to another is a stranger there", "name", s.Demo)
 	}
-	if err = errors.Join(err, a.checkMemory(s), a.mount(s, mux)); err != nil {
+	if err = errors.Join(err, a.checkMemory(s), a.checkShared(s), a.mount(s, mux)); err != nil {
 		return err
 	}
 	a.public = a.protect(secure(a.traced(a.orRelay(mux)), s.Path, a.encryption), s)
@@ -214,6 +219,9 @@ func (a *app) close(ctx context.Context) error {
 	}
 	if a.engine != nil {
 		errs = append(errs, a.engine.Close())
+	}
+	if a.nodes != nil {
+		errs = append(errs, a.nodes.Close())
 	}
 	return errors.Join(append(errs, a.closeStore(), a.closeAudit())...)
 }

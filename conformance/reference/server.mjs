@@ -21,6 +21,9 @@ const { values: flags } = parseArgs({
     parser: { type: "string", default: "json" }, // "msgpack": Node speaks one parser at a time
     compress: { type: "boolean", default: false }, // permessage-deflate
     eio3: { type: "boolean", default: false }, // Socket.IO 1 and 2 clients
+    "node-cluster": { type: "string" }, // the redis:// by which several servers are one
+    "node-adapter": { type: "string", default: "classic" },
+    "node-prefix": { type: "string", default: "socket.io" },
   },
 });
 const [host, port] = flags.listen.split(":");
@@ -34,7 +37,29 @@ const http = createServer((request, response) => {
   response.writeHead(404).end();
 });
 
+/** adapter makes the adapter of the flags. */
+async function adapter() {
+  const { createClient } = await import("redis");
+  const client = async () => {
+    const c = createClient({ url: flags["node-cluster"] }).on("error", (err) => console.error(err.message));
+    await c.connect();
+    return c;
+  };
+  const prefix = flags["node-prefix"];
+  const { createAdapter, createShardedAdapter } = await import("@socket.io/redis-adapter");
+  const { createAdapter: createStreams } = await import("@socket.io/redis-streams-adapter");
+  switch (flags["node-adapter"]) {
+    case "classic": return createAdapter(await client(), await client(), { key: prefix });
+    case "sharded": return createShardedAdapter(await client(), await client(), { channelPrefix: prefix });
+    case "sharded-static": return createShardedAdapter(await client(), await client(), { channelPrefix: prefix, subscriptionMode: "static" });
+    case "sharded-private": return createShardedAdapter(await client(), await client(), { channelPrefix: prefix, subscriptionMode: "dynamic-private" });
+    case "streams": return createStreams(await client(), { streamName: prefix, channelPrefix: prefix });
+  }
+  throw new Error(`no adapter ${flags["node-adapter"]}`);
+}
+
 const io = new Server(http, {
+  adapter: flags["node-cluster"] && (await adapter()),
   ...heartbeat,
   connectTimeout: Number(flags["connect-timeout"]),
   allowEIO3: flags.eio3,
@@ -62,6 +87,13 @@ function guarded() {
     if (token === "secret") return next();
     next(Object.assign(new Error("who are you?"), { data: { code: 401, token } }));
   });
+}
+
+// What the applications of several servers say to each other.
+for (const nsp of [io.of("/"), io.of("/custom")]) {
+  nsp.on("server-note", (...args) => nsp.local.emit("noted", ...args));
+  nsp.on("server-sum", (a, b, ack) => ack?.({ sum: a + b, by: "node" }));
+  nsp.on("server-silent", () => {});
 }
 
 function application(nsp, socket) {
@@ -121,19 +153,49 @@ function application(nsp, socket) {
     await socket.leave(room);
     ack([...socket.rooms].filter((r) => r !== socket.id).sort());
   });
-  // {rooms, except, others, volatile}, event, ...args: publishes, and acks when it is done.
-  socket.on("publish", ({ rooms = [], except = [], others = false, volatile = false }, event, ...rest) => {
+  // {rooms, except, others, volatile, local, plain}, event, ...args: publishes, and acks when it is done.
+  socket.on("publish", ({ rooms = [], except = [], others = false, volatile = false, local = false, plain = false }, event, ...rest) => {
     const ack = rest.pop();
     let audience = others ? socket.broadcast : nsp;
     if (rooms.length > 0) audience = audience.to(rooms);
     if (except.length > 0) audience = audience.except(except);
     if (volatile) audience = audience.volatile;
+    if (local) audience = audience.local;
+    if (plain) audience = audience.compress(false);
     audience.emit(event, ...rest);
     ack(null);
   });
   // {rooms}: the ids of who is there.
   socket.on("members", async (rooms, ack) => {
     ack((await nsp.in(rooms).fetchSockets()).map((s) => s.id).sort());
+  });
+  // [rooms]: what is known of who is there, by id.
+  socket.on("describe", async (rooms, ack) => {
+    const list = (await nsp.in(rooms).fetchSockets()).map(({ id, rooms, data, handshake: h }) => ({
+      id, rooms: [...rooms].sort(), data, address: h.address, secure: h.secure, url: h.url, who: h.query.who, header: h.headers["x-conformance"],
+      issued: h.issued,
+    }));
+    ack(list.sort((a, b) => (a.id < b.id ? -1 : 1)));
+  });
+  socket.on("set-data", (data, ack) => ack((socket.data = data)));
+  // event, ...args: says it to the other servers; or asks them and acks {failed, replies}.
+  socket.on("tell-servers", (event, ...rest) => {
+    const ack = rest.pop();
+    nsp.serverSideEmit(event, ...rest);
+    ack(null);
+  });
+  socket.on("ask-servers", (event, ...rest) => {
+    const ack = rest.pop();
+    nsp.serverSideEmit(event, ...rest, (err, replies) => ack({ failed: !!err, replies }));
+  });
+  // What only the classic adapter can be asked.
+  socket.on("all-rooms", async (ack) => ack([...(await nsp.adapter.allRooms())].sort()));
+  socket.on("move-one", (kind, id, room, ack) => {
+    const type = { join: 2, leave: 3, disconnect: 4 }[kind]; // as servers of old ask, with the answer that they expect
+    const { adapter } = nsp;
+    const requestId = Math.random().toString(36).slice(2, 8);
+    adapter.requests.set(requestId, { type, resolve: () => ack("done"), timeout: setTimeout(() => ack("nobody"), 3000) });
+    adapter.pubClient.publish(adapter.requestChannel, JSON.stringify({ requestId, type, sid: id, room, close: false }));
   });
   // The four verbs for other sockets.
   socket.on("sockets-join", (from, to, ack) => (nsp.in(from).socketsJoin(to), ack(null)));

@@ -22,7 +22,10 @@ func register(srv *tutti.Server) {
 		askBack(ns)
 		handleRooms(ns)
 		handleOthers(ns)
+		handleNodes(ns)
 	}
+	handleServers(srv.Namespace("/"))
+	handleServers(srv.Namespace("/custom"))
 }
 
 // secret lets in who knows the token, and tells others what they said.

@@ -34,6 +34,7 @@ type options struct {
 	pingInterval, pingTimeout, connectTimeout int // milliseconds
 	maxPayload                                int64
 	compress, eio3                            bool
+	nodeCluster, nodeAdapter, nodePrefix      string
 }
 
 func parse() options {
@@ -48,6 +49,9 @@ func parse() options {
 	flag.Int64Var(&o.maxPayload, "max-payload", 1_000_000, "`bytes`")
 	flag.BoolVar(&o.compress, "compress", false, "permessage-deflate")
 	flag.BoolVar(&o.eio3, "eio3", false, "let clients of Socket.IO 1 and 2 in")
+	flag.StringVar(&o.nodeCluster, "node-cluster", "", "redis:// `URL` by which several servers are one")
+	flag.StringVar(&o.nodeAdapter, "node-adapter", "classic", "`name` of the adapter that they use")
+	flag.StringVar(&o.nodePrefix, "node-prefix", "socket.io", "what their channels begin with")
 	flag.Parse()
 	return o
 }
@@ -61,10 +65,10 @@ func (o options) engine() engineio.Config {
 	}
 }
 
-func (o options) server() (*tutti.Server, error) {
+func (o options) server() (srv *tutti.Server, end func() error, err error) {
 	files, _, err := clientfiles.Files()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cfg := tutti.Config{Engine: o.engine(), ClientFiles: files}
 	cfg.Engine.ConfirmTimeout = time.Duration(o.connectTimeout) * time.Millisecond
@@ -78,16 +82,23 @@ func (o options) server() (*tutti.Server, error) {
 	if o.origin != "" {
 		cfg.Engine.Origins, cfg.Engine.Credentials = []string{o.origin}, true
 	}
-	return tutti.New(cfg)
+	if end, err = o.open(&cfg.Hub); err != nil {
+		return nil, nil, err
+	}
+	srv, err = tutti.New(cfg)
+	return srv, end, err
 }
 
 func run() error {
 	o := parse()
-	srv, err := o.server()
+	srv, end, err := o.server()
 	if err != nil {
 		return err
 	}
 	register(srv)
+	if err := srv.Namespace("/").Space().Err(); err != nil { // waits until it is shared, if it is to be
+		return errors.Join(err, end())
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/socket.io/", srv)
 	for path, old := range map[string]bool{"/engine.io/": false, "/engine.io-3/": true} {
@@ -99,7 +110,7 @@ func run() error {
 		}
 		mux.Handle(path, echo)
 	}
-	return listenAndServe(o.listen, mux, srv)
+	return errors.Join(listenAndServe(o.listen, mux, srv), end())
 }
 
 // listenAndServe serves until SIGTERM, and then ends the sessions.

@@ -76,12 +76,19 @@ func handleRooms(ns *tutti.Namespace) {
 	change("join", func(s *tutti.Socket, room string) error { return s.Join(room) })
 	change("leave", func(s *tutti.Socket, room string) error { s.Leave(room); return nil })
 
+	handlePublish(ns)
+}
+
+// handlePublish has the event by which a socket publishes to an audience.
+func handlePublish(ns *tutti.Namespace) {
 	handle(ns, "publish", func(_ context.Context, s *tutti.Socket, args tutti.Args) ([]any, error) {
 		var to struct {
 			Rooms    []string `json:"rooms"`
 			Except   []string `json:"except"`
 			Others   bool     `json:"others"`
 			Volatile bool     `json:"volatile"`
+			Local    bool     `json:"local"`
+			Plain    bool     `json:"plain"`
 		}
 		var event string
 		if err := args.Scan(&to, &event); err != nil {
@@ -94,6 +101,12 @@ func handleRooms(ns *tutti.Namespace) {
 		audience = audience.To(to.Rooms...).Except(to.Except...)
 		if to.Volatile {
 			audience = audience.Volatile()
+		}
+		if to.Local {
+			audience = audience.Local()
+		}
+		if to.Plain {
+			audience = audience.Uncompressed()
 		}
 		return []any{nil}, emit(audience, event, values(args.Slice(2, args.Len()))...)
 	})

@@ -22,6 +22,7 @@ var mayImport = []struct {
 	{"engineio/...", []string{"engineio", "internal/..."}},
 	{"hub", []string{"packet"}},
 	{"hub/hubtest", []string{"hub", "packet"}},
+	{"hub/nodehub", []string{"hub", "packet", "hub/redishub/nodewire", "internal/..."}},
 	{"hub/...", []string{"hub", "packet", "internal/..."}},
 	{"verb", []string{"hub", "packet", "quota"}},
 	{".", []string{"packet", "engineio", "hub", "verb", "quota", "auth", "internal/..."}},

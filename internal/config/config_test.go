@@ -222,6 +222,14 @@ func TestSingle(t *testing.T) {
 		{"--limit-room-name", "0", "limit.room-name is 0: want 1 or more, or none"},
 		{"--door-publish-rate", "0", "door.publish-rate is 0: want 1 or more, or none"},
 		{"--door-burst", "none", "want 1 or more; the rate can be none"},
+		{"--node-cluster", "http://127.0.0.1", "is not redis://HOST:PORT"},
+		{"--node-adapter", "mongo", "want classic"},
+		{"--node-prefix", "", "is empty"},
+		{"--node-streams", "0", "want 1 to 1024"},
+		{"--node-stream-length", "0", "want 1 or more"},
+		{"--node-timeout", "0s", "want more than 0"},
+		{"--node-waiting", "none", "want a size"},
+		{"--node-calls", "none", "want 1 or more"},
 	}
 	t.Chdir(t.TempDir())
 	for _, tt := range tests {

@@ -50,6 +50,8 @@ type Settings struct {
 	Advertise  string `set:"advertise URL: Where the other nodes reach this one, as http://HOST:PORT, to pass on what clients ask of sessions here. Default: where it listens."`
 	EngineLoss bool   `set:"engine-loss: Accept an engine whose configuration loses what was acknowledged, such as a Redis that writes nothing to disk."`
 
+	Node Node `set:"node"`
+
 	TLS TLS `set:"tls"`
 
 	Auth     Auth     `set:"auth"`
@@ -81,6 +83,22 @@ type Traces struct {
 	Ratio    string `set:"ratio NUMBER: Which share of the messages is followed whose publisher doesn't say, from 0 to 1. Who publishes with a traceparent decides for itself."`
 	Rate     Count  `set:"rate NUMBER: How many messages per second are followed at most."`
 }
+
+// Node is a cluster of Socket.IO servers on Node.js to take part in.
+type Node struct {
+	Cluster string `set:"cluster URL: Take part in a cluster of Socket.IO servers on Node.js, with the namespaces that have no memory: the redis://HOST:PORT by which they meet. Better in a file or a variable than in a flag if it has a password in it."`
+	Adapter string `set:"adapter NAME: The adapter of those servers: classic or sharded of @socket.io/redis-adapter, sharded-static or sharded-private for its option subscriptionMode, or streams of @socket.io/redis-streams-adapter."`
+	Prefix  string `set:"prefix TEXT: What their keys and channels begin with: the adapters' options key, channelPrefix and streamName."`
+	Streams Count  `set:"streams NUMBER: The option streamCount of the streams adapter."`
+	Length  Count  `set:"stream-length NUMBER: About how many entries a stream keeps, the option maxLen of the streams adapter. The least of all servers' counts."`
+
+	Timeout time.Duration `set:"timeout DURATION: How long those servers may take to answer, and how long what is said to them waits for Redis: the adapters' option requestsTimeout."`
+	Waiting Bytes         `set:"waiting SIZE: How much may wait to be sent to them, and how much that came from them may wait in each namespace. What is beyond is dropped."`
+	Calls   Count         `set:"calls NUMBER: How many of their events that ask for answers a namespace handles at a time. One more is answered as if nobody was here."`
+}
+
+// NodeAdapters are the values of node.adapter.
+var NodeAdapters = []string{"classic", "sharded", "sharded-static", "sharded-private", "streams"}
 
 // Presence is how rooms tell who is in them.
 type Presence struct {
@@ -212,6 +230,7 @@ func Default() Settings {
 		Auth:      defaultAuth(),
 		Admin:     Admin{UI: "off"},
 		Traces:    Traces{Ratio: "0.01", Rate: 100},
+		Node:      defaultNode(),
 		Presence:  Presence{Grace: 10 * time.Second, Tick: 100 * time.Millisecond},
 		Ping:      Ping{Interval: 25 * time.Second, Timeout: 20 * time.Second},
 		Door: Door{

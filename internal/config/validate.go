@@ -23,6 +23,7 @@ func (l *loader) validate(facts Facts) {
 	l.checkDoors()
 	l.checkAuth()
 	l.checkMemory()
+	l.checkNode()
 	l.checkVerbs(facts)
 	l.checkAdmin()
 	l.checkTraces()
