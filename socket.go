@@ -158,8 +158,8 @@ func (s *Socket) Connected() bool {
 // client does not come back by itself. It does not wait: the disconnect
 // handlers run after the events that came before.
 func (s *Socket) Disconnect() {
+	s.leave(ReasonServerDisconnect)                       // first: once its peer knows it may end the session, for another reason
 	s.sendPacket(&packet.Packet{Type: packet.Disconnect}) // an error means that it is gone already
-	s.leave(ReasonServerDisconnect)
 }
 
 // DisconnectSession disconnects every socket of the socket's session, and ends

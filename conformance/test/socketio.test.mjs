@@ -214,12 +214,17 @@ describe("events and acks", () => {
     assert.deepEqual(await session.packets(3), ['451-["message-back",{"_placeholder":true,"num":0}]', "bAQID", '42["message-back","next"]']);
   });
 
-  test("volatile messages are dropped when nobody polls, others wait", async () => {
+  test("volatile messages are dropped when nobody polls, others wait", async (t) => {
     const session = await polling(server);
     await session.push("40");
-    await session.packets(2);
-    await session.push('42["volatile"]');
-    assert.deepEqual(await session.packets(1), ['42["surely","not volatile"]']);
+    const [reply] = await session.packets(2);
+    const to = { rooms: [JSON.parse(reply.slice(2)).sid] };
+    const other = await connected(t); // who publishes, and knows when that is done
+    for (const volatile of [true, false]) {
+      other.send(`421${JSON.stringify(["publish", { ...to, volatile }, "said", volatile])}`);
+      assert.match(await other.next(), /^431\[/);
+    }
+    assert.deepEqual(await session.packets(1), ['42["said",false]']);
   });
 
   test("volatile messages arrive where the way is free", async (t) => {

@@ -19,7 +19,7 @@ const (
 	maxExportedTop = 130
 	// The hub has the contracts of its stores, engines and others besides, which
 	// whoever calls declares, and not a package of its own.
-	maxExportedHub = 165
+	maxExportedHub = 168
 	// The verbs have the codes of their refusals besides.
 	maxExportedVerb = 80
 	// Of settings, each kind of value has its type and its way to be read and
