@@ -333,6 +333,33 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// TestPasswords: what is printed, and logged of a change, has no password of a
+// URL in it; what is used has.
+func TestPasswords(t *testing.T) {
+	for text, want := range map[string]string{
+		"redis://u:secret@127.0.0.1:1/0":                  "redis://u:(hidden)@127.0.0.1:1/0",
+		"redis://:secret@127.0.0.1:1":                     "redis://:(hidden)@127.0.0.1:1",
+		"nats://secret@127.0.0.1:1":                       "nats://(hidden)@127.0.0.1:1",
+		"nats://a:secret@127.0.0.1:1,nats://b:secret@h:2": "nats://a:(hidden)@127.0.0.1:1,nats://b:(hidden)@h:2",
+		"redis://127.0.0.1:1":                             "redis://127.0.0.1:1",
+	} {
+		args := []string{"--engine", text, "--advertise", "http://127.0.0.1:1"}
+		l := load(t, args, nil)
+		var b strings.Builder
+		if _, err := l.WriteTo(&b); err != nil {
+			t.Fatal(err)
+		}
+		if l.Engine != text || !strings.Contains(b.String(), "engine: "+want+"  #") || strings.Contains(b.String(), "secret@") {
+			t.Errorf("%s is printed as\n%s", text, b.String())
+		}
+		for _, c := range config.Changes(config.Default(), l.Settings) {
+			if strings.Contains(c.String(), "secret") {
+				t.Errorf("logged: %s", c)
+			}
+		}
+	}
+}
+
 func TestBytes(t *testing.T) {
 	tests := []struct {
 		text string

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 )
 
@@ -51,18 +52,32 @@ func (f field) isSecret() bool {
 // of is the field's value in s.
 func (f field) of(s *Settings) reflect.Value { return reflect.ValueOf(s).Elem().FieldByIndex(f.index) }
 
-// texts are the field's values in s as they would be written: one, or one per
-// element of a list.
+// texts are the field's values in s as they would be written, without secrets:
+// one, or one per element of a list.
 func (f field) texts(s *Settings) []string {
 	v := f.of(s)
 	if !f.isList() {
-		return []string{text(v)}
+		return []string{withoutPassword(text(v))}
 	}
 	var all []string
 	for i := range v.Len() {
-		all = append(all, text(v.Index(i)))
+		all = append(all, withoutPassword(text(v.Index(i))))
 	}
 	return all
+}
+
+// userinfo is who a URL says one is: a name and a password, or a token.
+var userinfo = regexp.MustCompile(`://(?:([^/?#\s@:]*):)?[^/?#\s@]*@`)
+
+// withoutPassword hides the passwords of URLs in a text, and what may be a token.
+func withoutPassword(text string) string {
+	return userinfo.ReplaceAllStringFunc(text, func(user string) string {
+		name, _, ok := strings.Cut(strings.TrimPrefix(user, "://"), ":")
+		if !ok {
+			return "://" + hidden + "@"
+		}
+		return "://" + name + ":" + hidden + "@"
+	})
 }
 
 // fields returns all settings in the order of the struct.
