@@ -84,11 +84,20 @@ func (c *conn) Ready(e poll.Event, buf []byte) {
 	switch {
 	case at == reading:
 		c.read(buf)
+		if e&poll.Hangup != 0 && c.isReading() {
+			c.read(buf) // the end, of which nobody is told again
+		}
 	case at == failing:
 		c.close()
 	case at == writing && e&poll.Writable != 0:
 		c.writeOn()
 	}
+}
+
+func (c *conn) isReading() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phase == reading
 }
 
 // read takes what there is.
@@ -98,6 +107,9 @@ func (c *conn) read(buf []byte) {
 	late := c.late && c.phase == reading
 	c.mu.Unlock()
 	switch {
+	case err != nil && bytes.Contains(c.kept, headEnd):
+		// The handler is to know of a request that was cut off: net/http tells it.
+		c.pass(c.kept)
 	case err != nil:
 		c.fail(err)
 		c.close()

@@ -19,12 +19,15 @@ const (
 	maxFields = 64
 )
 
+// headEnd ends a request's head.
+var headEnd = []byte("\r\n\r\n")
+
 // measure returns the size of the request that data begins with, and of its
 // head: 0 if it is not all there, -1 if it is not for the gate, which takes those
 // for paths. It is strict:
 // what it lets through means the same to every reader of HTTP.
 func measure(data []byte, paths []string) (size, head int) {
-	end := bytes.Index(data, []byte("\r\n\r\n"))
+	end := bytes.Index(data, headEnd)
 	if end < 0 {
 		if len(data) > 0 && (!couldBegin(data) || endsLoosely(data)) {
 			return -1, 0
