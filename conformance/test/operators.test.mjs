@@ -161,7 +161,7 @@ if (!reference) {
       const pebble = start(t, process.env.PEBBLE, ["-config", join(dir, "pebble.json"), "-dnsserver", `127.0.0.1:${dns}`], { PEBBLE_VA_NOSLEEP: "1", PEBBLE_WFE_NONCEREJECT: "5" });
       await until("Pebble to listen", async () => pebble.text() + names.text(), (text) => /ACME directory available/.test(text));
 
-      const flags = ["--tls-domain", "app.tutti.test", "--data", join(dir, "data"), "--tls-directory", `https://127.0.0.1:${api}/dir`, "--tls-roots", join(dir, "cert.pem"), "--hosts", "*"];
+      const flags = ["--tls-domain", "app.tutti.test", "--data", join(dir, "data"), "--tls-directory", `https://127.0.0.1:${api}/dir`, "--tls-roots", join(dir, "cert.pem"), "--hosts", "*", "--admin", "127.0.0.1:0"];
       const server = new Program([bin, "serve", ...flags]);
       server.url = `https://127.0.0.1:${tlsPort}`; // where Pebble asks back
       await server.start();
@@ -170,6 +170,8 @@ if (!reference) {
       const cert = await shown(server.url, "app.tutti.test");
       assert.match(cert.issuer, /Pebble Intermediate CA/);
       assert.equal(cert.checkHost("app.tutti.test"), "app.tutti.test");
+      const metrics = await (await fetch(`${/Operators: (\S+)/.exec(server.output)[1]}/metrics`)).text();
+      assert.equal(Number(/^tutti_tls_certificate_expiry_timestamp_seconds (\S+)/m.exec(metrics)[1]), Date.parse(cert.validTo) / 1000);
       await connect(t, { way: ways[1], url: server.url, rejectUnauthorized: false, servername: "app.tutti.test", extraHeaders: { Host: "app.tutti.test" } });
       // After a new start it is there, without asking anybody.
       pebble.child.kill();

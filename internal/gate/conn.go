@@ -84,11 +84,20 @@ func (c *conn) Ready(e poll.Event, buf []byte) {
 	switch {
 	case at == reading:
 		c.read(buf)
+		if e&poll.Hangup != 0 && c.isReading() {
+			c.read(buf) // the end, of which nobody is told again
+		}
 	case at == failing:
 		c.close()
 	case at == writing && e&poll.Writable != 0:
 		c.writeOn()
 	}
+}
+
+func (c *conn) isReading() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phase == reading
 }
 
 // read takes what there is.

@@ -117,6 +117,22 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// TestCutOff: a request whose body ends too early reaches its handler, which has
+// to know that its peer is gone.
+func TestCutOff(t *testing.T) {
+	got := make(chan error, 1)
+	address := serve(t, nil, func(_ http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		got <- err
+	})
+	c, _ := dial(t, address)
+	io.WriteString(c, "POST /socket.io/?EIO=4 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n4x")
+	c.Close()
+	if err := <-got; !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("the handler reads %v", err)
+	}
+}
+
 func TestRequestsOneAfterAnother(t *testing.T) {
 	address := serve(t, nil, tell)
 	c, r := dial(t, address)
