@@ -171,7 +171,8 @@ func (srv *Server) awaitDeparture(s *Socket) {
 	if !s.recovered {
 		return
 	}
-	if old, ok := srv.departing.Load(s.ID()); ok {
+	// It may be this one that leaves: its own mailbox waits for this.
+	if old, ok := srv.departing.Load(s.ID()); ok && old != s {
 		old.(*Socket).mailbox.Wait()
 	}
 }
