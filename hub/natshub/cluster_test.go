@@ -2,6 +2,7 @@ package natshub_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -106,9 +107,17 @@ func TestCluster(t *testing.T) {
 		n.wants(want)
 	}
 	kept := &hub.SharedMessage{Publisher: "p", ID: "h", Rooms: []string{"h"}, Body: []byte("kept"), Histories: []hub.RoomHistory{{Room: "h", Limit: m.Rooms[0].Limit}}}
-	nodes[2].Commit(t.Context(), &hub.SharedBatch{Messages: []*hub.SharedMessage{kept}, Sessions: []*hub.SharedSession{{ID: "s", Generation: 1, Body: []byte("x"), Keep: time.Minute}}})
-	if kept.Err != nil {
-		t.Fatalf("Commit: %v", kept.Err)
+	session := &hub.SharedSession{ID: "s", Generation: 1, Body: []byte("x"), Keep: time.Minute}
+	for began := time.Now(); ; { // the server that was killed may not be back yet, without which no stream is made
+		nodes[2].Commit(t.Context(), &hub.SharedBatch{Messages: []*hub.SharedMessage{kept}, Sessions: []*hub.SharedSession{session}})
+		err := cmp.Or(kept.Err, session.Err)
+		if err == nil {
+			break
+		}
+		if time.Since(began) > time.Minute || !errors.Is(err, hub.ErrUnavailable) && !errors.Is(err, hub.ErrUnknown) {
+			t.Fatalf("Commit: %v", err)
+		}
+		<-time.After(20 * time.Millisecond)
 	}
 	for _, n := range nodes {
 		if list, err := n.History(t.Context(), "h", hub.HistoryQuery{Limit: 10}); err != nil || len(list) != 1 {

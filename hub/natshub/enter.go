@@ -306,9 +306,10 @@ func (l *line) entered(m meta, info *streamInfo) {
 func (l *line) tick(link *link) {
 	l.mu.Lock()
 	asked, there, epoch := l.asked, l.link == link, l.meta.Epoch
+	waits := l.looked != nil && l.looked.link == link && !l.looked.answered()
 	silent := l.spine.silent > 0 && time.Since(l.spine.heard) > l.spine.silent ||
 		asked != nil && time.Since(asked.since) > l.e.cfg.Timeout ||
-		l.looked != nil && l.looked.link == link && !l.looked.answered() && time.Since(l.lookedAt) > l.e.cfg.Timeout
+		waits && time.Since(l.lookedAt) > l.e.cfg.Timeout
 	l.mu.Unlock()
 	switch {
 	case !there:
@@ -316,7 +317,7 @@ func (l *line) tick(link *link) {
 	case silent:
 		link.fail(errSilent)
 		return
-	case l.memory == nil:
+	case l.memory == nil || waits:
 		return
 	}
 	l.settleAll()
