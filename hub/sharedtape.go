@@ -248,15 +248,19 @@ func (t *sharedTape) await(ctx context.Context, p *posted) {
 // Follow hands out what the engine hands on.
 func (t *sharedTape) Follow(stored []Stored, level Position) {
 	list, done, err := t.receive(stored, level)
-	t.follow(list, level)
-	closeAll(done)
 	if err != nil {
+		// Nobody gets past what is missing: who comes back is owed it, and told.
+		t.follow(list, 0)
 		t.Lost(err, level)
+	} else {
+		t.follow(list, level)
 	}
+	closeAll(done)
 }
 
 // receive makes messages of what is handed on: this node's own are those that
-// were published. It returns which of them need not be waited for any more.
+// were published. It returns which of them need not be waited for any more. With
+// an error the messages are those before the one that cannot be read.
 func (t *sharedTape) receive(stored []Stored, level Position) (list []*Message, done []*posted, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -264,7 +268,13 @@ func (t *sharedTape) receive(stored []Stored, level Position) (list []*Message, 
 		if p := t.posts[recordOrigin(s.Body)]; p != nil {
 			delete(t.posts, p.origin)
 			t.placeLocked(p.m, s.Position, s.Time)
-			list, done = append(list, p.m), append(done, p)
+			done = append(done, p)
+			if err == nil {
+				list = append(list, p.m)
+			}
+			continue
+		}
+		if err != nil {
 			continue
 		}
 		m, e := readMessage(t.namespace, t.epoch, s)
