@@ -151,7 +151,7 @@ func (s *Socket) Namespace() *Namespace {
 func (s *Socket) Connected() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.seat != nil && s.left == ""
+	return s.told && s.left == ""
 }
 
 // Disconnect makes the socket leave its namespace. Its session goes on, and a
