@@ -115,7 +115,7 @@ func (k *kit) join(name string, rooms ...string) guest {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	for _, room := range rooms {
+	for _, room := range append(rooms, id) { // its own, too: once that is answered all of it is there
 		if err := c.Send(`20["join","` + room + `"]`); err != nil {
 			k.t.Fatal(err)
 		}
