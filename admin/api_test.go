@@ -92,7 +92,7 @@ func TestSocket(t *testing.T) {
 	if g.id, err = c.Connect("/", `{"token":"ada"}`); err != nil {
 		t.Fatal(err)
 	}
-	k.server.Namespace("/").To(g.id).Join("tea", "cake")
+	k.enter(c, g.id, "tea", "cake")
 	w := k.request("GET", "/api/sockets/"+g.id, "")
 	d := decode[struct {
 		socket

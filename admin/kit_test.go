@@ -115,7 +115,15 @@ func (k *kit) join(name string, rooms ...string) guest {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	for _, room := range append(rooms, id) { // its own, too: once that is answered all of it is there
+	k.enter(c, append(rooms, id)...)
+	return guest{c, id}
+}
+
+// enter has a client join rooms, at least its own: once it is answered, all of
+// it is there.
+func (k *kit) enter(c *siotest.Client, rooms ...string) {
+	k.t.Helper()
+	for _, room := range rooms {
 		if err := c.Send(`20["join","` + room + `"]`); err != nil {
 			k.t.Fatal(err)
 		}
@@ -123,7 +131,6 @@ func (k *kit) join(name string, rooms ...string) guest {
 			k.t.Fatalf("got %q, %v", got, err)
 		}
 	}
-	return guest{c, id}
 }
 
 // request makes a request to the handler.
