@@ -92,7 +92,7 @@ var connectItems = []item{
 			w.Close()
 		}
 	}},
-	{"in and out", "CONNECT and DISCONNECT 20,000 times on one session", "the session ends: too many namespaces, or events", []string{limits}, func(t *testing.T, s *server) {
+	{"in and out", "CONNECT and DISCONNECT 20,000 times on one session", "the session ends: too many namespaces, or events, or no answer to a ping meanwhile", []string{closed}, func(t *testing.T, s *server) {
 		w := must(t)(s.engine(""))
 		go func() { // ends with the connection
 			for range 20_000 {

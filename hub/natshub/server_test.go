@@ -38,9 +38,12 @@ type server struct {
 	dir    string
 	addr   string
 	config string // besides its address, its store and JetStream
-	cmd    *exec.Cmd
 	log    *bytes.Buffer
 	ended  chan struct{}
+
+	mu      sync.Mutex
+	cmd     *exec.Cmd
+	stopped bool
 }
 
 // noJetStream is a configuration without it.
@@ -85,18 +88,36 @@ func (s *server) launch() {
 		s.t.Fatal(err)
 	}
 	s.log = new(bytes.Buffer)
-	s.cmd = exec.Command(serverBinary(s.t), "-c", file)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	if err := s.cmd.Start(); err != nil {
+	s.stopped = false
+	if err := s.run(file); err != nil {
 		s.t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	s.ended = ended
-	cmd := s.cmd
-	go func() { // ends with the process, for which kill waits
+	s.ended = make(chan struct{})
+	go s.supervise(s.cmd, file, s.ended) // ends with the process, for which kill waits
+}
+
+// run starts the process.
+func (s *server) run(file string) error {
+	s.cmd = exec.Command(serverBinary(s.t), "-c", file)
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	return s.cmd.Start()
+}
+
+// supervise starts the process again if it panics, as whoever runs it in earnest
+// would: 2.9.10 does now and then if it is asked for a message in the moment in
+// which it says that it is ready.
+func (s *server) supervise(cmd *exec.Cmd, file string, ended chan struct{}) {
+	defer close(ended)
+	for {
 		cmd.Wait()
-		close(ended)
-	}()
+		s.mu.Lock()
+		over := s.stopped || !bytes.Contains(s.log.Bytes(), []byte("panic: ")) || s.run(file) != nil
+		cmd = s.cmd
+		s.mu.Unlock()
+		if over {
+			return
+		}
+	}
 }
 
 // ready waits until the server answers.
@@ -157,7 +178,10 @@ func (s *server) kill() {
 	if s.cmd == nil {
 		return
 	}
+	s.mu.Lock()
+	s.stopped = true
 	s.cmd.Process.Kill()
+	s.mu.Unlock()
 	<-s.ended
 	s.cmd = nil
 }
