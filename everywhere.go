@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -177,7 +178,7 @@ func (l *ledgers) ask() {
 	}
 	l.asking = true
 	// Started by a node that came or an engine that is back, ended by the
-	// answers, at the latest by orderPatience; close waits for it.
+	// answers, at the latest by orderPatience for each page; close waits for it.
 	l.running.Go(func() {
 		for more := true; more; {
 			if err := l.learn(l.srv.ctx); err != nil && l.srv.ctx.Err() == nil {
@@ -191,37 +192,57 @@ func (l *ledgers) ask() {
 	})
 }
 
-// learn takes over what is revoked on other nodes.
-func (l *ledgers) learn(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, orderPatience)
-	defer cancel()
-	q := ledgerQuestion{Sum: sumOf(l.srv.users.Revocations())}
+// learn takes over what is revoked on other nodes, a page of each at a time. It
+// goes on while somebody has more, whoever else does not answer and whatever
+// cannot be kept: what is remembered holds.
+func (l *ledgers) learn(ctx context.Context) (failed error) {
+	all := l.srv.users.Revocations()
+	known := make(map[string]auth.Revocation, len(all))
+	for _, v := range all {
+		known[revocationKey(v)] = v
+	}
+	q := ledgerQuestion{Sum: sumOf(all)}
 	for {
-		var next []string // how far those have come that have more
-		var failed error
-		for a, err := range l.srv.Namespace("/").AskNodes(ctx, tellRevoked, q) {
-			var p ledgerPage
-			if err == nil {
-				err = a.Args.Scan(&p)
-			}
-			for _, v := range p.Revoked {
-				if _, refused := l.srv.users.Revoke(v); refused != nil {
-					err = refused
-				}
-			}
-			if p.More {
-				next = append(next, revocationKey(p.Revoked[len(p.Revoked)-1]))
-			}
-			failed = errors.Join(failed, err)
-		}
-		if failed != nil || len(next) == 0 {
+		next, err := l.learnPage(ctx, q, known)
+		failed = errors.Join(failed, err)
+		if len(next) == 0 || ctx.Err() != nil {
 			return failed
 		}
-		q.After = next[0]
-		for _, after := range next {
-			q.After = min(q.After, after)
+		q.After = slices.Min(next)
+	}
+}
+
+// learnPage takes over what others answer to a question, but for what is known,
+// and returns how far those have come that have more.
+func (l *ledgers) learnPage(ctx context.Context, q ledgerQuestion, known map[string]auth.Revocation) (next []string, failed error) {
+	var pages []ledgerPage
+	asking, cancel := context.WithTimeout(ctx, orderPatience)
+	defer cancel()
+	for a, err := range l.srv.Namespace("/").AskNodes(asking, tellRevoked, q) {
+		var p ledgerPage
+		if err == nil {
+			err = a.Args.Scan(&p)
+		}
+		failed = errors.Join(failed, err)
+		pages = append(pages, p)
+	}
+	// Behind the asking, for to keep what is revoked may take longer.
+	for _, p := range pages {
+		for _, v := range p.Revoked {
+			if old, ok := known[revocationKey(v)]; ok && !v.Since.After(old.Since) && !v.Until.After(old.Until) {
+				continue
+			}
+			if _, err := l.srv.users.Revoke(v); err != nil {
+				failed = errors.Join(failed, err)
+				continue
+			}
+			known[revocationKey(v)] = v
+		}
+		if p.More && len(p.Revoked) > 0 {
+			next = append(next, revocationKey(p.Revoked[len(p.Revoked)-1]))
 		}
 	}
+	return next, failed
 }
 
 // close waits until nothing is being asked; nothing will be any more.

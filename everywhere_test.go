@@ -90,3 +90,49 @@ func TestEverywhere(t *testing.T) {
 		}
 	})
 }
+
+// TestLearnSlowly: a node learns all that is revoked, however long it takes to
+// keep it and whoever does not answer; and what it knows it does not keep again.
+func TestLearnSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const all = 2500 // more than fit into two answers
+		cluster := hubtest.NewCluster(time.Hour)
+		one, _ := joinCluster(t, cluster)
+		_, silent := joinCluster(t, cluster)
+		for i := range all {
+			if _, err := one.Users().Revoke(auth.Revocation{Token: fmt.Sprint("t", i), Until: time.Now().Add(24 * time.Hour)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cluster.Cut(silent)
+		kept := 0
+		authority, err := auth.New(auth.Config{AllowAnonymous: true, AllowUnknown: true, Revoked: func(auth.Revocation) error {
+			time.Sleep(5 * time.Millisecond) // as disks take
+			if kept++; kept == 7 {
+				return errors.New("not kept")
+			}
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv, err := tutti.New(tutti.Config{Log: slog.New(slog.DiscardHandler), Auth: authority, Hub: hub.Config{Engine: cluster.Node()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer srv.Shutdown(context.Background())
+		if err := srv.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if got := len(srv.Users().Revocations()); got != all {
+			t.Errorf("the node knows %d revocations, want %d", got, all)
+		}
+		before := kept
+		cluster.Mend(silent)
+		time.Sleep(time.Minute)
+		if again := kept - before; again > 10 {
+			t.Errorf("it has kept %d again", again)
+		}
+	})
+}
