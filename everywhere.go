@@ -25,9 +25,11 @@ const (
 const (
 	// orderPatience is how long who logs somebody out waits for other nodes.
 	orderPatience = 3 * time.Second
-	// ledgerPageSize is how many revocations nodes tell each other at a time:
-	// half a megabyte at most, if ids are short.
-	ledgerPageSize = 1000
+	// ledgerPageSize is how many revocations nodes tell each other at a time, and
+	// ledgerPageBytes at most how large that is unless there is but one: NATS takes
+	// messages of 1 MiB.
+	ledgerPageSize  = 1000
+	ledgerPageBytes = 512 << 10
 )
 
 // errUnheard is why an order was not carried out on nodes that have not said that it was.
@@ -155,11 +157,15 @@ func (l *ledgers) page(q ledgerQuestion) (p ledgerPage) {
 	if sumOf(all) == q.Sum {
 		return p
 	}
+	size := 0
 	for _, v := range all {
-		if revocationKey(v) <= q.After {
+		key := revocationKey(v)
+		if key <= q.After {
 			continue
 		}
-		if len(p.Revoked) == ledgerPageSize {
+		const times, escaped = 200, 6 // as JSON: "\u0001"
+		size += times + escaped*len(key)
+		if n := len(p.Revoked); n == ledgerPageSize || n > 0 && size > ledgerPageBytes {
 			p.More = true
 			break
 		}

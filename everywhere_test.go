@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,6 +134,31 @@ func TestLearnSlowly(t *testing.T) {
 		time.Sleep(time.Minute)
 		if again := kept - before; again > 10 {
 			t.Errorf("it has kept %d again", again)
+		}
+	})
+}
+
+// TestLedgerPage: an answer to another node fits into a message, however long the
+// names of those are whose tokens are revoked.
+func TestLedgerPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := hubtest.NewCluster(time.Hour)
+		one, _ := joinCluster(t, cluster)
+		two, _ := joinCluster(t, cluster)
+		for i := range 300 {
+			user := fmt.Sprint(strings.Repeat("\x01", 1000), i)
+			if _, err := one.Users().Revoke(auth.Revocation{User: user, Since: time.Now(), Until: time.Now().Add(time.Hour)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for a, err := range two.Namespace("/").AskNodes(t.Context(), "tutti:revoked", map[string]string{"sum": "0", "after": ""}) {
+			if err != nil || a.Args.Size() > 1<<20 { // what NATS takes by default
+				t.Errorf("an answer of %d bytes, %v", a.Args.Size(), err)
+			}
+		}
+		three, _ := joinCluster(t, cluster)
+		if got := len(three.Users().Revocations()); got != 300 {
+			t.Errorf("who comes knows %d revocations, want 300", got)
 		}
 	})
 }
