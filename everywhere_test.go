@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/hub/hubtest"
+	"github.com/tutti-rt/tutti/packet"
 )
 
 // A dismissed connection says why.
@@ -159,6 +161,53 @@ func TestLedgerPage(t *testing.T) {
 		three, _ := joinCluster(t, cluster)
 		if got := len(three.Users().Revocations()); got != 300 {
 			t.Errorf("who comes knows %d revocations, want 300", got)
+		}
+	})
+}
+
+// nobody is whom a space is shared with.
+type nobody struct{}
+
+func (nobody) Cast(*hub.Message) {}
+func (nobody) Close()            {}
+func (nobody) Ask(context.Context, hub.Question) iter.Seq2[hub.Answer, error] {
+	return func(func(hub.Answer, error) bool) {}
+}
+
+// TestOwnEvents: where a space is shared with servers of another kind, those of the
+// engine tell each other of logouts all the same, and obey nobody else.
+func TestOwnEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := hubtest.NewCluster(10 * time.Second)
+		join := func() *tutti.Server {
+			share := func(context.Context, *hub.Space) (hub.Others, error) { return nobody{}, nil }
+			srv, err := tutti.New(tutti.Config{Log: slog.New(slog.DiscardHandler), Hub: hub.Config{Engine: cluster.Node(), Share: share}})
+			if err == nil {
+				err = srv.Join(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { srv.Shutdown(context.Background()) })
+			return srv
+		}
+		one, two := join(), join()
+		ann := enter(t, two, time.Minute)
+		order, err := packet.Marshal(auth.Order{User: "ann"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := two.Namespace("/").Space().TakeEvent(t.Context(), one.Hub().Node(), "tutti:order", order); !errors.Is(err, hub.ErrNoHandler) || len(ann) > 0 {
+			t.Errorf("an order of somebody else: %v, and %d connections were ended", err, len(ann))
+		}
+		if n, err := one.DisconnectUser(t.Context(), "ann", ""); n != 1 || err != nil || len(ann) != 1 {
+			t.Errorf("a logout by a node: %d, %v", n, err)
+		}
+		if _, err := one.Users().Revoke(auth.Revocation{Token: "t", Until: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		if three := join(); len(three.Users().Revocations()) != 1 {
+			t.Error("who joins does not know what is revoked")
 		}
 	})
 }
