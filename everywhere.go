@@ -25,6 +25,8 @@ const (
 const (
 	// orderPatience is how long who logs somebody out waits for other nodes.
 	orderPatience = 3 * time.Second
+	// ledgerPause is when those are asked again who have not answered.
+	ledgerPause = time.Second
 	// ledgerPageSize is how many revocations nodes tell each other at a time, and
 	// ledgerPageBytes at most how large that is unless there is but one: NATS takes
 	// messages of 1 MiB.
@@ -183,19 +185,34 @@ func (l *ledgers) ask() {
 		return
 	}
 	l.asking = true
-	// Started by a node that came or an engine that is back, ended by the
-	// answers, at the latest by orderPatience for each page; close waits for it.
+	// Started by a node that came or an engine that is back, ended when all have
+	// answered who are there, or by the server's end; close waits for it.
 	l.running.Go(func() {
-		for more := true; more; {
-			if err := l.learn(l.srv.ctx); err != nil && l.srv.ctx.Err() == nil {
+		for more, again := true, false; more; {
+			err := l.learn(l.srv.ctx)
+			if err != nil && !again && l.srv.ctx.Err() == nil {
 				l.srv.log.Warn("ask other nodes what is revoked", keyErr, err)
 			}
+			if _, again = errors.AsType[*hub.PartialError](err); again {
+				l.rest() // who is gone is not asked again, and anybody else will answer
+			}
 			l.mu.Lock()
+			l.again = l.again || again
 			more = l.again && !l.ended
 			l.again, l.asking = false, more
 			l.mu.Unlock()
 		}
 	})
+}
+
+// rest waits a while before nodes are asked again, or for the server's end.
+func (l *ledgers) rest() {
+	t := time.NewTimer(ledgerPause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.srv.ctx.Done():
+	}
 }
 
 // learn takes over what is revoked on other nodes, a page of each at a time. It

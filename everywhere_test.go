@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,10 +109,10 @@ func TestLearnSlowly(t *testing.T) {
 			}
 		}
 		cluster.Cut(silent)
-		kept := 0
+		var kept atomic.Int64
 		authority, err := auth.New(auth.Config{AllowAnonymous: true, AllowUnknown: true, Revoked: func(auth.Revocation) error {
 			time.Sleep(5 * time.Millisecond) // as disks take
-			if kept++; kept == 7 {
+			if kept.Add(1) == 7 {
 				return errors.New("not kept")
 			}
 			return nil
@@ -131,10 +132,10 @@ func TestLearnSlowly(t *testing.T) {
 		if got := len(srv.Users().Revocations()); got != all {
 			t.Errorf("the node knows %d revocations, want %d", got, all)
 		}
-		before := kept
+		before := kept.Load()
 		cluster.Mend(silent)
 		time.Sleep(time.Minute)
-		if again := kept - before; again > 10 {
+		if again := kept.Load() - before; again > 10 {
 			t.Errorf("it has kept %d again", again)
 		}
 	})
@@ -208,6 +209,28 @@ func TestOwnEvents(t *testing.T) {
 		}
 		if three := join(); len(three.Users().Revocations()) != 1 {
 			t.Error("who joins does not know what is revoked")
+		}
+	})
+}
+
+// TestLearnLater: what a node has revoked while it could reach nobody is known to
+// the others soon after it is back, also to one that asked it before that.
+func TestLearnLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := hubtest.NewCluster(time.Hour)
+		one, first := joinCluster(t, cluster)
+		two, second := joinCluster(t, cluster)
+		cluster.Cut(first)
+		cluster.Cut(second)
+		if _, err := one.Users().RevokeEverywhere(t.Context(), auth.Revocation{User: "ann", Since: time.Now(), Until: time.Now().Add(24 * time.Hour)}); err == nil {
+			t.Error("there is nobody, and all have heard it")
+		}
+		cluster.Mend(second)
+		time.Sleep(10 * time.Second)
+		cluster.Mend(first)
+		time.Sleep(10 * time.Second)
+		if n := len(two.Users().Revocations()); n != 1 {
+			t.Errorf("the other knows %d revocations, want 1", n)
 		}
 	})
 }
