@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,9 +25,13 @@ const (
 const (
 	// orderPatience is how long who logs somebody out waits for other nodes.
 	orderPatience = 3 * time.Second
-	// ledgerPageSize is how many revocations nodes tell each other at a time:
-	// half a megabyte at most, if ids are short.
-	ledgerPageSize = 1000
+	// ledgerPause is when those are asked again who have not answered.
+	ledgerPause = time.Second
+	// ledgerPageSize is how many revocations nodes tell each other at a time, and
+	// ledgerPageBytes at most how large that is unless there is but one: NATS takes
+	// messages of 1 MiB.
+	ledgerPageSize  = 1000
+	ledgerPageBytes = 512 << 10
 )
 
 // errUnheard is why an order was not carried out on nodes that have not said that it was.
@@ -154,11 +159,15 @@ func (l *ledgers) page(q ledgerQuestion) (p ledgerPage) {
 	if sumOf(all) == q.Sum {
 		return p
 	}
+	size := 0
 	for _, v := range all {
-		if revocationKey(v) <= q.After {
+		key := revocationKey(v)
+		if key <= q.After {
 			continue
 		}
-		if len(p.Revoked) == ledgerPageSize {
+		const times, escaped = 200, 6 // as JSON: "\u0001"
+		size += times + escaped*len(key)
+		if n := len(p.Revoked); n == ledgerPageSize || n > 0 && size > ledgerPageBytes {
 			p.More = true
 			break
 		}
@@ -176,14 +185,19 @@ func (l *ledgers) ask() {
 		return
 	}
 	l.asking = true
-	// Started by a node that came or an engine that is back, ended by the
-	// answers, at the latest by orderPatience; close waits for it.
+	// Started by a node that came or an engine that is back, ended when all have
+	// answered who are there, or by the server's end; close waits for it.
 	l.running.Go(func() {
-		for more := true; more; {
-			if err := l.learn(l.srv.ctx); err != nil && l.srv.ctx.Err() == nil {
+		for more, again := true, false; more; {
+			err := l.learn(l.srv.ctx)
+			if err != nil && !again && l.srv.ctx.Err() == nil {
 				l.srv.log.Warn("ask other nodes what is revoked", keyErr, err)
 			}
+			if _, again = errors.AsType[*hub.PartialError](err); again {
+				l.rest() // who is gone is not asked again, and anybody else will answer
+			}
 			l.mu.Lock()
+			l.again = l.again || again
 			more = l.again && !l.ended
 			l.again, l.asking = false, more
 			l.mu.Unlock()
@@ -191,37 +205,67 @@ func (l *ledgers) ask() {
 	})
 }
 
-// learn takes over what is revoked on other nodes.
-func (l *ledgers) learn(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, orderPatience)
-	defer cancel()
-	q := ledgerQuestion{Sum: sumOf(l.srv.users.Revocations())}
+// rest waits a while before nodes are asked again, or for the server's end.
+func (l *ledgers) rest() {
+	t := time.NewTimer(ledgerPause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.srv.ctx.Done():
+	}
+}
+
+// learn takes over what is revoked on other nodes, a page of each at a time. It
+// goes on while somebody has more, whoever else does not answer and whatever
+// cannot be kept: what is remembered holds.
+func (l *ledgers) learn(ctx context.Context) (failed error) {
+	all := l.srv.users.Revocations()
+	known := make(map[string]auth.Revocation, len(all))
+	for _, v := range all {
+		known[revocationKey(v)] = v
+	}
+	q := ledgerQuestion{Sum: sumOf(all)}
 	for {
-		var next []string // how far those have come that have more
-		var failed error
-		for a, err := range l.srv.Namespace("/").AskNodes(ctx, tellRevoked, q) {
-			var p ledgerPage
-			if err == nil {
-				err = a.Args.Scan(&p)
-			}
-			for _, v := range p.Revoked {
-				if _, refused := l.srv.users.Revoke(v); refused != nil {
-					err = refused
-				}
-			}
-			if p.More {
-				next = append(next, revocationKey(p.Revoked[len(p.Revoked)-1]))
-			}
-			failed = errors.Join(failed, err)
-		}
-		if failed != nil || len(next) == 0 {
+		next, err := l.learnPage(ctx, q, known)
+		failed = errors.Join(failed, err)
+		if len(next) == 0 || ctx.Err() != nil {
 			return failed
 		}
-		q.After = next[0]
-		for _, after := range next {
-			q.After = min(q.After, after)
+		q.After = slices.Min(next)
+	}
+}
+
+// learnPage takes over what others answer to a question, but for what is known,
+// and returns how far those have come that have more.
+func (l *ledgers) learnPage(ctx context.Context, q ledgerQuestion, known map[string]auth.Revocation) (next []string, failed error) {
+	var pages []ledgerPage
+	asking, cancel := context.WithTimeout(ctx, orderPatience)
+	defer cancel()
+	for a, err := range l.srv.Namespace("/").AskNodes(asking, tellRevoked, q) {
+		var p ledgerPage
+		if err == nil {
+			err = a.Args.Scan(&p)
+		}
+		failed = errors.Join(failed, err)
+		pages = append(pages, p)
+	}
+	// Behind the asking, for to keep what is revoked may take longer.
+	for _, p := range pages {
+		for _, v := range p.Revoked {
+			if old, ok := known[revocationKey(v)]; ok && !v.Since.After(old.Since) && !v.Until.After(old.Until) {
+				continue
+			}
+			if _, err := l.srv.users.Revoke(v); err != nil {
+				failed = errors.Join(failed, err)
+				continue
+			}
+			known[revocationKey(v)] = v
+		}
+		if p.More && len(p.Revoked) > 0 {
+			next = append(next, revocationKey(p.Revoked[len(p.Revoked)-1]))
 		}
 	}
+	return next, failed
 }
 
 // close waits until nothing is being asked; nothing will be any more.

@@ -163,8 +163,8 @@ type disconnectRequest struct {
 // revokedFor is longer than tokens last.
 const revokedFor = 24 * time.Hour
 
-// disconnected says how many sockets were, on all nodes but those that are
-// silent.
+// disconnected says how many sockets were, on all nodes, and on which not all may
+// have been done.
 type disconnected struct {
 	Sockets int      `json:"sockets"`
 	Silent  []string `json:"silent,omitempty"`
@@ -185,14 +185,18 @@ func (a *Admin) disconnect(r *http.Request) (any, error) {
 	if q.Revoke && (q.User == "" || q.Namespace != "") {
 		return nil, badRequest("revoke: belongs to a user, in all namespaces")
 	}
-	var revoked error
+	var (
+		unheard []string
+		revoked error
+	)
 	if q.Revoke {
 		now := time.Now()
-		_, revoked = a.server.Users().RevokeEverywhere(r.Context(), auth.Revocation{User: q.User, Since: now, Until: now.Add(revokedFor)})
-		revoked = explainRevoke(revoked)
+		_, err := a.server.Users().RevokeEverywhere(r.Context(), auth.Revocation{User: q.User, Since: now, Until: now.Add(revokedFor)})
+		unheard, revoked = explainRevoke(err)
 	}
 	n, err := a.end(&q)
 	more, known, silent := a.endElsewhere(r, &q)
+	silent = slices.Compact(slices.Sorted(slices.Values(append(silent, unheard...))))
 	if known {
 		err = nil // there is such a namespace elsewhere
 	}

@@ -189,10 +189,19 @@ func (a *Admin) endElsewhere(r *http.Request, q *disconnectRequest) (n int, know
 	return n, known, slices.Sorted(maps.Keys(missing))
 }
 
-// explainRevoke makes of an error of a register one for the operator.
-func explainRevoke(err error) error {
-	if _, ok := errors.AsType[*hub.PartialError](err); err == nil || ok { // who is asked next is silent too, and is named
-		return nil
+// explainRevoke makes of an error of a register one for the operator, if it is
+// of this node, and names the other nodes on which a revocation may not hold.
+func explainRevoke(err error) (silent []string, own error) {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
 	}
-	return &failure{http.StatusServiceUnavailable, "not_kept", fmt.Sprintf("who is meant was disconnected, but may come back: %v", err)}
+	for _, err := range all {
+		if partial, ok := errors.AsType[*hub.PartialError](err); ok && len(partial.Nodes) > 0 {
+			silent = append(silent, partial.Nodes...)
+		} else if err != nil {
+			own = &failure{http.StatusServiceUnavailable, "not_kept", fmt.Sprintf("who is meant was disconnected, but may come back: %v", err)}
+		}
+	}
+	return silent, own
 }

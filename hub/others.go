@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/tutti-rt/tutti/packet"
@@ -117,6 +118,9 @@ type Dismissible interface {
 // ask puts a question to the others. There are none for a local address, or a
 // space that is not shared.
 func (sp *Space) ask(ctx context.Context, q Question) iter.Seq2[Answer, error] {
+	if sp.hub.node != nil && sp.hub.shares(sp) && isOwn(q.Event) {
+		return nodeOthers{sp}.Ask(ctx, q)
+	}
 	err := sp.usable()
 	switch {
 	case err != nil && !q.To.Local:
@@ -218,10 +222,25 @@ type EventHandler func(ctx context.Context, from string, event string, args pack
 // by [Space.TellNodes] and [Space.AskNodes]. Each runs on a goroutine of its own.
 func (sp *Space) HandleNodes(h EventHandler) { sp.events.Store(&h) }
 
+// ownEvents is what the names of events begin with that nodes of an engine send
+// for themselves, and not for the application: orders to log somebody out, for
+// example. Those of [Config.Share] are neither sent them nor obeyed.
+const ownEvents = "tutti:"
+
+func isOwn(event string) bool { return strings.HasPrefix(event, ownEvents) }
+
 // TakeEvent has the application of this node take an event of another, by what
 // was set with [Space.HandleNodes]. It is for [Others], and fails with
-// [ErrNoHandler] if nothing was.
+// [ErrNoHandler] if nothing was, or for an event whose name begins with "tutti:":
+// only nodes of [Config.Engine] send these.
 func (sp *Space) TakeEvent(ctx context.Context, from string, event string, args packet.Args) (packet.Args, error) {
+	if isOwn(event) {
+		return packet.Args{}, ErrNoHandler
+	}
+	return sp.takeEvent(ctx, from, event, args)
+}
+
+func (sp *Space) takeEvent(ctx context.Context, from string, event string, args packet.Args) (packet.Args, error) {
 	h := sp.events.Load()
 	if h == nil {
 		return packet.Args{}, ErrNoHandler

@@ -139,7 +139,7 @@ func (sp *Space) answerEvent(from string, record []byte) []byte {
 	}
 	ctx, cancel := sp.hub.node.patient()
 	defer cancel()
-	args, err := sp.TakeEvent(ctx, from, m.Event, m.Args)
+	args, err := sp.takeEvent(ctx, from, m.Event, m.Args)
 	if err != nil {
 		return nil
 	}
