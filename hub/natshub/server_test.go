@@ -175,19 +175,22 @@ func (s *server) client() *nats.Conn {
 }
 
 func (s *server) kill() {
-	if s.cmd == nil {
-		return
-	}
 	s.mu.Lock()
-	s.stopped = true
-	s.cmd.Process.Kill()
+	runs := s.cmd != nil
+	if s.stopped = true; runs {
+		s.cmd.Process.Kill()
+	}
 	s.mu.Unlock()
-	<-s.ended
-	s.cmd = nil
+	if runs {
+		<-s.ended
+		s.cmd = nil
+	}
 }
 
 func (s *server) signal(sig syscall.Signal) {
 	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := s.cmd.Process.Signal(sig); err != nil {
 		s.t.Fatal(err)
 	}
