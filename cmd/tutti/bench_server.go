@@ -122,7 +122,7 @@ func (b benchServing) servers(server http.Handler) ([]*httpServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	servers := []*httpServer{{Server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, listener: listener}}
+	servers := []*httpServer{{Server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, listener: listener, path: "/socket.io/"}}
 	if b.debug != "" {
 		listener, err := listen(b.debug, "--debug")
 		if err != nil {
