@@ -5,7 +5,7 @@
 //	go run ./bench/attack -tutti bin/tutti
 //
 // The server has a core, and everything else another: the client that is
-// measured, and the attackers at the lowest priority, so that what is measured is
+// measured, and the attackers when nobody else wants it, so that what is measured is
 // the server and not their fight for the core. See docs/limits.md.
 //
 // May import: nothing of ours.
@@ -135,7 +135,7 @@ func (c *caller) under(name, address string, span time.Duration) (half, tail tim
 		if err != nil {
 			return 0, 0, err
 		}
-		attacker := onCore("1", "nice", "-n", "19", self, "-attack", name, "-target", address)
+		attacker := onCore("1", "chrt", "--idle", "0", self, "-attack", name, "-target", address)
 		attacker.Stderr = os.Stderr
 		if err := attacker.Start(); err != nil {
 			return 0, 0, err
