@@ -71,7 +71,7 @@ power: ## the machine, or the process, ends at every operation of the store on t
 	go test -v -timeout 2h -run '^(TestPower|TestProcess|TestTwoCrashes)$$' ./hub/pebblehub -seeds $(SEEDS)
 
 edge: build ## a node behind a NATS leaf in a network namespace, whose way out is cut: needs root
-	@scripts/debian.sh $(SERVERS)
+	@scripts/debian.sh iproute2 $(SERVERS)
 	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node cluster/edge.mjs
 
 soak: T = 2h
