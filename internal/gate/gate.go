@@ -57,7 +57,7 @@ const (
 	// acceptPause is how long accepting rests when there are no descriptors.
 	acceptPause = 100 * time.Millisecond
 	// acceptAtOnce is how many connections are taken while others wait.
-	acceptAtOnce = 64
+	acceptAtOnce = 4
 )
 
 // A Guarded listener says which connections there is room for. Its methods may

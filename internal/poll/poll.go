@@ -33,6 +33,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // Event is what became of a socket.
@@ -179,6 +180,10 @@ type notice struct {
 const (
 	batch    = 128      // notices taken at a time
 	readSize = 64 << 10 // of a worker's buffer
+	// turn is how long a worker may be at it until everybody else's sockets are
+	// looked at. A socket of another worker's, or of package net's, waits for as
+	// many turns as there are who have work, and for what these have started.
+	turn = 100 * time.Microsecond
 )
 
 // worker waits for the sockets that were given to it.
@@ -192,16 +197,24 @@ func (w *worker) run() {
 	defer w.queue.free()
 	buf := make([]byte, readSize)
 	notices := make([]notice, batch)
+	began := time.Now()
 	for {
-		n := w.queue.wait(notices)
+		n, waited := w.queue.wait(notices)
 		if n < 0 {
 			return
+		}
+		if waited {
+			began = time.Now()
 		}
 		w.poller.find(notices[:n])
 		for i := range notices[:n] {
 			if h := notices[i].handler; h != nil {
 				notices[i].handler = nil
 				h.Ready(notices[i].event, buf)
+			}
+			if time.Since(began) > turn {
+				w.queue.yield()
+				began = time.Now()
 			}
 		}
 		// What the handlers have started comes before more of the same.

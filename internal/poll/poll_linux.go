@@ -33,7 +33,9 @@ type queue struct {
 	fd     int
 	events [batch]syscall.EpollEvent
 	n      int
+	tries  int
 	try    func(fd uintptr) (done bool) // q.attempt, bound once
+	bell   bell
 }
 
 func newQueue() (*queue, error) {
@@ -52,6 +54,10 @@ func newQueue() (*queue, error) {
 		return nil, fmt.Errorf("make epoll: %w", err)
 	}
 	q.try = q.attempt
+	if err := q.bell.open(); err != nil {
+		q.close()
+		return nil, err
+	}
 	return q, nil
 }
 
@@ -59,7 +65,10 @@ func newQueue() (*queue, error) {
 func (q *queue) close() { _ = q.file.Close() } // it holds nothing that could be lost
 
 // free is for after the last wait.
-func (q *queue) free() {}
+func (q *queue) free() { q.bell.close() }
+
+// yield lets everything else go first that can be done now.
+func (q *queue) yield() { q.bell.pass() }
 
 func (q *queue) add(fd int) error {
 	return q.control(syscall.EPOLL_CTL_ADD, fd, forReading)
@@ -85,10 +94,11 @@ func (q *queue) control(op, fd int, events uint32) error {
 }
 
 // wait returns how many notices it has filled in, at least one, or -1 after
-// close.
-func (q *queue) wait(notices []notice) int {
+// close, and whether it had to wait for them.
+func (q *queue) wait(notices []notice) (n int, waited bool) {
+	q.tries = 0
 	if err := q.raw.Read(q.try); err != nil {
-		return -1
+		return -1, false
 	}
 	for i, e := range q.events[:q.n] {
 		var event Event
@@ -103,10 +113,11 @@ func (q *queue) wait(notices []notice) int {
 		}
 		notices[i] = notice{fd: int(e.Fd), event: event}
 	}
-	return q.n
+	return q.n, q.tries > 1
 }
 
 func (q *queue) attempt(fd uintptr) (done bool) {
+	q.tries++
 	n, err := syscall.EpollWait(int(fd), q.events[:], 0)
 	q.n = max(n, 0)
 	return q.n > 0 || err != nil && err != syscall.EINTR

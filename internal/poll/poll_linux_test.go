@@ -7,6 +7,8 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tutti-rt/tutti/internal/poll"
@@ -187,6 +189,68 @@ func TestManySocketsComeAndGo(t *testing.T) {
 		}
 	}
 	stop(t, &p)
+}
+
+// busy always has something to do, and notes how often it was asked to until
+// somebody else had a turn.
+type busy struct {
+	poll.Socket
+	turns atomic.Int64
+	over  atomic.Bool
+	ended chan struct{}
+}
+
+func (b *busy) Ready(poll.Event, []byte) {
+	if b.over.Load() {
+		b.Close()
+		close(b.ended)
+		return
+	}
+	b.turns.Add(1)
+	_ = b.Again() // it is open
+}
+
+// TestOthersHaveTheirTurn: a worker that is never done lets those go first
+// whose sockets the runtime watches, though it looks at them only every ten
+// milliseconds while something can run.
+func TestOthersHaveTheirTurn(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var p poll.Poller
+	client, server := pair(t)
+	defer client.Close()
+	b := &busy{ended: make(chan struct{})}
+	if !b.Adopt(&p, server) {
+		t.Fatal("not adopted")
+	}
+	one, other := pair(t)
+	defer one.Close()
+	defer other.Close()
+	if err := errors.Join(b.Start(b), b.Again()); err != nil {
+		t.Fatal(err)
+	}
+	var echo sync.WaitGroup
+	echo.Go(func() { _, _ = io.Copy(struct{ io.Writer }{other}, struct{ io.Reader }{other}) }) // ends with one
+	const rounds = 50
+	buf := make([]byte, 1)
+	for range rounds { // each of which waits twice for the runtime to look
+		if _, err := one.Write(buf); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(one, buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	turns := b.turns.Load()
+	b.over.Store(true)
+	<-b.ended
+	one.Close()
+	echo.Wait()
+	stop(t, &p)
+	// Some 10,000 turns, or 1,000,000 if others are looked at every ten
+	// milliseconds; with the race detector 4,000 and 380,000.
+	if turns > 2000*rounds {
+		t.Errorf("%d turns for %d round trips", turns, rounds)
+	}
 }
 
 func TestOthersAreDeclined(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 
 	"github.com/tutti-rt/tutti/internal/memnet"
@@ -107,20 +108,23 @@ func (q *queue) again(fd int) error {
 	return nil
 }
 
-func (q *queue) wait(notices []notice) int {
+func (q *queue) wait(notices []notice) (n int, waited bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.head == len(q.due) {
 		if q.closed {
-			return -1
+			return -1, false
 		}
 		q.due, q.head = q.due[:0], 0
 		q.some.Wait()
 	}
-	n := copy(notices, q.due[q.head:])
+	n = copy(notices, q.due[q.head:])
 	q.head += n
-	return n
+	return n, true
 }
+
+// yield lets others go first.
+func (q *queue) yield() { runtime.Gosched() }
 
 // Readable implements [memnet.Watcher].
 func (q *queue) Readable(c *memnet.Conn) {

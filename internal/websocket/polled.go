@@ -8,13 +8,14 @@ import (
 	"github.com/tutti-rt/tutti/internal/poll"
 )
 
-// mostReads is how many reads a connection may do in a row while others wait: at
-// 16 KiB each, so that who floods keeps nobody waiting for long.
-const mostReads = 4
+// mostReads is how many reads of 16 KiB a connection may do in a row while others
+// wait, so that who floods keeps nobody waiting for long: 16 KiB may be thousands
+// of frames.
+const mostReads = 2
 
 // mostWaste is how many bytes are read, for the peer's close frame, behind ours: a
 // peer that goes on sending is not read for as long as it could.
-const mostWaste = 256 << 10
+const mostWaste = 64 << 10
 
 // polled is a connection of the first form as its worker sees it.
 type polled Conn
@@ -108,6 +109,7 @@ func (c *Conn) vanishLocked() {
 
 // input reads what there is. It reports false if somebody else goes on.
 func (c *Conn) input(hangup bool, buf []byte) bool {
+	buf = buf[:readSize]
 	for range mostReads {
 		n, err := c.sock.Read(buf)
 		switch {
