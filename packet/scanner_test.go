@@ -175,3 +175,36 @@ func TestUnquote(t *testing.T) {
 		}
 	}
 }
+
+// TestScannerWords puts every byte at every place of a long string, next to
+// those that a word at a time could mistake: the verdict is that of the byte.
+func TestScannerWords(t *testing.T) {
+	for c := range 256 {
+		var want string
+		switch {
+		case c < 0x20, c == '"', c == '\\': // a quote ends it early
+			want = "invalid JSON"
+		case c >= 0x80:
+			want = "invalid UTF-8"
+		}
+		for at := range 24 {
+			for _, beside := range "x !#[]\x7f" {
+				text := []byte(`"` + strings.Repeat(string(beside), 24) + `"`)
+				text[1+at] = byte(c)
+				if got := packet.Scan(text, 1); got != want {
+					t.Fatalf("%q: %q, want %q", text, got, want)
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkScanLongString(b *testing.B) {
+	text := []byte(`"` + strings.Repeat("what a person says ", 50_000) + `"`)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if packet.Scan(text, 1) != "" {
+			b.Fatal("refused")
+		}
+	}
+}

@@ -252,7 +252,11 @@ func ruleVars(t *tree) []finding {
 }
 
 func isPool(f *file, s *ast.ValueSpec, i int) bool {
-	if f.selects(s.Type, "sync", "Pool") {
+	of := s.Type
+	if many, ok := of.(*ast.ArrayType); ok {
+		of = many.Elt
+	}
+	if f.selects(of, "sync", "Pool") {
 		return true
 	}
 	if i >= len(s.Values) {

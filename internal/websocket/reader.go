@@ -233,7 +233,11 @@ func (r *reader) payload(p []byte) error {
 	whole := r.message
 	r.message = nil
 	r.conn.arrive(0)
-	return r.deliver(whole)
+	err := r.deliver(whole)
+	if _, wait := err.(*later); !wait {
+		recycle(whole)
+	}
+	return err
 }
 
 // grow makes room for n more bytes. What the header declares is never believed:
@@ -243,14 +247,11 @@ func (r *reader) grow(n int) {
 	if need <= cap(r.message) {
 		return
 	}
-	size := 2 * need
-	if r.header.Fin {
-		size = int(min(int64(size), int64(need)+r.left))
-	}
-	bigger := make([]byte, len(r.message), size)
+	bigger := messageBuffer(need)[:len(r.message)]
 	copy(bigger, r.message)
+	recycle(r.message)
 	r.message = bigger
-	r.conn.arrive(size)
+	r.conn.arrive(cap(bigger))
 }
 
 func (r *reader) deliver(data []byte) error {
