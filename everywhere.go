@@ -40,7 +40,8 @@ var errUnheard = errors.New("tutti: a node has not carried it out")
 // ledgers keeps what is revoked the same on all nodes: who revokes tells the
 // others, and who could not be told asks, when it joins or comes back.
 type ledgers struct {
-	srv *Server
+	srv  *Server
+	news chan struct{} // holds a token when there is another node to ask
 
 	mu      sync.Mutex
 	asking  bool // a goroutine does
@@ -54,7 +55,7 @@ func (srv *Server) share() {
 	if srv.cfg.Hub.Engine == nil {
 		return
 	}
-	srv.ledgers.srv = srv
+	srv.ledgers.srv, srv.ledgers.news = srv, make(chan struct{}, 1)
 	ns := srv.Namespace("/")
 	ns.HandleNodes(tellOrder, func(_ context.Context, _ string, args Args) (any, error) {
 		var o auth.Order
@@ -182,6 +183,10 @@ func (l *ledgers) ask() {
 	defer l.mu.Unlock()
 	if l.ended || l.asking {
 		l.again = true
+		select {
+		case l.news <- struct{}{}: // who rests goes on: there is somebody to ask
+		default:
+		}
 		return
 	}
 	l.asking = true
@@ -205,12 +210,14 @@ func (l *ledgers) ask() {
 	})
 }
 
-// rest waits a while before nodes are asked again, or for the server's end.
+// rest waits a while before nodes are asked again, or until there is another
+// to ask, or for the server's end.
 func (l *ledgers) rest() {
 	t := time.NewTimer(ledgerPause)
 	defer t.Stop()
 	select {
 	case <-t.C:
+	case <-l.news:
 	case <-l.srv.ctx.Done():
 	}
 }
