@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
@@ -300,5 +301,21 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if d.trace.Refused != nil {
 		d.trace.Refused(refused.status, refused.code)
 	}
+	if refused.late {
+		wait(r.Context(), d.quota.Refusal())
+	}
 	refused.answer(w)
+}
+
+// wait returns after t, or when ctx is done.
+func wait(ctx context.Context, t time.Duration) {
+	if t <= 0 {
+		return
+	}
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tutti-rt/tutti/door"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/quota"
 )
 
 var asJSON = []string{"Content-Type", "application/json"}
@@ -158,6 +159,24 @@ func TestPublishRate(t *testing.T) {
 			"limit: rate", "refused: 429 too_many_requests", "limit: rate", "refused: 429 too_many_requests")
 		time.Sleep(2 * time.Second)
 		post("after the time said", 200)
+	})
+}
+
+// TestPublishTooOftenWaits: who is told to come later is told so later.
+func TestPublishTooOftenWaits(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.publisher(door.PublishConfig{Rate: 0.01, Burst: 1, Quota: quota.New(quota.Config{Refusal: 4 * time.Second}), Publish: open})
+		for i, want := range []struct {
+			status      int
+			least, most time.Duration
+		}{{200, 0, 0}, {429, 2 * time.Second, 4 * time.Second}} {
+			began := time.Now()
+			resp, body := w.answer("POST", "/api/publish", `{"room":"chat:a","event":"e"}`, asJSON...)
+			if d := time.Since(began); resp.StatusCode != want.status || d < want.least || d > want.most {
+				t.Errorf("request %d: %d %s after %v, want %+v", i, resp.StatusCode, body, d, want)
+			}
+		}
+		w.wantTold("rates", "limit: rate", "refused: 429 too_many_requests")
 	})
 }
 

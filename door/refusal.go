@@ -24,6 +24,7 @@ type refusal struct {
 	limit   string        // the limit that was hit, if any
 	allow   string        // of 405: the method that works
 	retry   time.Duration // of 429 and 503: when to come back
+	late    bool          // it came too often: the answer may wait
 	err     error         // for the log
 }
 
@@ -67,12 +68,12 @@ func tooManyRooms(limit int) *refusal {
 
 func tooMany(wait time.Duration) *refusal {
 	return &refusal{status: http.StatusTooManyRequests, code: "too_many_requests", message: "too many messages",
-		limit: "rate", retry: max(wait, time.Millisecond)}
+		limit: "rate", retry: max(wait, time.Millisecond), late: true}
 }
 
 // tooManyStreams translates what the quota says to a new stream.
 func tooManyStreams(err error) error {
-	e := &refusal{status: http.StatusServiceUnavailable, code: quota.Code, message: err.Error(), retry: time.Second}
+	e := &refusal{status: http.StatusServiceUnavailable, code: quota.Code, message: err.Error(), retry: time.Second, late: true}
 	if x, ok := errors.AsType[*quota.Exceeded](err); ok && x.Wait > 0 {
 		e.retry = x.Wait
 	}

@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -22,6 +23,7 @@ type refusal struct {
 	text   string
 	retry  time.Duration // of 503: when to come back, 0: after a while
 	why    string        // of 503: in words, perhaps
+	late   bool          // it came too often: the answer may wait
 }
 
 // busy returns the answer to a handshake for which there is no room, err being what says so, or nil.
@@ -29,7 +31,7 @@ func busy(err error) *refusal {
 	f := &refusal{status: http.StatusServiceUnavailable}
 	var e *quota.Exceeded
 	if errors.As(err, &e) {
-		f.retry, f.why = e.Wait, e.Text
+		f.retry, f.why, f.late = e.Wait, e.Text, true
 	}
 	return f
 }
@@ -46,6 +48,38 @@ func forbid(err error) *refusal {
 		f.text = public.Message
 	}
 	return f
+}
+
+// answer writes the refusal, when it is time to: see [quota.Config].Refusal.
+func (f *refusal) answer(srv *Server, w http.ResponseWriter, r *http.Request, upgrade bool) {
+	d := srv.cfg.Quota.Refusal()
+	if !f.late || d == 0 {
+		f.write(srv, w, r, upgrade)
+		return
+	}
+	later, ok := w.(deferrer)
+	if !ok {
+		wait(r.Context(), d)
+		f.write(srv, w, r, upgrade)
+		return
+	}
+	resume := func() { later.Resume(0, func() { f.write(srv, w, r, upgrade) }, func(error) {}) }
+	t := time.AfterFunc(d, resume) // nobody waits for it: it only writes
+	later.Defer(func(error) {
+		if t.Stop() {
+			resume() // or what it holds would be kept of somebody who is gone
+		}
+	})
+}
+
+// wait returns after d, or when ctx is done.
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // write writes the refusal. To who asks for a WebSocket the answer is always 400 with the text: clients do not see

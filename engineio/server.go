@@ -130,7 +130,7 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refused = srv.openPolling(w, r, &q)
 	}
 	if refused != nil {
-		refused.write(srv, w, r, upgrade)
+		refused.answer(srv, w, r, upgrade)
 	}
 }
 

@@ -59,6 +59,13 @@ type Config struct {
 	// refused until others come to rest. Default 100,000: about 10 MB each.
 	MaxBusy int
 
+	// Refusal is how long an answer to a request waits that says that there were
+	// too many: about that long, so that those who were refused together do not come
+	// again together. Who asks again as soon as it is answered would otherwise
+	// occupy the server with refusals alone. A server's timeouts go on meanwhile:
+	// it is a few seconds at most. 0 or less: not at all.
+	Refusal time.Duration
+
 	// MaxWaiting is how many bytes may wait for, or half arrived from, all peers
 	// together; beyond it those for whom most waits are cut off. 0 or less: no
 	// limit.
@@ -96,6 +103,7 @@ func Default() Config {
 		AddressHandshakes: Rate{50, 500},
 		MaxAddress:        2000,
 		MaxUser:           200,
+		Refusal:           time.Second,
 
 		Exempt:     []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		MaxWaiting: MemoryLimit() / 4,

@@ -3,6 +3,7 @@ package quota
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/tutti-rt/tutti/internal/limit"
 )
@@ -10,7 +11,8 @@ import (
 // pacing is what of a quota can change while it is in use, made ready. It does
 // not change itself; another takes its place.
 type pacing struct {
-	exempt []netip.Prefix
+	exempt  []netip.Prefix
+	refusal time.Duration
 	shared func(user string) bool
 	made   paces
 
@@ -36,7 +38,7 @@ func newPacing(cfg Config, last *pacing) *pacing {
 		cfg.MaxBusy = defaultMaxBusy
 	}
 	p := &pacing{
-		exempt: slices.Clone(cfg.Exempt), shared: cfg.Shared, connection: cfg.Connection.each(),
+		exempt: slices.Clone(cfg.Exempt), shared: cfg.Shared, refusal: cfg.Refusal, connection: cfg.Connection.each(),
 		made: paces{
 			cfg.User.each(), cfg.Address.each(), cfg.Room.each(),
 			limit.Rate(cfg.Handshakes), limit.Rate(cfg.AddressHandshakes), cfg.MaxBusy,

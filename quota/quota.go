@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -130,6 +131,19 @@ func (q *Quota) Handshake(remote string) error {
 		return q.exceeded(LimitHandshakes, "too many connections", wait, by{address: a})
 	}
 	return nil
+}
+
+// Refusal returns how long the answer to a request is to wait that was refused
+// because of a limit: somewhere between half of [Config.Refusal] and all of it.
+func (q *Quota) Refusal() time.Duration {
+	if q == nil {
+		return 0
+	}
+	most := q.pacing.Load().refusal
+	if most <= 0 {
+		return 0
+	}
+	return most/2 + rand.N(most/2+1)
 }
 
 // counted returns the network of an address, and whether its limits apply.

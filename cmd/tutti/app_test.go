@@ -71,6 +71,7 @@ func TestEverySetting(t *testing.T) {
 		"--rate-user-events": "7/s", "--rate-user-publishes": "7/s", "--rate-user-joins": "7/s", "--rate-user-reads": "7/s",
 		"--rate-address-events": "7/s", "--rate-address-publishes": "7/s", "--rate-address-joins": "7/s", "--rate-address-reads": "7/s",
 		"--timeout-engine":      "7s",
+		"--timeout-refusal":     "3s",
 		"--rate-room-publishes": "7/s", "--rate-room-joins": "7/s",
 	}
 	// These are used where the program is put together, and tested there.

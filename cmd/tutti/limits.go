@@ -36,6 +36,7 @@ func quotaConfig(s config.Settings) quota.Config {
 		Exempt:            config.Prefixes(s.Limit.Exempt),
 		Shared:            func(user string) bool { return strings.HasPrefix(user, "key:") },
 		MaxBusy:           int(s.Limit.Busy),
+		Refusal:           s.Timeout.Refusal,
 		MaxWaiting:        int64(s.Limit.Waiting),
 	}
 	if s.Limit.Waiting == 0 {

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
@@ -171,8 +172,11 @@ func TestEveryLiveSetting(t *testing.T) {
 		"limit.schema":  func(a *app) any { return a.schemas.Check("/", "long", nil, numbers) == nil },
 		"timeout.drain": func(a *app) any { whole, _ := a.reloader.Load().patience(); return whole },
 		"timeout.pace":  func(a *app) any { _, pace := a.reloader.Load().patience(); return pace },
-		"allow":         func(a *app) any { return a.desk.Serves(verb.Presence) },
-		"door.publish":  func(a *app) any { return publishStatus(a) },
+		"timeout.refusal": func(a *app) any {
+			return a.quota.Refusal() > 2*time.Second // it is between 0.5 and 1 s by default
+		},
+		"allow":        func(a *app) any { return a.desk.Serves(verb.Presence) },
+		"door.publish": func(a *app) any { return publishStatus(a) },
 		"limit.address": func(a *app) any {
 			one, _ := a.quota.Enter("192.0.2.1:1")
 			defer one.Leave()
@@ -185,7 +189,7 @@ func TestEveryLiveSetting(t *testing.T) {
 	// the desk, the doors, the quota, the engine, the identities, the gate of
 	// operators, certificates.
 	elsewhere := []string{"allow", "open", "door.", "limit.", "rate.", "auth.", "admin.keys", "tls."}
-	values := map[string]string{"origin": "https://a.example", "hosts": "c.example", "log.level": "error", "schema": "a schema=false", "limit.schema": "3", "timeout.drain": "7s", "timeout.pace": "2s",
+	values := map[string]string{"origin": "https://a.example", "hosts": "c.example", "log.level": "error", "schema": "a schema=false", "limit.schema": "3", "timeout.drain": "7s", "timeout.pace": "2s", "timeout.refusal": "5s",
 		"allow": "a presence=anyone", "door.publish": "a", "limit.address": "1"}
 	base := []string{"--origin", "https://b.example", "--schema", "long schema={}"}
 	for _, f := range config.Flags() {

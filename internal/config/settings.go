@@ -140,6 +140,7 @@ type Timeout struct {
 	Header     time.Duration `set:"header DURATION: How long the header of a request may take to arrive."`
 	Idle       time.Duration `set:"idle DURATION: How long an HTTP connection may wait for its next request."`
 	Engine     time.Duration `set:"engine DURATION: How long what a client wants may wait for an engine that is away, before it is refused."`
+	Refusal    time.Duration `set:"refusal DURATION: About how long who comes too often waits for the answer that says so. 0 is not at all." live:"yes"`
 	Drain      time.Duration `set:"drain DURATION: How long to wait for sessions to end after SIGTERM or SIGINT." live:"yes"`
 	Pace       time.Duration `set:"pace DURATION: Over how much of timeout.drain a server with an engine closes its sessions and streams, one after another, so that the others can take them; half of timeout.drain at most. 0 is all at once, as a server does that is alone." live:"yes"`
 }
@@ -252,6 +253,7 @@ func Default() Settings {
 			Header:     10 * time.Second,
 			Idle:       2 * time.Minute,
 			Engine:     5 * time.Second,
+			Refusal:    time.Second,
 			Drain:      10 * time.Second,
 			Pace:       5 * time.Second,
 		},

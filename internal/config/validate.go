@@ -243,6 +243,7 @@ func (l *loader) checkTimes() {
 		{"timeout.idle", l.Timeout.Idle, least, time.Hour},
 		{"timeout.drain", l.Timeout.Drain, 0, time.Hour},
 		{"timeout.engine", l.Timeout.Engine, 10 * time.Millisecond, time.Minute},
+		{"timeout.refusal", l.Timeout.Refusal, 0, 5 * time.Second},
 		{"timeout.pace", l.Timeout.Pace, 0, time.Hour},
 		{"door.retry", l.Door.Retry, least, time.Hour},
 		{"window", l.Window, time.Second, 30 * 24 * time.Hour},
