@@ -13,8 +13,8 @@ import (
 type pacing struct {
 	exempt  []netip.Prefix
 	refusal time.Duration
-	shared func(user string) bool
-	made   paces
+	shared  func(user string) bool
+	made    paces
 
 	connection       [kinds]limit.Rate
 	users            [kinds]*limit.Group[string]
