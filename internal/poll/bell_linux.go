@@ -3,6 +3,7 @@
 package poll
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"runtime"
@@ -20,6 +21,7 @@ import (
 type bell struct {
 	file *os.File
 	raw  syscall.RawConn
+	one  [8]byte // the number 1
 	rung bool
 	try  func(fd uintptr) (done bool) // b.attempt, bound once
 }
@@ -31,6 +33,7 @@ func (b *bell) open() error {
 		return fmt.Errorf("make eventfd: %w", errno)
 	}
 	b.file = os.NewFile(fd, "eventfd")
+	binary.NativeEndian.PutUint64(b.one[:], 1)
 	b.try = b.attempt
 	var err error
 	if b.raw, err = b.file.SyscallConn(); err != nil {
@@ -57,10 +60,7 @@ func (b *bell) attempt(fd uintptr) (done bool) {
 	if b.rung {
 		return true
 	}
-	_, err := syscall.Write(int(fd), one)
+	_, err := syscall.Write(int(fd), b.one[:])
 	b.rung = err == nil
 	return err != nil
 }
-
-// one is the number 1, in the order of bytes of any machine that has few of them set.
-var one = []byte{1, 0, 0, 0, 0, 0, 0, 0}
