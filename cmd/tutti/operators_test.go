@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -162,4 +163,48 @@ func TestReadyWithEngine(t *testing.T) {
 	if status, _, body := n.get("/healthz"); status != http.StatusOK {
 		t.Errorf("the public address: %d %s", status, body)
 	}
+}
+
+// TestDisconnectNetwork: who came from an address or a network is disconnected,
+// and nobody else.
+func TestDisconnectNetwork(t *testing.T) {
+	data := t.TempDir()
+	p := start(t, "--data", data, "--trusted-proxies", "127.0.0.1")
+	from := func(address, method, path, body string) string {
+		r, err := http.NewRequestWithContext(t.Context(), method, p.url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Forwarded-For", address)
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for _, address := range []string{"198.51.100.7", "198.51.100.200", "198.51.101.1", "2001:db8::7", "::ffff:203.0.113.9"} {
+		_, rest, _ := strings.Cut(from(address, "GET", "/socket.io/?EIO=4&transport=polling", ""), `"sid":"`)
+		sid, _, ok := strings.Cut(rest, `"`)
+		if !ok {
+			t.Fatal("no session")
+		}
+		path := "/socket.io/?EIO=4&transport=polling&sid=" + sid
+		from(address, "POST", path, "40")
+		if got := from(address, "GET", path, ""); !strings.HasPrefix(got, "40{") {
+			t.Fatalf("got %q", got)
+		}
+	}
+	for _, c := range []struct{ address, want string }{
+		{"198.51.100.0/24", "2 sockets"}, {"198.51.100.7", "0 sockets"}, {"198.51.101.1", "1 socket"}, {"2001:db8::/32", "1 socket"}, {"203.0.113.9", "1 socket"},
+	} {
+		if o := runCommand(t, nil, "", "disconnect", "--data", data, "--address", c.address); o.code != exitOK || !strings.Contains(o.stdout, c.want) {
+			t.Errorf("%s: %+v, want %s", c.address, o, c.want)
+		}
+	}
+	runCommand(t, nil, "", "disconnect", "--data", data, "--address", "198.51.100").want(t, "no address", exitFailed, "", "tutti disconnect: address: want one as")
 }
