@@ -54,7 +54,7 @@ vuln: ## known vulnerabilities; needs the Go vulnerability database online, so i
 	$(GOVULNCHECK) ./...
 
 # The conformance tests build the program themselves, with the client files.
-PEERS := chromium prometheus python3-socketio python3-aiohttp python3-requests python3-websocket openssl zsh fish nginx haproxy $(SERVERS)
+PEERS := chromium prometheus prometheus-alertmanager logrotate systemd python3-socketio python3-aiohttp python3-requests python3-websocket openssl zsh fish nginx haproxy $(SERVERS)
 
 conformance: client ## stock clients, raw frames and a browser against the program
 	@scripts/debian.sh $(PEERS)
