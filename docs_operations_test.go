@@ -30,6 +30,23 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// TestAlertTests: of every alert the tests that promtool runs say when it fires,
+// and when it does not.
+func TestAlertTests(t *testing.T) {
+	tests := read(t, "deploy/prometheus/alerts_test.yml")
+	for _, found := range regexp.MustCompile(`(?m)^ *- alert: (\w+)`).FindAllStringSubmatch(read(t, "deploy/prometheus/alerts.yml"), -1) {
+		name := found[1]
+		for what, re := range map[string]string{
+			"fires":         `(?m)^ *- eval_time: \w+\n *alertname: ` + name + `\n *exp_alerts:\n *- exp_labels:`,
+			"does not fire": `(?m)^ *- \{eval_time: \w+, alertname: ` + name + `\}`,
+		} {
+			if !regexp.MustCompile(re).MatchString(tests) {
+				t.Errorf("no test in deploy/prometheus/alerts_test.yml shows that %s %s", name, what)
+			}
+		}
+	}
+}
+
 // TestGuide: the files of deploy that docs/operations.md quotes stand there as
 // they are, behind a comment with their name; -update puts them there.
 func TestGuide(t *testing.T) {

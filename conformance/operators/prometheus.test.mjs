@@ -127,6 +127,15 @@ for (const native of [false, true]) {
         assert.equal(rule.health, "ok", `${rule.name}: ${rule.lastError}`);
         if (rule.name !== "TuttiPublishSlow" && rule.name !== "TuttiCommitSlow") assert.equal(rule.state, "inactive", rule.name); // on a machine that is busy they may well be
         for (const [name] of rule.query.matchAll(/\b(tutti|process|go)_[a-z_]+/g)) assert.ok(known(name), `${rule.name} asks about ${name}, which there is not`);
+        for (const [, name, labels] of rule.query.matchAll(/\b(tutti_[a-z_]+)\{([^}]*)\}/g)) {
+          for (const [, label, values] of labels.matchAll(/(\w+)=~?"([^"]*)"/g)) {
+            if (label === "job") continue;
+            for (const value of values.split("|")) {
+              const series = await query(`count(${name}{${label}="${value}"})`);
+              assert.equal(series.length, 1, `${rule.name} asks for ${name} with ${label}="${value}", which there is not`);
+            }
+          }
+        }
       }
       assert.ok(groups[0].rules.length >= 13);
     });
