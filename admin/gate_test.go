@@ -203,6 +203,9 @@ func TestGuesses(t *testing.T) {
 	if statuses[http.StatusUnauthorized] != 10 || statuses[http.StatusTooManyRequests] != 20 {
 		t.Errorf("got %v, want 10 tries", statuses)
 	}
+	if n := strings.Count(k.audit.String(), `"who":"nobody","from":"192.0.2.1","action":"refused","target":"/api/stats","result":"unauthorized"`); n != 10 {
+		t.Errorf("the audit log has %d of the 10 tries:\n%s", n, k.audit)
+	}
 	k.key = viewKey
 	if w := k.request("GET", "/api/stats", ""); w.Code != http.StatusOK {
 		t.Errorf("got %d", w.Code)

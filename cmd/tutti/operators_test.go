@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // TestAuditRotation: after a SIGHUP lines of the audit log go to a file of the
@@ -207,4 +209,27 @@ func TestDisconnectNetwork(t *testing.T) {
 		}
 	}
 	runCommand(t, nil, "", "disconnect", "--data", data, "--address", "198.51.100").want(t, "no address", exitFailed, "", "tutti disconnect: address: want one as")
+}
+
+// TestShippedSettings: the settings in deploy are right.
+func TestShippedSettings(t *testing.T) {
+	const deploy = "../../deploy/"
+	manifests, err := os.ReadFile(deploy + "kubernetes/tutti.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(manifests), "\n---\n")
+	var configMap struct{ Data map[string]string }
+	if err := yaml.Unmarshal([]byte(first), &configMap); err != nil {
+		t.Fatal(err)
+	}
+	kubernetes := filepath.Join(t.TempDir(), "tutti.yaml")
+	write(t, kubernetes, configMap.Data["tutti.yaml"])
+	for file, environ := range map[string][]string{
+		deploy + "tutti.yaml":         nil,
+		deploy + "compose.tutti.yaml": nil,
+		kubernetes:                    {"TUTTI_ENGINE=redis://:password@redis.data.svc:6379"},
+	} {
+		runCommand(t, environ, "", "config", "check", file).want(t, file, exitOK, file+" is right\n", "")
+	}
 }
