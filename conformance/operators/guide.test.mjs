@@ -172,6 +172,20 @@ test("the settings are right, as they stand there", async () => {
   assert.match(stdout, /is right/);
 });
 
+test("what is to be lowered under attack is what it is called, and takes effect by a reload", async () => {
+  const rows = page.split("## 7. Under attack")[1].split("\n## ")[0].split("\n").filter((line) => line.startsWith("|") && / to `/.test(line));
+  const settings = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8").split("\n");
+  const flags = [];
+  for (const row of rows) {
+    const [, name, standard, lower] = /`([a-z]+\.[a-z-]+)` \(([^)]*)\) to `([^`]+)`/.exec(row);
+    const cells = settings.find((line) => line.startsWith(`| \`${name}\``)).split(" | ");
+    assert.deepEqual([cells[3].trim(), cells[4].trim()], [`\`${standard}\``, "live"], name);
+    flags.push(`--${name.replace(".", "-")}=${lower}`);
+  }
+  assert.ok(flags.length >= 3, String(flags));
+  await run(tutti, ["config", "check", new URL("../../deploy/tutti.yaml", import.meta.url).pathname, ...flags]);
+});
+
 test("the unit is one that systemd takes", async () => {
   writeFileSync(at("tutti.service"), swap(deploy("tutti.service"), [["/usr/local/bin/tutti", tutti]]));
   const { stdout, stderr } = await run("systemd-analyze", ["verify", at("tutti.service")], { env: { ...process.env, SYSTEMD_LOG_LEVEL: "warning" } });
