@@ -19,7 +19,7 @@ DATA ?= .data
 ENGINE ?= redis
 SEEDS ?= 100
 
-.PHONY: help run build client test unit lint vuln conformance chaos chaos-cluster power edge soak screenshots fuzz bench scale attack microbench docs clean
+.PHONY: help run build client test unit lint vuln conformance chaos chaos-cluster power edge guide soak screenshots fuzz bench scale attack microbench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -54,7 +54,7 @@ vuln: ## known vulnerabilities; needs the Go vulnerability database online, so i
 	$(GOVULNCHECK) ./...
 
 # The conformance tests build the program themselves, with the client files.
-PEERS := chromium prometheus python3-socketio python3-aiohttp python3-requests python3-websocket openssl zsh fish nginx haproxy $(SERVERS)
+PEERS := chromium prometheus prometheus-alertmanager logrotate systemd python3-socketio python3-aiohttp python3-requests python3-websocket openssl zsh fish nginx haproxy $(SERVERS)
 
 conformance: client ## stock clients, raw frames and a browser against the program
 	@scripts/debian.sh $(PEERS)
@@ -73,6 +73,9 @@ power: ## the machine, or the process, ends at every operation of the store on t
 edge: build ## a node behind a NATS leaf in a network namespace, whose way out is cut: needs root
 	@scripts/debian.sh iproute2 $(SERVERS)
 	cd conformance && npm ci --no-audit --no-fund --loglevel=error && TUTTI_BIN=../bin/tutti node cluster/edge.mjs
+
+guide: build ## install by docs/operations.md, on a systemd of its own over a copy of this machine: needs root
+	@scripts/guide.sh bin/tutti
 
 soak: T = 2h
 soak: build ## a long run under load: memory, goroutines and descriptors stay flat; writes docs/soak.svg (T=2h)

@@ -30,6 +30,60 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// TestAlertTests: of every alert the tests that promtool runs say when it fires,
+// and when it does not.
+func TestAlertTests(t *testing.T) {
+	tests := read(t, "deploy/prometheus/alerts_test.yml")
+	for _, found := range regexp.MustCompile(`(?m)^ *- alert: (\w+)`).FindAllStringSubmatch(read(t, "deploy/prometheus/alerts.yml"), -1) {
+		name := found[1]
+		for what, re := range map[string]string{
+			"fires":         `(?m)^ *- eval_time: \w+\n *alertname: ` + name + `\n *exp_alerts:\n *- exp_labels:`,
+			"does not fire": `(?m)^ *- \{eval_time: \w+, alertname: ` + name + `\}`,
+		} {
+			if !regexp.MustCompile(re).MatchString(tests) {
+				t.Errorf("no test in deploy/prometheus/alerts_test.yml shows that %s %s", name, what)
+			}
+		}
+	}
+}
+
+// TestGuide: the files of deploy that docs/operations.md quotes stand there as
+// they are, behind a comment with their name; -update puts them there.
+func TestGuide(t *testing.T) {
+	text := read(t, "docs/operations.md")
+	languages := map[string]string{".yaml": "yaml", ".service": "ini", ".site": "nginx", ".logrotate": ""}
+	quoted := regexp.MustCompile("(?s)<!-- (deploy/[a-z.]+) -->\n(\n```[a-z]*\n.*?\n```\n)?")
+	var names []string
+	current := quoted.ReplaceAllStringFunc(text, func(part string) string {
+		name := quoted.FindStringSubmatch(part)[1]
+		names = append(names, name)
+		return "<!-- " + name + " -->\n\n```" + languages[path.Ext(name)] + "\n" + read(t, name) + "```\n"
+	})
+	if want := []string{"deploy/tutti.yaml", "deploy/tutti.service", "deploy/nginx.site", "deploy/tutti.logrotate"}; !slices.Equal(names, want) {
+		t.Errorf("docs/operations.md quotes %v, want %v", names, want)
+	}
+	switch {
+	case *updateDocs:
+		if err := os.WriteFile("docs/operations.md", []byte(current), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	case current != text:
+		t.Error("docs/operations.md quotes a file of deploy that is another now: go test -run TestGuide -update .")
+	}
+	// The unit gives the server more time than it takes for itself.
+	unit := read(t, "deploy/tutti.service")
+	drain := regexp.MustCompile("`timeout.drain`.*\\| `(\\d+)s` \\|").FindStringSubmatch(read(t, "docs/configuration.md"))
+	stop := regexp.MustCompile(`(?m)^TimeoutStopSec=(\d+)$`).FindStringSubmatch(unit)
+	if drain == nil || stop == nil || !strings.Contains(unit, "timeout.drain, which is "+drain[1]+" s ") {
+		t.Fatalf("the unit says another time than timeout.drain has: %v, %v", drain, stop)
+	}
+	if of, _ := strconv.Atoi(drain[1]); of == 0 {
+		t.Error("no time")
+	} else if till, _ := strconv.Atoi(stop[1]); till <= of {
+		t.Errorf("the unit kills after %d s what takes %d s", till, of)
+	}
+}
+
 // TestLogKeys: docs/operations.md names all keys that the log has, and no
 // other: who searches logs relies on them.
 func TestLogKeys(t *testing.T) {

@@ -3,7 +3,9 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -153,7 +155,7 @@ type disconnectRequest struct {
 	Socket    string `json:"socket"`
 	Session   string `json:"session"` // what is shown of its id
 	Room      string `json:"room"`
-	Address   string `json:"address"`
+	Address   string `json:"address"` // or a network, as 203.0.113.0/24
 	Namespace string `json:"namespace"`
 	Reason    string `json:"reason"` // for the audit log
 	// Revoke refuses from now on what was issued to the user up to now.
@@ -270,19 +272,45 @@ func (a *Admin) meant(q *disconnectRequest) ([]*tutti.Socket, error) {
 		}
 		spaces = []*hub.Space{sp}
 	}
+	network, err := networkOf(q.Address)
+	if err != nil {
+		return nil, err
+	}
 	var list []*tutti.Socket
 	for _, sp := range spaces {
 		for _, e := range a.entries(nil, sp, to) {
 			session := e.socket.Session()
 			if q.Socket != "" && e.id != q.Socket || q.User != "" && e.user != q.User ||
 				q.Session != "" && !strings.HasPrefix(session.ID(), q.Session) ||
-				q.Address != "" && hostOf(session.Request().RemoteAddr) != q.Address {
+				q.Address != "" && !isIn(network, session.Request().RemoteAddr) {
 				continue
 			}
 			list = append(list, e.socket)
 		}
 	}
 	return list, nil
+}
+
+// networkOf reads an address, or a network; "" is none.
+func networkOf(text string) (netip.Prefix, error) {
+	if text == "" {
+		return netip.Prefix{}, nil
+	}
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return p, nil
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}, badRequest("address: want one as 203.0.113.7 or 2001:db8::7, or a network as 203.0.113.0/24, not " + strconv.Quote(text))
+	}
+	a = a.Unmap().WithZone("")
+	return netip.PrefixFrom(a, a.BitLen()), nil
+}
+
+// isIn says whether a session's address is of a network.
+func isIn(network netip.Prefix, remote string) bool {
+	a, err := netip.ParseAddr(hostOf(remote))
+	return err == nil && network.Contains(a.Unmap().WithZone(""))
 }
 
 // drain answers POST /api/drain: the answer comes before the end.

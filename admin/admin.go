@@ -81,6 +81,7 @@ type Admin struct {
 	slow    slowRing
 	limited limitedRing
 	ui      ui
+	mux     *router
 	handler http.Handler
 	control http.Handler
 
@@ -124,8 +125,8 @@ func New(cfg Config) (*Admin, error) {
 	a.gate.rekey(cfg.Keys)
 	a.meter.reset(a)
 	a.roster.admin = a
-	mux := a.routes()
-	a.handler, a.control = a.guarded(mux), a.trusted(mux)
+	a.mux = a.routes()
+	a.handler, a.control = a.guarded(a.mux), a.trusted(a.mux)
 	return a, nil
 }
 

@@ -70,6 +70,7 @@ func (a *Admin) identify(r *http.Request, who *operator) *failure {
 			if f := a.guess(who.from); f != nil {
 				return f
 			}
+			a.record(Entry{Who: "nobody", From: who.from, Action: "refused", Target: r.URL.Path}, errUnauthorized)
 			return errUnauthorized
 		}
 		who.name, who.role, who.still = k.Name, k.Role, a.gate.holder(k)

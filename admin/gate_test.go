@@ -1,8 +1,11 @@
 package admin_test
 
 import (
+	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,25 +14,39 @@ import (
 	"github.com/tutti-rt/tutti/admin"
 )
 
-// paths are what there is, and who may.
+// paths are what there is, and who may; "": anybody.
 var paths = []struct {
 	method, path string
 	need         admin.Role
 }{
+	{"GET", "/healthz", ""},
+	{"GET", "/readyz", ""},
+	{"GET", "/", ""},
+	{"GET", "/app.js", ""},
+	{"GET", "/base.css", ""},
 	{"GET", "/metrics", admin.View},
 	{"GET", "/api/me", admin.View},
+	{"POST", "/api/logout", admin.View},
 	{"GET", "/api/stats", admin.View},
 	{"GET", "/api/stats/history", admin.View},
+	{"GET", "/api/stats/live", admin.View},
 	{"GET", "/api/sockets", admin.View},
+	{"GET", "/api/sockets/nobody", admin.View},
+	{"GET", "/api/follow/socket?id=nobody", admin.View},
 	{"GET", "/api/rooms", admin.View},
 	{"GET", "/api/rooms/members?room=a", admin.View},
 	{"GET", "/api/rooms/presence?room=a", admin.View},
 	{"GET", "/api/rooms/history?room=kept&namespace=/kept", admin.View},
+	{"GET", "/api/rooms/follow?room=a", admin.View},
 	{"GET", "/api/users", admin.View},
+	{"GET", "/api/nodes", admin.View},
 	{"GET", "/api/audit", admin.View},
 	{"GET", "/debug/pprof/", admin.Operate},
 	{"GET", "/debug/pprof/goroutine", admin.Operate},
 	{"GET", "/debug/pprof/cmdline", admin.Operate},
+	{"GET", "/debug/pprof/profile?seconds=1", admin.Operate},
+	{"GET", "/debug/pprof/symbol", admin.Operate},
+	{"GET", "/debug/pprof/trace?seconds=1", admin.Operate},
 	{"POST", "/api/publish", admin.Operate},
 	{"POST", "/api/move", admin.Operate},
 	{"POST", "/api/disconnect", admin.Operate},
@@ -37,29 +54,52 @@ var paths = []struct {
 	{"POST", "/api/reload", admin.Operate},
 }
 
-// TestRoles: each role may what it may, and nobody anything.
+// notInPaths are tested by themselves: who logs in has no role yet, and what is
+// not there is so for everybody.
+var notInPaths = []string{"POST /api/login", "/api/"}
+
+// leaves is a request of somebody who does not wait for what takes long.
+func leaves(r *http.Request) {
+	ctx, cancel := context.WithCancel(r.Context())
+	cancel()
+	*r = *r.WithContext(ctx)
+}
+
+// TestRoles: each role may what it may, and nobody anything. There is nothing
+// that no row is about.
 func TestRoles(t *testing.T) {
 	k := newKit(t, nil)
+	without := slices.Clone(k.admin.Patterns())
+	gone := func(pattern string) {
+		without = slices.DeleteFunc(without, func(p string) bool { return p == pattern })
+	}
+	for _, pattern := range notInPaths {
+		gone(pattern)
+	}
 	for _, p := range paths {
+		gone(k.admin.PatternOf(httptest.NewRequest(p.method, p.path, nil)))
 		for key, role := range map[string]admin.Role{"": "", viewKey: admin.View, operateKey: admin.Operate} {
 			k.key = key
-			w := k.request(p.method, p.path, "{}")
-			allowed := role == admin.Operate || role == admin.View && p.need == admin.View
+			w := k.request(p.method, p.path, "{}", leaves)
 			switch {
+			case p.need == "":
+				if w.Code != http.StatusOK {
+					t.Errorf("%s %s as %q: got %d", p.method, p.path, role, w.Code)
+				}
 			case role == "":
 				refused(t, w, http.StatusUnauthorized, "unauthorized")
-			case !allowed:
+			case role != admin.Operate && p.need == admin.Operate:
 				refused(t, w, http.StatusForbidden, "forbidden")
 			case w.Code == http.StatusUnauthorized || w.Code == http.StatusForbidden:
 				t.Errorf("%s %s as %q: got %d", p.method, p.path, role, w.Code)
 			}
 		}
 	}
-	k.key = ""
-	for _, path := range []string{"/healthz", "/readyz", "/", "/app.js", "/base.css"} {
-		if w := k.request("GET", path, ""); w.Code != http.StatusOK {
-			t.Errorf("%s without a key: got %d", path, w.Code)
-		}
+	if len(without) > 0 {
+		t.Errorf("no row of paths says who may %q", without)
+	}
+	if n := len(k.admin.Patterns()); n < 30 {
+		t.Errorf("only %d patterns", n)
 	}
 	if !strings.Contains(k.audit.String(), `"who":"watcher","role":"view","from":"192.0.2.1","action":"refused","target":"/api/drain","result":"forbidden"`) {
 		t.Errorf("the audit log does not say who tried what he may not:\n%s", k.audit)
@@ -124,7 +164,9 @@ func TestTheLastKey(t *testing.T) {
 		refused(t, k.request("GET", "/api/me", ""), http.StatusUnauthorized, "unauthorized")
 	}
 	for _, p := range paths {
-		refused(t, k.request(p.method, p.path, "{}"), http.StatusUnauthorized, "unauthorized")
+		if p.need != "" {
+			refused(t, k.request(p.method, p.path, "{}", leaves), http.StatusUnauthorized, "unauthorized")
+		}
 	}
 	if err := k.admin.Reload(keys); err != nil {
 		t.Fatal(err)
@@ -160,6 +202,9 @@ func TestGuesses(t *testing.T) {
 	}
 	if statuses[http.StatusUnauthorized] != 10 || statuses[http.StatusTooManyRequests] != 20 {
 		t.Errorf("got %v, want 10 tries", statuses)
+	}
+	if n := strings.Count(k.audit.String(), `"who":"nobody","from":"192.0.2.1","action":"refused","target":"/api/stats","result":"unauthorized"`); n != 10 {
+		t.Errorf("the audit log has %d of the 10 tries:\n%s", n, k.audit)
 	}
 	k.key = viewKey
 	if w := k.request("GET", "/api/stats", ""); w.Code != http.StatusOK {

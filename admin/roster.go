@@ -30,8 +30,10 @@ type entry struct {
 type snapshot struct {
 	entries []entry
 
-	count sync.Once
-	users []userEntry // by id
+	count  sync.Once
+	counts map[string]int // of sockets, by user
+	sort   sync.Once
+	users  []userEntry // by id
 }
 
 // A userEntry is somebody and how many sockets are theirs.
@@ -82,7 +84,11 @@ func (r *roster) all() *snapshot {
 	if r.last != nil && time.Since(r.taken) < snapshotLife {
 		return r.last
 	}
-	s := &snapshot{}
+	s, n := &snapshot{}, 0
+	for _, sp := range r.admin.spaces() {
+		n += sp.Size()
+	}
+	s.entries = make([]entry, 0, n)
 	for _, sp := range r.admin.spaces() {
 		s.entries = r.admin.entries(s.entries, sp, hub.Address{})
 	}
@@ -131,15 +137,25 @@ func (a *Admin) entries(list []entry, sp *hub.Space, to hub.Address) []entry {
 	return list
 }
 
-// people returns the users of the snapshot, by id.
-func (s *snapshot) people() []userEntry {
+// sizes returns the users of the snapshot, and how many sockets each has. Nobody
+// may change it.
+func (s *snapshot) sizes() map[string]int {
 	s.count.Do(func() {
-		counts := make(map[string]int)
+		s.counts = make(map[string]int)
 		for i := range s.entries {
 			if u := s.entries[i].user; u != "" {
-				counts[u]++
+				s.counts[u]++
 			}
 		}
+	})
+	return s.counts
+}
+
+// people returns the users of the snapshot, by id. It sorts them, which who only
+// wants to know how many there are, once a second, should not pay for.
+func (s *snapshot) people() []userEntry {
+	s.sort.Do(func() {
+		counts := s.sizes()
 		s.users = make([]userEntry, 0, len(counts))
 		for id, n := range counts {
 			s.users = append(s.users, userEntry{id, n})

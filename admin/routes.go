@@ -5,9 +5,25 @@ import (
 	"net/http/pprof"
 )
 
+// A router is a mux that knows what it serves: each pattern has a row in a test
+// that says who may.
+type router struct {
+	*http.ServeMux
+	patterns []string
+}
+
+// Handle adds a pattern.
+func (r *router) Handle(pattern string, h http.Handler) {
+	r.patterns = append(r.patterns, pattern)
+	r.ServeMux.Handle(pattern, h)
+}
+
+// HandleFunc adds a pattern.
+func (r *router) HandleFunc(pattern string, h http.HandlerFunc) { r.Handle(pattern, h) }
+
 // routes returns everything that is served, behind the gate.
-func (a *Admin) routes() *http.ServeMux {
-	mux := http.NewServeMux()
+func (a *Admin) routes() *router {
+	mux := &router{ServeMux: http.NewServeMux()}
 	get := func(path string, f func(r *http.Request) (any, error)) { mux.Handle("GET "+path, a.api(View, f)) }
 	post := func(path string, f func(r *http.Request) (any, error)) { mux.Handle("POST "+path, a.api(Operate, f)) }
 

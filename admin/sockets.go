@@ -286,7 +286,7 @@ func (r *roster) slowest() ([]slowReader, int) {
 			Queued: int(c.places[i].rank), Since: e.socket.Since().UTC(),
 		})
 	}
-	return append(slow, r.admin.slow.list()...), len(all.people())
+	return append(slow, r.admin.slow.list()...), len(all.sizes())
 }
 
 // slowRing remembers the last sockets that were closed because they did not

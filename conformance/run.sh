@@ -7,7 +7,7 @@
 #   SCREENSHOTS=1 ./run.sh browser/*.mjs     also takes the pictures in docs/screenshots
 #
 # Needs Go, Node.js 20 or newer, and from Debian: python3-socketio python3-requests python3-websocket chromium prometheus
-# redis-server nats-server nginx haproxy openssl.
+# prometheus-alertmanager logrotate systemd redis-server nats-server nginx haproxy openssl.
 # Whatever is missing is an error: nothing is skipped.
 set -eu
 cd "$(dirname "$0")"

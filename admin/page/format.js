@@ -2,10 +2,12 @@
 
 const whole = new Intl.NumberFormat("en");
 
-// count is 12, 1,234, 12.3k, 1.2M.
+const short = (n, digits) => String(Number(n.toFixed(digits)));
+
+// count is 12, 1,234, 12.3k, 100k, 1.2M.
 export function count(n) {
-  if (n >= 1e6) return `${(n / 1e6).toFixed(n >= 1e7 ? 1 : 2)}M`;
-  if (n >= 1e4) return `${(n / 1e3).toFixed(1)}k`;
+  if (n >= 1e6) return `${short(n / 1e6, n >= 1e7 ? 1 : 2)}M`;
+  if (n >= 1e4) return `${short(n / 1e3, 1)}k`;
   return whole.format(Math.round(n));
 }
 

@@ -95,6 +95,7 @@ function list(main, { title, thing, path, columns, rows, open, parameters = [], 
   function restart() {
     before = JSON.stringify([filtered(), sort()]);
     cursors = [""];
+    scroller.scrollTop = 0;
     header();
     load();
   }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/admin"
@@ -33,15 +31,13 @@ func (a *app) openAdmin(s config.Settings, cfg *tutti.Config, log *slog.Logger, 
 			Development: s.Admin.UI == "development", User: s.Admin.UIUser, PasswordHash: s.Admin.UIPassword, Readonly: s.Admin.UIReadonly,
 		}
 	}
-	closeAudit := func() error { return nil }
-	if s.Admin.Audit != "" {
-		f, err := os.OpenFile(string(s.Admin.Audit), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return fmt.Errorf("open the audit log: %w; choose another file with --admin-audit", err)
-		}
-		c.Audit, closeAudit = f, f.Close
-	}
 	var err error
+	if s.Admin.Audit != "" {
+		if a.audit, err = openAuditFile(string(s.Admin.Audit)); err != nil {
+			return err
+		}
+		c.Audit = a.audit
+	}
 	if a.admin, err = admin.New(c); err != nil {
 		return err
 	}
@@ -55,7 +51,7 @@ func (a *app) openAdmin(s config.Settings, cfg *tutti.Config, log *slog.Logger, 
 		a.watching.Wait()
 		return nil
 	})
-	a.closeAudit = closeAudit
+	a.closeAudit = a.audit.close
 	return nil
 }
 
@@ -94,6 +90,9 @@ func (a *app) unready() []admin.Reason {
 	}
 	if a.store != nil && a.store.Err() != nil {
 		reasons = append(reasons, admin.Reason{Code: "store_failed", Detail: a.store.Err().Error()})
+	}
+	if a.engine != nil && !a.link.up.Load() {
+		reasons = append(reasons, admin.Reason{Code: "engine_away", Detail: "clients that come are refused until the engine can be reached; those who are here stay"})
 	}
 	return reasons
 }

@@ -37,6 +37,7 @@ type app struct {
 	control http.Handler // for commands; nil if there is no data folder
 	store   dataStore    // nil if there is no data folder
 	engine  hub.Engine   // nil if the program is alone
+	link    link         // to it
 	nodes   io.Closer    // the cluster of Node's servers; nil if there is none
 	quota   *quota.Quota // what peers may do together
 	blocked func(limit string)
@@ -60,6 +61,7 @@ type app struct {
 	traces     *tracing.Tracing // nil unless asked for
 	admin      *admin.Admin
 	watching   sync.WaitGroup // its Run
+	audit      *auditFile     // nil unless asked for
 	closeAudit func() error
 	stop       chan struct{} // closed when an operator wants the process to end
 	stopping   sync.Once
@@ -79,7 +81,7 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 		return nil, err
 	}
 	allowed := quotaConfig(s)
-	a := &app{blocked: m.Listener(), level: level, closeAudit: func() error { return nil }}
+	a := &app{blocked: m.Listener(), level: level, link: link{Metrics: m}, closeAudit: func() error { return nil }}
 	allowed.Trace = m.Quota()
 	allowed.Trace.Refused = func(limit string, address netip.Prefix, user string) { a.admin.Limited("quota: "+limit, address, user) }
 	a.quota = quota.New(allowed)
@@ -105,7 +107,7 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 		}
 		a.control = a.controlled()
 	}
-	if a.engine, err = openEngine(s, m, log); err != nil {
+	if a.engine, err = openEngine(s, &a.link, log); err != nil {
 		return nil, errors.Join(err, a.close(context.Background()))
 	}
 	cfg.Hub.Engine, cfg.Advertise = a.engine, s.Advertise
@@ -155,7 +157,7 @@ func (a *app) build(s config.Settings, log *slog.Logger, m *metrics.Metrics) err
 	if err = errors.Join(err, a.checkMemory(s), a.checkShared(s), a.mount(s, mux)); err != nil {
 		return err
 	}
-	a.public = a.protect(secure(a.traced(a.orRelay(mux)), s.Path, a.encryption), s)
+	a.public = a.protect(secure(a.traced(a.orRelay(mux)), s.Path, a.encryption), s, log)
 
 	operators := http.NewServeMux()
 	operators.Handle("GET /metrics", m.Handler())

@@ -23,6 +23,13 @@ import (
 // startRedis starts a redis-server of the test's own and returns its URL.
 func startRedis(t *testing.T) string {
 	t.Helper()
+	url, _ := redisToStop(t)
+	return url
+}
+
+// redisToStop is startRedis with a way to end it.
+func redisToStop(t *testing.T) (url string, stop func()) {
+	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
 		t.Fatalf("no redis-server, which this test starts: run scripts/debian.sh redis-server (%v)", err)
@@ -38,17 +45,18 @@ func startRedis(t *testing.T) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	stop = func() { cmd.Process.Kill(); cmd.Wait() }
+	t.Cleanup(stop)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
 		if c, err := net.Dial("tcp", addr); err == nil {
 			c.Close()
-			return "redis://" + addr
+			return "redis://" + addr, stop
 		}
 	}
 	t.Fatal("redis-server does not answer")
-	return ""
+	return "", nil
 }
 
 // A node is a program of a cluster, with operators.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,7 +23,7 @@ import (
 )
 
 // engineKinds are the engines there are, by the schemes of their URLs.
-var engineKinds = map[string]func(context.Context, config.Settings, *metrics.Metrics, *slog.Logger) (hub.Engine, error){
+var engineKinds = map[string]func(context.Context, config.Settings, *link, *slog.Logger) (hub.Engine, error){
 	"redis":  openRedis,
 	"rediss": openRedis,
 	"unix":   openRedis,
@@ -34,8 +35,24 @@ var engineKinds = map[string]func(context.Context, config.Settings, *metrics.Met
 // starts: longer, and something is wrong that a person should hear of.
 const engineStart = 15 * time.Second
 
+// A link is what the program knows of its connection to the engine.
+type link struct {
+	*metrics.Metrics
+	up atomic.Bool
+}
+
+func (l *link) connected() {
+	l.up.Store(true)
+	l.EngineConnected()
+}
+
+func (l *link) lost(error) {
+	l.up.Store(false)
+	l.EngineLost()
+}
+
 // openEngine reaches the engine that the settings name, or returns nil.
-func openEngine(s config.Settings, m *metrics.Metrics, log *slog.Logger) (hub.Engine, error) {
+func openEngine(s config.Settings, l *link, log *slog.Logger) (hub.Engine, error) {
 	if s.Engine == "" {
 		return nil, nil
 	}
@@ -49,36 +66,36 @@ func openEngine(s config.Settings, m *metrics.Metrics, log *slog.Logger) (hub.En
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), engineStart)
 	defer cancel()
-	e, err := open(ctx, s, m, log)
+	e, err := open(ctx, s, l, log)
 	if err != nil {
 		return nil, fmt.Errorf("engine %s: %w", u.Redacted(), err)
 	}
 	return e, nil
 }
 
-func openRedis(ctx context.Context, s config.Settings, m *metrics.Metrics, log *slog.Logger) (hub.Engine, error) {
+func openRedis(ctx context.Context, s config.Settings, l *link, log *slog.Logger) (hub.Engine, error) {
 	redis.SetLogger(redisLog{log})
 	return redishub.Open(ctx, redishub.Config{
 		URL: s.Engine, Cluster: s.Cluster, AllowLoss: s.EngineLoss, Log: log,
 		Trace: &redishub.Trace{
-			Connected: m.EngineConnected,
-			Lost:      func(error) { m.EngineLost() },
-			Filled:    m.EngineFilled,
-			Retried:   m.EngineRetried,
-			Ignored:   m.EngineIgnored,
+			Connected: l.connected,
+			Lost:      l.lost,
+			Filled:    l.EngineFilled,
+			Retried:   l.EngineRetried,
+			Ignored:   l.EngineIgnored,
 		},
 	})
 }
 
-func openNATS(ctx context.Context, s config.Settings, m *metrics.Metrics, log *slog.Logger) (hub.Engine, error) {
+func openNATS(ctx context.Context, s config.Settings, l *link, log *slog.Logger) (hub.Engine, error) {
 	return natshub.Open(ctx, natshub.Config{
 		URL: s.Engine, Cluster: s.Cluster, MaxMessage: int64(s.Limit.Payload), MaxPacket: int64(s.Limit.Packet), Log: log,
 		Trace: &natshub.Trace{
-			Connected: m.EngineConnected,
-			Lost:      func(error) { m.EngineLost() },
-			Filled:    m.EngineFilled,
-			Retried:   m.EngineRetried,
-			Ignored:   m.EngineIgnored,
+			Connected: l.connected,
+			Lost:      l.lost,
+			Filled:    l.EngineFilled,
+			Retried:   l.EngineRetried,
+			Ignored:   l.EngineIgnored,
 		},
 	})
 }

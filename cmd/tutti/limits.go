@@ -59,9 +59,28 @@ func sessions(s config.Settings) int {
 
 // protect wraps what is served to everyone: requests get the address of who
 // sent them, and those that ask for another host are refused.
-func (a *app) protect(next http.Handler, s config.Settings) http.Handler {
+func (a *app) protect(next http.Handler, s config.Settings, log *slog.Logger) http.Handler {
 	a.hosts.Store(hostsOf(s))
-	return tutti.TrustProxies(onlyHosts(next, &a.hosts, a.blocked), config.Prefixes(s.Proxies)...)
+	proxies := config.Prefixes(s.Proxies)
+	return warnOfProxy(tutti.TrustProxies(onlyHosts(next, &a.hosts, a.blocked), proxies...), proxies, log)
+}
+
+// warnOfProxy says once in the log that requests come through a proxy on this
+// machine whose word nobody takes: all its clients are then loopback, which no
+// limit of addresses holds.
+func warnOfProxy(next http.Handler, trusted []netip.Prefix, log *slog.Logger) http.Handler {
+	var said atomic.Bool
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header["X-Forwarded-For"] != nil && !said.Load() {
+			peer, err := netip.ParseAddrPort(r.RemoteAddr)
+			a := peer.Addr().Unmap()
+			theirs := func(p netip.Prefix) bool { return p.Contains(a) }
+			if err == nil && a.IsLoopback() && !slices.ContainsFunc(trusted, theirs) && said.CompareAndSwap(false, true) {
+				log.Warn("a proxy on this machine is not in trusted-proxies: all its clients count as one address, which has no limits", "remote", a.String())
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // A hostRule says which hosts are served.

@@ -53,7 +53,7 @@ func TestHosts(t *testing.T) {
 		{[]string{"--listen=0.0.0.0:3000"}, "evil.example localhost", ""},
 		{[]string{"--listen=:3000"}, "evil.example", ""},
 	} {
-		h := (&app{blocked: func(string) {}}).protect(http.NotFoundHandler(), settingsOf(t, c.args...))
+		h := (&app{blocked: func(string) {}}).protect(http.NotFoundHandler(), settingsOf(t, c.args...), slog.New(slog.DiscardHandler))
 		status := func(host string) int {
 			r := httptest.NewRequest("GET", "/socket.io/", nil)
 			if r.Host = host; host == "healthz" { // a supervisor asks by whatever name

@@ -34,6 +34,10 @@ func (r *reloader) reload(context.Context) (admin.Reloaded, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// Whatever the settings are like: who has moved the file relies on it.
+	if err := r.app.audit.reopen(); err != nil {
+		r.log.Error("audit log", "err", err)
+	}
 	loaded, err := config.Load(r.args, r.environ, facts())
 	if err != nil {
 		r.refuse(err)

@@ -14,6 +14,7 @@ import { io } from "socket.io-client";
 import { eventually, open, page, tutti } from "../chromium.mjs";
 import { engines } from "../cluster/engines.mjs";
 import { ask, event, events, Program, within } from "../harness.mjs";
+import { wire } from "../raw.mjs";
 
 const folder = fileURLToPath(new URL("../../docs/screenshots/", import.meta.url));
 const pictures = process.env.SCREENSHOTS === "1";
@@ -245,6 +246,51 @@ describe("the operators' page", () => {
         await p.screenshot({ path: `${folder}admin-room.png` });
       }
     }
+  });
+});
+
+describe("slow readers on the operators' page", () => {
+  const browser = open();
+  const server = tutti(...withKeys, "--limit-queue", "4MB", "--timeout-write", "60s", "--rate-connection-publishes", "none", "--rate-user-publishes", "none", "--limit-data", "256KiB");
+
+  test("are named while they are there, and when they were closed", async (t) => {
+    const p = await page(t, browser, { offline: true, ...wide });
+    const [speaker] = await crowd(t, server, 1, () => []);
+    const idle = wire(t, `${server.url}/socket.io/?EIO=4&transport=websocket`);
+    await idle.opened;
+    await idle.next();
+    idle.send("40");
+    const { sid: id } = JSON.parse((await idle.next()).slice(2));
+    idle.send('421["join",{"room":"loud"}]');
+    await idle.next();
+    await login(p, await operators(server), operate);
+    await p.keyboard.press("5");
+    const panel = p.locator("section").filter({ has: p.getByRole("heading", { level: 2, name: /^Slow readers/ }) });
+    await panel.getByText("None. Everybody reads what is sent.").waitFor();
+
+    idle.ws.pause();
+    const data = "x".repeat(200_000);
+    const slow = async () => (await (await fetch(`${await operators(server)}/api/stats`, { headers: { Authorization: `Bearer ${view}` } })).json()).slow.find((s) => s.id === id);
+    const loud = async (enough) => {
+      for (let i = 0; i < 500; i++) {
+        assert.equal((await ask(speaker, "publish", { room: "loud", event: "said", data }))[0].error, undefined);
+        if (i % 5 === 4 && enough(await slow())) return;
+      }
+      assert.fail("it was never slow");
+    };
+    await loud((s) => s?.queued > 0);
+    await panel.getByRole("row").filter({ hasText: id }).locator(".tag.warn").getByText(/MiB|KiB/).waitFor();
+    await panel.getByRole("link", { name: id }).click();
+    await p.getByRole("complementary", { name: "Details" }).getByRole("heading", { name: id }).waitFor();
+    await p.keyboard.press("Escape");
+    assert.equal(await panel.getByRole("row").filter({ hasText: speaker.id }).count(), 0, "who reads is not named");
+
+    await loud((s) => s?.closed);
+    await panel.getByRole("row").filter({ hasText: id }).locator(".tag.bad").getByText(/^closed .* ago$/).waitFor();
+    await row(p, "engine: MaxQueue").getByText("read too slowly and were closed").waitFor();
+    await p.keyboard.press("1");
+    await p.getByRole("heading", { level: 2, name: /^Slow readers/ }).waitFor();
+    await row(p, id).waitFor();
   });
 });
 

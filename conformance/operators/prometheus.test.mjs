@@ -37,7 +37,7 @@ async function until(what, f, check) {
 
 test("promtool accepts the alerts and their tests", async () => {
   await run(promtool, ["check", "rules", "alerts.yml"], { cwd: `${deploy}prometheus` });
-  await run(promtool, ["check", "config", "prometheus.yml"], { cwd: `${deploy}prometheus` });
+  await run(promtool, ["check", "config", "--syntax-only", "prometheus.yml"], { cwd: `${deploy}prometheus` });
   await run(promtool, ["test", "rules", "alerts_test.yml"], { cwd: `${deploy}prometheus` });
 });
 
@@ -127,6 +127,15 @@ for (const native of [false, true]) {
         assert.equal(rule.health, "ok", `${rule.name}: ${rule.lastError}`);
         if (rule.name !== "TuttiPublishSlow" && rule.name !== "TuttiCommitSlow") assert.equal(rule.state, "inactive", rule.name); // on a machine that is busy they may well be
         for (const [name] of rule.query.matchAll(/\b(tutti|process|go)_[a-z_]+/g)) assert.ok(known(name), `${rule.name} asks about ${name}, which there is not`);
+        for (const [, name, labels] of rule.query.matchAll(/\b(tutti_[a-z_]+)\{([^}]*)\}/g)) {
+          for (const [, label, values] of labels.matchAll(/(\w+)=~?"([^"]*)"/g)) {
+            if (label === "job") continue;
+            for (const value of values.split("|")) {
+              const series = await query(`count(${name}{${label}="${value}"})`);
+              assert.equal(series.length, 1, `${rule.name} asks for ${name} with ${label}="${value}", which there is not`);
+            }
+          }
+        }
       }
       assert.ok(groups[0].rules.length >= 13);
     });
