@@ -49,7 +49,7 @@ func main() {
 }
 
 // settings are the program's own, but that the attackers can name an address.
-var settings = []string{"--open=room:*", "--relay=echo", "--trusted-proxies=127.0.0.1", "--memory=/", "--log-level=error"}
+var settings = []string{"--open=room:*", "--relay=echo", "--trusted-proxies=127.0.0.1", "--auth-anonymous=true", "--memory=/", "--log-level=error"}
 
 func measure(program string, names []string, span time.Duration, rounds int) error {
 	address, err := freeAddress()

@@ -62,7 +62,7 @@ func subject(t *testing.T) []string {
 		"--door-listen=news*", "--door-publish=news*", "--allow-eio3", "--compress-websocket=1KiB",
 		"--ping-interval=400ms", "--ping-timeout=1200ms", "--timeout-header=1s", "--timeout-idle=1s", "--timeout-connect=2s",
 		"--timeout-upgrade=300ms", "--timeout-attachment=1s", "--timeout-write=1s",
-		"--origin=https://app.example.com", "--trusted-proxies=127.0.0.1",
+		"--origin=https://app.example.com", "--trusted-proxies=127.0.0.1", "--auth-anonymous=true",
 	}
 }
 

@@ -95,9 +95,15 @@ func (l *loader) checkSessions() {
 // can connect: what is open to anyone is open to the internet.
 func (l *loader) checkStrangers() {
 	a := &l.Auth
-	if a.Anonymous == Auto && !a.Identifies() && !l.AllowsAnonymous() {
-		l.not("listen", "is %q, which others can reach, and rooms are open to anyone: want auth.token, auth.key or auth.session-url to ask who comes, or auth.anonymous: true if anyone may", l.Listen)
+	if a.Anonymous != Auto || a.Identifies() || l.AllowsAnonymous() {
+		return
 	}
+	const want = "and rooms are open to anyone: want auth.token, auth.key or auth.session-url to ask who comes, or auth.anonymous: true if anyone may"
+	if isLoopback(l.Listen) {
+		l.not("trusted-proxies", "say that others can reach the server, "+want)
+		return
+	}
+	l.not("listen", "is %q, which others can reach, "+want, l.Listen)
 }
 
 // AllowsAnonymous says whether who shows nothing is let in.
@@ -105,8 +111,12 @@ func (s *Settings) AllowsAnonymous() bool {
 	if s.Auth.Anonymous != Auto {
 		return s.Auth.Anonymous == Yes
 	}
-	return s.Demo != "" || !s.Auth.Identifies() && (isLoopback(s.Listen) || !s.opensAnything())
+	return s.Demo != "" || !s.Auth.Identifies() && (s.isPrivate() || !s.opensAnything())
 }
+
+// isPrivate says whether only this machine can reach the server: what a proxy
+// on it passes on comes from anywhere.
+func (s *Settings) isPrivate() bool { return isLoopback(s.Listen) && len(s.TrustedProxies) == 0 }
 
 // opensAnything says whether a stranger could do more than connect.
 func (s *Settings) opensAnything() bool {
