@@ -116,7 +116,7 @@ func (s *Settings) AllowsAnonymous() bool {
 
 // isPrivate says whether only this machine can reach the server: what a proxy
 // on it passes on comes from anywhere.
-func (s *Settings) isPrivate() bool { return isLoopback(s.Listen) && len(s.TrustedProxies) == 0 }
+func (s *Settings) isPrivate() bool { return isLoopback(s.Listen) && len(s.Proxies) == 0 }
 
 // opensAnything says whether a stranger could do more than connect.
 func (s *Settings) opensAnything() bool {
