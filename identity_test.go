@@ -369,6 +369,30 @@ func TestTokensAreNotLogged(t *testing.T) {
 	}
 }
 
+// TestTokensAreNotTraced: what watches a server sees that a token was shown, and
+// not which.
+func TestTokensAreNotTraced(t *testing.T) {
+	k := &tokens{}
+	k.set("SECRET", pass{user: "ann"})
+	var seen []string
+	cfg := patient(k.authority(t))
+	cfg.Trace = &tutti.Trace{
+		EventReceived: func(_ *tutti.Socket, m *tutti.Message) { seen = append(seen, m.Event+string(m.Args.AppendText(nil))) },
+		EventHandled: func(_ *tutti.Socket, m *tutti.Message, _ time.Duration) {
+			seen = append(seen, m.Event+string(m.Args.AppendText(nil)))
+		},
+	}
+	inWorld(t, cfg, func(w *world) {
+		handleProbe(w.srv.Namespace("/"))
+		c, _ := w.show("SECRET")
+		c.wantAnswer("a token", "auth", `{"token":"SECRET"}`, `{`)
+		c.wantNothing("it goes on")
+	})
+	if got := strings.Join(seen, " "); got != "auth auth probe probe" {
+		t.Errorf("traced were %s", got)
+	}
+}
+
 // TestRecoveryAsksAgainAfterRestart: which rooms a client had asked for itself
 // is on the disk.
 func TestRecoveryAsksAgainAfterRestart(t *testing.T) {
