@@ -78,7 +78,7 @@ type Config struct {
 type Trace struct {
 	SocketConnected    func(s *Socket)
 	SocketDisconnected func(s *Socket, reason Reason)
-	SocketRefused      func(namespace string, err error) // a guard, or no such namespace
+	SocketRefused      func(namespace string, err error)               // a guard, or no such namespace
 	EventReceived      func(s *Socket, m *Message)                     // of [AuthEvent] without its arguments
 	EventHandled       func(s *Socket, m *Message, took time.Duration) // its handler has returned
 	EventSent          func(s *Socket, m *hub.Message)                 // to one socket, a broadcast once for each

@@ -72,11 +72,15 @@ func (s *Socket) credentials() auth.Credentials {
 	c := auth.Credentials{Token: h.Token(), Header: h.Header}
 	if c.Token == "" && s.link.session.Protocol() == 3 {
 		// Socket.IO 2 has no other place for it in a browser.
-		c.Token = h.Query.Get("token")
+		c.Token = request.Secret()
 	}
 	c.Ambient = s.link.server.origins.Load().Trusted(&http.Request{Header: h.Header, Host: request.Host, TLS: request.TLS})
 	return c
 }
+
+// tokenName is the parameter of a query by which clients of Socket.IO 2 show who
+// they are. With [Config.Auth] no URL and no query that is kept has it.
+const tokenName = "token"
 
 // authenticate finds out who the peer is, before guards are asked.
 func (s *Socket) authenticate(open bool) error {

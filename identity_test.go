@@ -393,6 +393,41 @@ func TestTokensAreNotTraced(t *testing.T) {
 	}
 }
 
+// TestTokensInQueries: a client of Socket.IO 2 shows its token in the query, of its
+// session or of a namespace. It is known by it, later too, and no handshake has it.
+func TestTokensInQueries(t *testing.T) {
+	k := &tokens{}
+	k.set("SECRET 1", pass{user: "ann"})
+	k.set("SECRET2", pass{user: "bob"})
+	cfg := patient(k.authority(t))
+	cfg.Engine.AllowEIO3 = true
+	inWorld(t, cfg, func(w *world) {
+		var seen []string
+		for _, name := range []string{"/", "/late", "/other"} {
+			w.srv.Namespace(name).OnConnect(func(_ context.Context, s *tutti.Socket) {
+				h := s.Handshake()
+				seen = append(seen, s.Identity().Subject, h.Query.Get("color"))
+				for _, text := range []string{h.URL, h.Query.Encode(), s.Session().Request().RequestURI, fmt.Sprint(s.Describe().Handshake)} {
+					if strings.Contains(text, "SECRET") || strings.Contains(text, "token=") {
+						t.Errorf("in %s it keeps %s", name, text)
+					}
+				}
+			})
+		}
+		c := w.dial("EIO=3", "token=SECRET%201&color=red")
+		c.want("0", "in without being asked")
+		time.Sleep(time.Minute)
+		c.send("0/late")
+		c.want("0/late,", "the token counts later as well")
+		c.send("0/other?token=SECRET2&color=blue")
+		c.want("0/other,", "and that of a namespace there")
+		synctest.Wait()
+		if got := strings.Join(seen, " "); got != "ann red ann red bob blue" {
+			t.Errorf("came: %s", got)
+		}
+	})
+}
+
 // TestRecoveryAsksAgainAfterRestart: which rooms a client had asked for itself
 // is on the disk.
 func TestRecoveryAsksAgainAfterRestart(t *testing.T) {
