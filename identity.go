@@ -25,8 +25,9 @@ type AuthNotice struct {
 	// Code is why: of [auth.Code], or "rooms_removed".
 	Code  string `json:"code"`
 	Error string `json:"error"` // in words for people
-	// Grace is how many milliseconds are left to show another token. Without it
-	// the connection is over, unless the notice is about rooms.
+	// Grace is how many milliseconds are left to show another token, before the
+	// one that was shown has expired. Without it the connection is over, unless the
+	// notice is about rooms.
 	Grace int64 `json:"grace,omitempty"`
 	// Rooms are those that the client was in, on its own request, and may not be
 	// in any more.
@@ -69,7 +70,7 @@ func (srv *Server) DisconnectUser(ctx context.Context, user, reason string) (int
 func (s *Socket) credentials() auth.Credentials {
 	h := s.Handshake()
 	request := s.link.session.Request()
-	c := auth.Credentials{Token: h.Token(), Header: h.Header}
+	c := auth.Credentials{Token: h.Token(), Header: h.Header, Remote: h.Remote}
 	if c.Token == "" && s.link.session.Protocol() == 3 {
 		// Socket.IO 2 has no other place for it in a browser.
 		c.Token = request.Secret()
@@ -158,17 +159,15 @@ type ward Socket
 
 var _ auth.Connection = (*ward)(nil)
 
-// Lapsed implements [auth.Connection]. Who is known by a session may still be:
-// it is asked for again. Anybody else is asked for another token.
-func (w *ward) Lapsed(grace time.Duration) {
+// Expiring implements [auth.Connection]. Who is known by a session will be later
+// on, perhaps: it is asked for again. Anybody else is asked for another token.
+func (w *ward) Expiring(left time.Duration) {
 	s := (*Socket)(w)
 	id := s.Identity()
-	if id != nil && id.Method == auth.BySession && grace > 0 && s.mailbox.Put(messageOverhead, s.revalidate) == nil {
+	if id != nil && id.Method == auth.BySession && s.mailbox.Put(messageOverhead, s.revalidate) == nil {
 		return
 	}
-	n := lapsed
-	n.Grace = grace.Milliseconds()
-	s.notice(n)
+	s.notice(AuthNotice{Code: string(auth.Expired), Error: "the token is about to expire", Grace: left.Milliseconds()})
 }
 
 // Expel implements [auth.Connection].
@@ -192,11 +191,18 @@ func (s *Socket) notice(n AuthNotice) {
 	}
 }
 
-// revalidate asks again whose session it is, in the mailbox.
+// revalidate asks again whose session it is, in the mailbox. If nobody can tell,
+// the session lasts for as long as it was said to.
 func (s *Socket) revalidate() {
-	id, err := s.link.server.cfg.Auth.Identify(s.ctx, s.credentials())
+	c := s.credentials()
+	c.Again = true
+	id, err := s.link.server.cfg.Auth.Identify(s.ctx, c)
 	if err == nil {
 		_, err = s.renew(id)
+	}
+	if refused, ok := errors.AsType[*auth.Refusal](err); ok && refused.Code == auth.Unavailable {
+		s.link.server.log.Warn("identify", keySocket, s, keyErr, refused)
+		return
 	}
 	if err != nil {
 		(*ward)(s).Expel(&auth.Refusal{Code: auth.Expired, Message: "the session has expired"})

@@ -23,6 +23,13 @@ import (
 type tokens struct {
 	mu    sync.Mutex
 	known map[string]pass
+	away  bool // nobody can tell
+}
+
+func (k *tokens) fail(away bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.away = away
 }
 
 type pass struct {
@@ -44,6 +51,9 @@ func (k *tokens) set(text string, t pass) {
 func (k *tokens) Verify(_ context.Context, c auth.Credentials) (*auth.Identity, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.away {
+		return nil, auth.Refuse(auth.Unavailable, "come again")
+	}
 	text := c.Token
 	if c.Ambient && text == "" {
 		text = c.Header.Get("Cookie")
@@ -148,30 +158,42 @@ func TestIdentity(t *testing.T) {
 	})
 }
 
-// TestExpiry: who does not show another token in time is told and sent away.
+// TestExpiry: who does not show another token in time is told so, and sent away
+// when its own has expired.
 func TestExpiry(t *testing.T) {
 	k := &tokens{}
 	k.set("short", pass{user: "ann", lasts: time.Minute})
 	k.set("long", pass{user: "ann", lasts: time.Hour})
 	k.set("bob's", pass{user: "bob"})
+	const notice = `2["auth",{"code":"token_expired","error":"the token is about to expire","grace":10000}]`
 	inWorld(t, patient(k.authority(t)), func(w *world) {
 		handleProbe(w.srv.Namespace("/"))
 		c, _ := w.show("short")
-		time.Sleep(time.Minute)
-		c.want(`2["auth",{"code":"token_expired","error":"the token has expired","grace":10000}]`, "at the expiry")
-		c.send(`21["probe"]`)
-		c.want(`31[{"code":"token_expired","error":"the token has expired"}]`, "events after it")
+		lost, _ := w.show("short")
+		time.Sleep(50 * time.Second)
+		c.want(notice, "before the expiry")
+		lost.want(notice, "before the expiry")
+		c.wantNothing("events go on until then")
 		c.send(`22["auth",{"token":"bob's"}]`)
 		c.want(`32[{"code":"wrong_user","error":"the token is another user's: connect anew"}]`, "another user's token")
 		c.send(`22["auth",{"token":"none"}]`)
 		c.want(`32[{"code":"invalid_token","error":"the token is not known"}]`, "no token")
 		c.send(`23["auth",{"token":"long"}]`)
 		c.want(fmt.Sprintf(`33[{"expires":%d}]`, time.Now().Add(time.Hour).UnixMilli()), "another token")
-		time.Sleep(30 * time.Second)
+		time.Sleep(10*time.Second - time.Millisecond)
+		lost.wantNothing("it has not expired yet")
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if n := len(w.srv.Users().Connections("ann")); n != 1 {
+			t.Errorf("at the expiry %d connections are left, want the one that was renewed", n)
+		}
+		lost.want(`2["auth",{"code":"token_expired","error":"the token has expired"}]`, "at the expiry")
+		lost.want(`1`, "and then it is over")
 		c.wantNothing("the connection goes on")
 		time.Sleep(time.Hour - 20*time.Second)
-		c.want(`2["auth",{"code":"token_expired","error":"the token has expired","grace":10000}]`, "at the next expiry")
-		c.want(`2["auth",{"code":"token_expired","error":"the token has expired"}]`, "after the grace")
+		c.want(notice, "before the next expiry")
+		time.Sleep(10 * time.Second)
+		c.want(`2["auth",{"code":"token_expired","error":"the token has expired"}]`, "at the next expiry")
 		c.want(`1`, "and then it is over")
 	})
 }
@@ -327,7 +349,7 @@ func TestRenewalAsksAgain(t *testing.T) {
 	})
 }
 
-// TestSessionIsAskedAgain: a cookie's session is verified anew when its time is
+// TestSessionIsAskedAgain: a cookie's session is verified anew before its time is
 // over, and nobody has to do anything.
 func TestSessionIsAskedAgain(t *testing.T) {
 	k := &tokens{}
@@ -341,6 +363,15 @@ func TestSessionIsAskedAgain(t *testing.T) {
 		time.Sleep(time.Minute)
 		c.want(`2["auth",{"code":"token_expired","error":"the session has expired"}]`, "the session is another's")
 		c.want(`1`, "the session is another's")
+
+		k.set("", pass{user: "ann", lasts: time.Minute, method: auth.BySession})
+		c, _ = w.show("")
+		k.fail(true)
+		time.Sleep(time.Minute - time.Millisecond)
+		c.wantNothing("nobody can tell, and it has not expired")
+		time.Sleep(time.Millisecond)
+		c.want(`2["auth",{"code":"token_expired","error":"the token has expired"}]`, "but now")
+		c.want(`1`, "but now")
 	})
 }
 

@@ -27,10 +27,13 @@ type Config struct {
 	// Claim is the claim with the permissions that a token holds itself:
 	// {"rooms": {"chat:*": ["join"]}}. Default "tutti"; "-": none.
 	Claim string
-	// Grace is how long a connection may renew an expired identity before it is
-	// ended. It can do nothing else meanwhile but listen. Default 10 s;
-	// negative: none.
+	// Grace is how long before its identity expires a connection is told so, to
+	// renew it; if it has not, it ends with it. Who is known for less than twice
+	// that is told when half of it is over. Default 10 s; negative: nobody is told.
 	Grace time.Duration
+	// RevokeFor is how long a revocation is remembered that does not say until when
+	// it holds: longer than any token lasts. Default 24 h.
+	RevokeFor time.Duration
 	// MaxRevocations is how many revocations are remembered. Default 100,000.
 	MaxRevocations int
 	// Revoked, if set, is called for every revocation before it is answered, by
@@ -49,6 +52,9 @@ type Trace struct {
 	Refused    func(c Code)
 	LimitHit   func(limit string) // "grants" of one identity, "revocations"
 	Revoked    func(err error)    // nil, or why it will not hold as long as it should
+	// Outlasts tells of a token that lasts longer than revocations of its user are
+	// remembered: when they are forgotten, it is good again.
+	Outlasts func(id *Identity)
 }
 
 // An Authority says who somebody is, and what they may do. It is safe for
@@ -102,6 +108,7 @@ func (a *Authority) Reload(cfg Config) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	a.register.keepFor(cmp.Or(cfg.RevokeFor, defaultKeep))
 	a.policy.Store(next)
 	return nil
 }
@@ -173,6 +180,9 @@ func (a *Authority) admit(p *policy, id *Identity) (*Identity, error) {
 	}
 	if err := a.register.check(id); err != nil {
 		return nil, err
+	}
+	if p.cfg.Trace.Outlasts != nil && id.Method == ByToken && time.Until(id.Expiry) > a.register.RevokeFor() {
+		p.cfg.Trace.Outlasts(id)
 	}
 	copied := *id
 	copied.grants = nil

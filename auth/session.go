@@ -130,7 +130,7 @@ func (s *Sessions) Verify(ctx context.Context, c Credentials) (*Identity, error)
 	now := time.Now()
 	s.mu.Lock()
 	a := s.answers[key]
-	first := a == nil || a.settled() && !now.Before(a.until)
+	first := a == nil || a.settled() && (c.Again || !now.Before(a.until))
 	if first {
 		a = &sessionAnswer{done: make(chan struct{})}
 		s.keepLocked(key, a, now)

@@ -245,10 +245,8 @@ func (b *inbox) over() {
 	b.countLocked()
 }
 
-// Lapsed implements [auth.Connection]. A stream has no way to show another token.
-func (b *inbox) Lapsed(time.Duration) {
-	b.Expel(auth.Refuse(auth.Expired, "the token has expired"))
-}
+// Expiring implements [auth.Connection]. A stream has no way to show another token.
+func (b *inbox) Expiring(time.Duration) {}
 
 // Expel implements [auth.Connection].
 func (b *inbox) Expel(why *auth.Refusal) {

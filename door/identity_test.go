@@ -377,7 +377,7 @@ func TestLogoutRate(t *testing.T) {
 // expelled is a connection that tells when it is ended.
 type expelled chan string
 
-func (e expelled) Lapsed(time.Duration)    {}
+func (e expelled) Expiring(time.Duration)  {}
 func (e expelled) Expel(why *auth.Refusal) { e <- why.Message }
 
 type locked struct {
@@ -389,4 +389,22 @@ func (l *locked) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.Write(p)
+}
+
+// TestRevokedFor: a user's revocation holds for as long as the authority says.
+func TestRevokedFor(t *testing.T) {
+	memoryBubble(t, func(t *testing.T, w *world) {
+		a, err := auth.New(auth.Config{Verifiers: []auth.Verifier{known}, RevokeFor: 30 * 24 * time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.guarded(a, quiet)
+		resp, body := w.answer("POST", "/api/disconnect", `{"user":"ann","revoke":true}`, "Authorization", "Bearer ops", "Content-Type", "application/json")
+		if resp.StatusCode != 200 {
+			t.Fatalf("answered %d %s", resp.StatusCode, body)
+		}
+		if got := a.Register().Revocations(); len(got) != 1 || time.Until(got[0].Until) != 30*24*time.Hour {
+			t.Errorf("remembered: %+v", got)
+		}
+	})
 }

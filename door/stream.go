@@ -233,10 +233,8 @@ func (s *stream) whose() grant {
 	return s.listen
 }
 
-// Lapsed implements [auth.Connection]. A stream has no way to show another token.
-func (s *stream) Lapsed(time.Duration) {
-	s.Expel(auth.Refuse(auth.Expired, "the token has expired"))
-}
+// Expiring implements [auth.Connection]. A stream has no way to show another token.
+func (s *stream) Expiring(time.Duration) {}
 
 // Expel implements [auth.Connection].
 func (s *stream) Expel(why *auth.Refusal) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/auth/jwt"
@@ -34,7 +35,8 @@ type identities struct {
 }
 
 func newIdentities(s config.Settings, keys *atomic.Pointer[[]config.Key], trace *auth.Trace, log *slog.Logger) (*identities, error) {
-	i := &identities{trace: trace, log: log, doorKeys: keys, settings: s, kept: revocations{log: log}}
+	i := &identities{log: log, doorKeys: keys, settings: s, kept: revocations{log: log}}
+	i.trace = i.warns(trace)
 	cfg, commit, err := i.config(s)
 	if err != nil {
 		return nil, err
@@ -45,6 +47,28 @@ func newIdentities(s config.Settings, keys *atomic.Pointer[[]config.Key], trace 
 	commit()
 	return i, nil
 }
+
+// warns makes a trace that says now and then in the log that revocations may not
+// last as long as tokens do.
+func (i *identities) warns(trace *auth.Trace) *auth.Trace {
+	all := auth.Trace{}
+	if trace != nil {
+		all = *trace
+	}
+	var last atomic.Int64 // seconds since 1970
+	all.Outlasts = func(id *auth.Identity) {
+		now, before := time.Now().Unix(), last.Load()
+		if now-before < int64(outlastsEvery.Seconds()) || !last.CompareAndSwap(before, now) {
+			return
+		}
+		i.log.Warn("a token lasts longer than its user's revocation would be remembered: raise auth.revoke-for, or set auth.max-life",
+			"issuer", id.Issuer)
+	}
+	return &all
+}
+
+// outlastsEvery is how often that is said at most.
+const outlastsEvery = time.Hour
 
 // close ends what the verifiers have under way.
 func (i *identities) close(context.Context) error {
@@ -84,7 +108,7 @@ func (i *identities) reload(s config.Settings) error {
 func (i *identities) config(s config.Settings) (cfg auth.Config, commit func(), err error) {
 	cfg = auth.Config{
 		AllowAnonymous: s.AllowsAnonymous(), AllowUnknown: !s.Auth.Identifies() && s.AllowsAnonymous(),
-		Claim: s.Auth.Claim, Grace: s.Auth.Grace, MaxRevocations: int(s.Auth.Revoked), Revoked: i.kept.keep, Trace: i.trace,
+		Claim: s.Auth.Claim, Grace: s.Auth.Grace, RevokeFor: s.Auth.RevokeFor, MaxRevocations: int(s.Auth.Revoked), Revoked: i.kept.keep, Trace: i.trace,
 	}
 	if cfg.Claim == "none" {
 		cfg.Claim = "-"
@@ -151,7 +175,7 @@ func (i *identities) tokenVerifier(s config.Settings) (*jwt.Verifier, jwt.Config
 
 // tokenConfig reads the files that the settings name.
 func tokenConfig(s config.Settings) (jwt.Config, error) {
-	cfg := jwt.Config{Leeway: s.Auth.Leeway, Refresh: s.Auth.Refresh, MinRefresh: s.Auth.Retry}
+	cfg := jwt.Config{Leeway: s.Auth.Leeway, MaxLife: s.Auth.MaxLife, Refresh: s.Auth.Refresh, MinRefresh: s.Auth.Retry}
 	if cfg.Leeway == 0 {
 		cfg.Leeway = -1
 	}

@@ -146,7 +146,7 @@ func TestIdentitiesReload(t *testing.T) {
 
 type ending chan string
 
-func (e ending) Lapsed(time.Duration)    {}
+func (e ending) Expiring(time.Duration)  {}
 func (e ending) Expel(why *auth.Refusal) { e <- why.Message }
 
 // TestServeAsks runs the program: strangers, a key, and a server that does not
