@@ -157,7 +157,7 @@ func (s *Socket) authRefusal(err error) error {
 // A ward is a socket as the register of users sees it.
 type ward Socket
 
-var _ auth.Connection = (*ward)(nil)
+var _ auth.Regranted = (*ward)(nil)
 
 // Expiring implements [auth.Connection]. Who is known by a session will be later
 // on, perhaps: it is asked for again. Anybody else is asked for another token.
@@ -168,6 +168,26 @@ func (w *ward) Expiring(left time.Duration) {
 		return
 	}
 	s.notice(AuthNotice{Code: string(auth.Expired), Error: "the token is about to expire", Grace: left.Milliseconds()})
+}
+
+// Regrant implements [auth.Regranted]: the socket is taken out of rooms that its
+// peer may not be in any more, and told so.
+func (w *ward) Regrant(review auth.Review) {
+	s := (*Socket)(w)
+	err := s.mailbox.Put(messageOverhead, func() {
+		id, _, err := review(s.Identity())
+		var removed []string
+		if err == nil {
+			removed, err = s.renew(id)
+		}
+		if refused, ok := errors.AsType[*auth.Refusal](err); ok {
+			w.Expel(refused)
+		}
+		s.sayRemoved(removed)
+	})
+	if err != nil { // its mailbox is full, or it has left
+		w.Expel(auth.Refuse(auth.Disconnected, "what you may do has changed: connect anew"))
+	}
 }
 
 // Expel implements [auth.Connection].

@@ -349,6 +349,48 @@ func TestRenewalAsksAgain(t *testing.T) {
 	})
 }
 
+// TestReloadedGrants: who is connected may do what grants say now.
+func TestReloadedGrants(t *testing.T) {
+	k := &tokens{}
+	k.set("ann's", pass{user: "ann"})
+	k.set("bob's", pass{user: "bob"})
+	grant := func(rooms ...string) (all []auth.Grant) {
+		for _, room := range rooms {
+			all = append(all, auth.Grant{Rooms: room, May: []auth.Permission{"join"}})
+		}
+		return append(all, auth.Grant{Rooms: "own:{sub}", May: []auth.Permission{"join"}})
+	}
+	server := identified(t, k, grant("chat:*")...)
+	inWorld(t, server, func(w *world) {
+		w.serveGrants()
+		handleProbe(w.srv.Namespace("/"))
+		ann, _ := w.show("ann's")
+		for _, room := range []string{"chat:a", "chat:b", "own:ann"} {
+			ann.ask("join", `{"room":"`+room+`"}`)
+		}
+		s, _ := w.srv.Namespace("/").Socket(ann.id)
+		s.Join("app") // the application's own doing
+		bob, _ := w.show("bob's")
+		reload := func(rooms ...string) {
+			cfg := auth.Config{Verifiers: []auth.Verifier{k}, Grants: grant(rooms...)}
+			if err := server.Auth.Reload(cfg); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		reload("chat:a")
+		if rooms := strings.Join(s.Rooms(), " "); rooms != ann.id+" chat:a own:ann app" {
+			t.Fatalf("it is in %s", rooms)
+		}
+		ann.want(`2["auth",{"code":"rooms_removed","error":"you may not be in these rooms any more","rooms":["chat:b"]}]`, "the grant is narrower")
+		ann.wantAnswer("and now", "join", `{"room":"chat:b"}`, `"forbidden"`)
+		bob.wantNothing("who has lost nothing")
+		reload("chat:*")
+		ann.wantNothing("more is no loss")
+		ann.wantAnswer("with more", "join", `{"room":"chat:b"}`, `{`)
+	})
+}
+
 // TestSessionIsAskedAgain: a cookie's session is verified anew before its time is
 // over, and nobody has to do anything.
 func TestSessionIsAskedAgain(t *testing.T) {

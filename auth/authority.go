@@ -85,11 +85,11 @@ func New(cfg Config) (*Authority, error) {
 	return a, nil
 }
 
-// Reload puts another configuration to use, but for Grace,
-// MaxRevocations and Revoked. It
-// holds for who comes from now on: who was let in keeps its identity until that
-// expires, is renewed or is ended by the [Register]. Its error lists all that is
-// wrong with cfg, and nothing has changed then.
+// Reload puts another configuration to use, but for Grace, MaxRevocations and
+// Revoked. Who was let in keeps its identity until that expires, is renewed or is
+// ended by the [Register], whatever Verifiers say; what it may do changes with
+// Grants and Claim at once, if its connection is a [Regranted]. The error lists
+// all that is wrong with cfg, and nothing has changed then.
 func (a *Authority) Reload(cfg Config) error {
 	cfg.Claim = cmp.Or(cfg.Claim, "tutti")
 	cfg.Verifiers = slices.Clone(cfg.Verifiers)
@@ -109,7 +109,10 @@ func (a *Authority) Reload(cfg Config) error {
 		return err
 	}
 	a.register.keepFor(cmp.Or(cfg.RevokeFor, defaultKeep))
-	a.policy.Store(next)
+	last := a.policy.Swap(next)
+	if last != nil && !last.cfg.grantsAs(&next.cfg) {
+		a.regrant()
+	}
 	return nil
 }
 
@@ -156,7 +159,7 @@ func (a *Authority) identify(ctx context.Context, p *policy, c Credentials) (*Id
 			return nil, err
 		}
 		if id != nil {
-			return a.admit(p, id)
+			return a.admit(a.policy.Load(), id) // asking may have taken a while
 		}
 	}
 	switch {

@@ -129,7 +129,7 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 		door: e, out: http.NewResponseController(w), w: w,
 		inbox: inbox{
 			limit: e.cfg.MaxQueue, window: window(e.cfg.MaxQueue), everyone: g.allow(verb.Join, nil) == nil, news: make(chan struct{}, 1),
-			budget: e.quota.Budget(),
+			budget: e.quota.Budget(), id: g.id,
 		},
 	}
 	// First the seat, then the headers: what is published after a client has

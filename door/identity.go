@@ -121,6 +121,14 @@ func (d *Door) enlist(c auth.Connection, g grant) (*auth.Entry, error) {
 	return d.auth.Register().Enter(c, id)
 }
 
+// regrant ends a stream whose client may do less than when it came: it comes back
+// by itself, to what is left.
+func regrant(c auth.Connection, id *auth.Identity, review auth.Review) {
+	if _, less, _ := review(id); less {
+		c.Expel(auth.Refuse(auth.Disconnected, "what you may do has changed: connect anew"))
+	}
+}
+
 // known adds to a context who asks.
 func (g grant) known(ctx context.Context) context.Context {
 	if g.id == nil {

@@ -408,3 +408,47 @@ func TestRevokedFor(t *testing.T) {
 		}
 	})
 }
+
+// TestReloadedGrants: a stream ends when its client may do less, and comes back to
+// what is left.
+func TestReloadedGrants(t *testing.T) {
+	memoryBubble(t, func(t *testing.T, w *world) {
+		grants := func(rooms ...string) auth.Config {
+			cfg := auth.Config{Verifiers: []auth.Verifier{passes{"eve": {user: "eve"}}}}
+			for _, room := range rooms {
+				cfg.Grants = append(cfg.Grants, auth.Grant{Rooms: room, May: []auth.Permission{"join"}})
+			}
+			return cfg
+		}
+		a, err := auth.New(grants("chat:*", "other"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.guarded(a, quiet)
+		l := w.listen("/events?room=chat:a&token=eve")
+		l.next() // from where it hears everything
+		s := w.connect("/ws?framing=json&room=chat:a&token=eve")
+		if err := a.Reload(grants("other", "chat:*", "more")); err != nil {
+			t.Fatal(err)
+		}
+		w.publish(w.event("e", 1), "chat:a")
+		if m := l.next(); m.event != "e" {
+			t.Errorf("more is no loss: got %+v", m)
+		}
+		if err := a.Reload(grants("other")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if left := a.Register().Connections("eve"); len(left) > 1 { // the WebSocket is there until its client closes it
+			t.Fatalf("%d streams that may hear less go on", len(left))
+		}
+		if text := l.rest(); !strings.Contains(text, `event: auth
+data: {"code":"disconnected","error":"what you may do has changed: connect anew"}`) {
+			t.Errorf("the stream ends with %q", text)
+		}
+		s.wantLast(1008, "what you may do has changed: connect anew")
+		if got := w.try("token=eve"); got["events"] != "403" || got["websocket"] != "403" {
+			t.Errorf("who comes back: %v", got)
+		}
+	})
+}

@@ -250,7 +250,10 @@ func (s *stream) Expel(why *auth.Refusal) {
 	s.end(ReasonExpelled, websocket.CodePolicy, why.Message)
 }
 
-var _ auth.Connection = (*stream)(nil)
+// Regrant implements [auth.Regranted].
+func (s *stream) Regrant(review auth.Review) { regrant(s, s.whose().id, review) }
+
+var _ auth.Regranted = (*stream)(nil)
 
 // misuse is the error for receive that ends the connection with words for the
 // client.

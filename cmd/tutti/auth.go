@@ -80,8 +80,7 @@ func (i *identities) close(context.Context) error {
 	return i.kept.close()
 }
 
-// reload puts other settings to use, and ends the connections of keys that are
-// not there any more.
+// reload puts other settings to use.
 func (i *identities) reload(s config.Settings) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -93,13 +92,35 @@ func (i *identities) reload(s config.Settings) error {
 		return err
 	}
 	commit()
-	for _, old := range i.settings.Auth.Key {
-		if !slices.Contains(s.Auth.Key, old) {
-			i.authority.Register().Disconnect("key:"+old.Name, "the key is not valid any more")
-		}
-	}
 	i.settings = s
 	return nil
+}
+
+// inUse returns the settings that are.
+func (i *identities) inUse() config.Settings {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.settings
+}
+
+// endKeys ends the connections of keys that are not there any more, or open less
+// than they did. It is called when nobody accepts them any more.
+func (i *identities) endKeys(old, now config.Settings) {
+	end := func(name string) {
+		i.authority.Register().Disconnect("key:"+name, "the key is not valid any more")
+	}
+	for _, key := range old.Auth.Key {
+		if !slices.Contains(now.Auth.Key, key) {
+			end(key.Name)
+		}
+	}
+	for _, key := range old.Door.Key {
+		if !slices.ContainsFunc(now.Door.Key, func(other config.Key) bool {
+			return other.Name == key.Name && other.Secret == key.Secret && !slices.ContainsFunc(key.Rooms, func(room string) bool { return !slices.Contains(other.Rooms, room) })
+		}) {
+			end(key.Name)
+		}
+	}
 }
 
 // config says in the authority's terms what the settings say. commit takes the

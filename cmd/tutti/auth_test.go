@@ -139,8 +139,43 @@ func TestIdentitiesReload(t *testing.T) {
 	if err := who.reload(wrong); !errors.Is(err, os.ErrNotExist) || len(ended) != 0 {
 		t.Errorf("a file that is not there: %v", err)
 	}
-	if err := who.reload(without); err != nil || len(ended) != 1 {
-		t.Errorf("the key is gone: %v, and %d were ended", err, len(ended))
+	if err := who.reload(without); err != nil {
+		t.Errorf("the key is gone: %v", err)
+	}
+	if who.endKeys(with, without); len(ended) != 1 {
+		t.Errorf("the key is gone, and %d were ended", len(ended))
+	}
+}
+
+// TestKeysEnd: who came with a key of door.key is sent away when it is gone, is
+// another, or opens less; not if it opens more.
+func TestKeysEnd(t *testing.T) {
+	with := func(all ...config.Key) config.Settings {
+		s := config.Default()
+		s.Door.Key = all
+		return s
+	}
+	key := config.Key{Name: "old", Secret: "0123456789abcdef", Rooms: []string{"a", "b"}}
+	for _, tt := range []struct {
+		rule string
+		now  []config.Key
+		ends int
+	}{
+		{"the same", []config.Key{key}, 0},
+		{"another besides", []config.Key{{Name: "new", Secret: "fedcba9876543210", Rooms: []string{"a"}}, key}, 0},
+		{"more rooms", []config.Key{{Name: "old", Secret: key.Secret, Rooms: []string{"c", "b", "a"}}}, 0},
+		{"fewer rooms", []config.Key{{Name: "old", Secret: key.Secret, Rooms: []string{"b"}}}, 1},
+		{"another secret", []config.Key{{Name: "old", Secret: "fedcba9876543210", Rooms: key.Rooms}}, 1},
+		{"gone", nil, 1},
+	} {
+		a := runningApp(t)
+		ended := make(ending, 1)
+		if _, err := a.who.authority.Register().Enter(ended, &auth.Identity{Subject: "key:old"}); err != nil {
+			t.Fatal(err)
+		}
+		if a.who.endKeys(with(key), with(tt.now...)); len(ended) != tt.ends {
+			t.Errorf("%s: %d were ended, want %d", tt.rule, len(ended), tt.ends)
+		}
 	}
 }
 
