@@ -147,12 +147,20 @@ const mostBackends = 1024
 // admit says who asks, if that is somebody who may. Who may not is counted by
 // address, so that who guesses is slowed down and nobody else.
 func (d *disconnecter) admit(r *http.Request) (*auth.Identity, error) {
-	id, err := d.auth.Identify(r.Context(), d.credentials(r))
+	shown := d.credentials(r)
+	if shown.Token == "" { // somebody else would be asked, perhaps
+		if e := d.now().pace.take(r, grant{}); e != nil {
+			return nil, e
+		}
+	}
+	id, err := d.auth.Identify(r.Context(), shown)
 	if err == nil && id.MayAll(string(auth.Admin)) {
 		return id, d.now().pace.take(r, grant{key: id.Subject})
 	}
-	if e := d.now().pace.take(r, grant{}); e != nil {
-		return nil, e
+	if shown.Token != "" {
+		if e := d.now().pace.take(r, grant{}); e != nil {
+			return nil, e
+		}
 	}
 	switch {
 	case err != nil:

@@ -164,7 +164,7 @@ func (e *events) admit(r *http.Request) (rooms []string, g grant, err error) {
 	if access.closed() && !e.serves(verb.Join) {
 		return nil, grant{}, errClosed
 	}
-	grants, err := e.recognise(r, access)
+	grants, err := e.receive(r, access)
 	if err != nil {
 		return nil, grant{}, err
 	}
