@@ -365,7 +365,7 @@ func TestPasswords(t *testing.T) {
 // settings, or reads what a reload has changed.
 func TestHiddenHash(t *testing.T) {
 	const hash = "$2a$04$OciU//4mlCNre.9/IJ53G.fOvP/qpd/Ymzz7Li3/VUMw8Agu7.knS"
-	l := load(t, []string{"--admin", "127.0.0.1:1", "--admin-ui", "production", "--admin-ui-password", hash}, nil)
+	l := load(t, []string{"--admin", "127.0.0.1:1", "--admin-ui", "production", "--admin-ui-user", "ops", "--admin-ui-password", hash}, nil)
 	var b strings.Builder
 	if _, err := l.WriteTo(&b); err != nil {
 		t.Fatal(err)
@@ -378,7 +378,7 @@ func TestHiddenHash(t *testing.T) {
 			t.Errorf("logged: %+v", c)
 		}
 	}
-	_, err := config.Load([]string{"--admin", "127.0.0.1:1", "--admin-ui", "production", "--admin-ui-password", hash + "x"}, nil, config.Facts{})
+	_, err := config.Load([]string{"--admin", "127.0.0.1:1", "--admin-ui", "production", "--admin-ui-user", "ops", "--admin-ui-password", hash + "x"}, nil, config.Facts{})
 	if err == nil || strings.Contains(err.Error(), "OciU") {
 		t.Errorf("a mistake repeats it: %v", err)
 	}
