@@ -175,6 +175,18 @@ func (v *Verifier) newIssuer(from Issuer) (*issuer, error) {
 	return one, err
 }
 
+// Failing returns how many key sets could not be fetched when that was tried last.
+// For a while their old keys go on.
+func (v *Verifier) Failing() int {
+	n := 0
+	for _, i := range v.issuers {
+		if i.remote != nil && i.remote.failing() {
+			n++
+		}
+	}
+	return n
+}
+
 // Close ends fetches that are under way, and waits for them.
 func (v *Verifier) Close() {
 	v.end()

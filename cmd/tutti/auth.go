@@ -16,6 +16,7 @@ import (
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/auth/jwt"
 	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/metrics"
 )
 
 // identities is who clients are, by the settings.
@@ -23,6 +24,7 @@ type identities struct {
 	authority *auth.Authority
 	trace     *auth.Trace
 	log       *slog.Logger
+	fetched   func(err error)
 	doorKeys  *atomic.Pointer[[]config.Key] // of door.key, those in use
 	kept      revocations
 
@@ -34,9 +36,10 @@ type identities struct {
 	asked    auth.SessionConfig
 }
 
-func newIdentities(s config.Settings, keys *atomic.Pointer[[]config.Key], trace *auth.Trace, log *slog.Logger) (*identities, error) {
-	i := &identities{log: log, doorKeys: keys, settings: s, kept: revocations{log: log}}
-	i.trace = i.warns(trace)
+func newIdentities(s config.Settings, keys *atomic.Pointer[[]config.Key], m *metrics.Metrics, log *slog.Logger) (*identities, error) {
+	i := &identities{log: log, doorKeys: keys, settings: s, kept: revocations{log: log}, fetched: m.KeySetFetched}
+	i.trace = i.warns(m.Auth())
+	m.WatchKeySets(i.failing)
 	cfg, commit, err := i.config(s)
 	if err != nil {
 		return nil, err
@@ -51,12 +54,8 @@ func newIdentities(s config.Settings, keys *atomic.Pointer[[]config.Key], trace 
 // warns makes a trace that says now and then in the log that revocations may not
 // last as long as tokens do.
 func (i *identities) warns(trace *auth.Trace) *auth.Trace {
-	all := auth.Trace{}
-	if trace != nil {
-		all = *trace
-	}
 	var last atomic.Int64 // seconds since 1970
-	all.Outlasts = func(id *auth.Identity) {
+	trace.Outlasts = func(id *auth.Identity) {
 		now, before := time.Now().Unix(), last.Load()
 		if now-before < int64(outlastsEvery.Seconds()) || !last.CompareAndSwap(before, now) {
 			return
@@ -64,7 +63,7 @@ func (i *identities) warns(trace *auth.Trace) *auth.Trace {
 		i.log.Warn("a token lasts longer than its user's revocation would be remembered: raise auth.revoke-for, or set auth.max-life",
 			"issuer", id.Issuer)
 	}
-	return &all
+	return trace
 }
 
 // outlastsEvery is how often that is said at most.
@@ -94,6 +93,16 @@ func (i *identities) reload(s config.Settings) error {
 	commit()
 	i.settings = s
 	return nil
+}
+
+// failing is how many key sets cannot be fetched.
+func (i *identities) failing() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.tokens == nil {
+		return 0
+	}
+	return i.tokens.Failing()
 }
 
 // inUse returns the settings that are.
@@ -189,7 +198,7 @@ func (i *identities) tokenVerifier(s config.Settings) (*jwt.Verifier, jwt.Config
 		return i.tokens, cfg, nil
 	}
 	made := cfg
-	made.Log = i.log
+	made.Log, made.Fetched = i.log, i.fetched
 	v, err := jwt.New(made)
 	return v, cfg, err
 }
@@ -232,9 +241,7 @@ func (i *identities) sessionVerifier(s config.Settings) (*auth.Sessions, auth.Se
 		return i.sessions, cfg, nil
 	}
 	made := cfg
-	if i.trace != nil {
-		made.LimitHit = i.trace.LimitHit
-	}
+	made.LimitHit = i.trace.LimitHit
 	v, err := auth.NewSessions(made)
 	return v, cfg, err
 }
@@ -254,7 +261,7 @@ func sessionConfig(s config.Settings) auth.SessionConfig {
 func checkAuth(s config.Settings) error {
 	keys := new(atomic.Pointer[[]config.Key])
 	keys.Store(&s.Door.Key)
-	i, err := newIdentities(s, keys, nil, slog.New(slog.DiscardHandler))
+	i, err := newIdentities(s, keys, metrics.New(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/metrics"
 )
 
 // tokenCommand calls "tutti token" and returns what it prints.
@@ -109,7 +112,7 @@ func TestIdentitiesReload(t *testing.T) {
 	keys := new(atomic.Pointer[[]config.Key])
 	keys.Store(&[]config.Key{{Name: "old", Secret: "0123456789abcdef", Rooms: []string{"a"}}})
 	without := config.Default()
-	who, err := newIdentities(without, keys, nil, slog.New(slog.DiscardHandler))
+	who, err := newIdentities(without, keys, metrics.New(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +240,7 @@ func TestRevocationsAreKept(t *testing.T) {
 		t.Helper()
 		keys := new(atomic.Pointer[[]config.Key])
 		keys.Store(&[]config.Key{})
-		who, err := newIdentities(config.Default(), keys, nil, slog.New(slog.DiscardHandler))
+		who, err := newIdentities(config.Default(), keys, metrics.New(), slog.New(slog.DiscardHandler))
 		if err == nil {
 			err = who.kept.open(dir, who.authority.Register())
 		}
@@ -325,5 +328,45 @@ func TestTooManyRevocations(t *testing.T) {
 		if after, err := os.ReadFile(filepath.Join(dir, revocationsName)); string(after) != string(before) {
 			t.Errorf("two kept, room for %d: the file is %q, %v", most, after, err)
 		}
+	}
+}
+
+// TestKeySetFails: it shows in the metrics that tokens cannot be checked.
+func TestKeySetFails(t *testing.T) {
+	var up atomic.Bool
+	publisher := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !up.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		io.WriteString(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"b","alg":"EdDSA","use":"sig"}]}`) // of RFC 8037
+	}))
+	defer publisher.Close()
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	m := metrics.New()
+	s := config.Default()
+	s.Auth.Token = []config.TokenIssuer{{Name: "*", JWKS: publisher.URL}}
+	s.Auth.Retry = time.Nanosecond
+	who, err := newIdentities(s, new(atomic.Pointer[[]config.Key]), m, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer who.close(context.Background())
+	who.doorKeys.Store(&[]config.Key{})
+	shows := func() string {
+		w := httptest.NewRecorder()
+		m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", http.NoBody))
+		return strings.Join(regexp.MustCompile(`(?m)^tutti_key_set.*(?:failed|fetched|failing).*$|^tutti_identities_total{result="unavailable"}.*$`).FindAllString(w.Body.String(), -1), "\n")
+	}
+	const token = "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	for _, want := range []string{
+		"tutti_identities_total{result=\"unavailable\"} 1\ntutti_key_set_fetches_total{result=\"failed\"} 1\ntutti_key_set_fetches_total{result=\"fetched\"} 0\ntutti_key_sets_failing 1",
+		"tutti_identities_total{result=\"unavailable\"} 1\ntutti_key_set_fetches_total{result=\"failed\"} 1\ntutti_key_set_fetches_total{result=\"fetched\"} 1\ntutti_key_sets_failing 0",
+	} {
+		who.authority.Identify(t.Context(), auth.Credentials{Token: token})
+		if got := shows(); got != want {
+			t.Errorf("the metrics say\n%s\nwant\n%s", got, want)
+		}
+		up.Store(true)
 	}
 }
