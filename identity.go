@@ -174,20 +174,32 @@ func (w *ward) Expiring(left time.Duration) {
 // peer may not be in any more, and told so.
 func (w *ward) Regrant(review auth.Review) {
 	s := (*Socket)(w)
+	changed := auth.Refuse(auth.Disconnected, "what you may do has changed: connect anew")
 	err := s.mailbox.Put(messageOverhead, func() {
-		id, _, err := review(s.Identity())
-		var removed []string
-		if err == nil {
-			removed, err = s.renew(id)
-		}
+		err := s.protect("permissions", func() error { return s.regrant(review) })
 		if refused, ok := errors.AsType[*auth.Refusal](err); ok {
 			w.Expel(refused)
+		} else if errors.Is(err, errPanic) {
+			w.Expel(changed)
 		}
-		s.sayRemoved(removed)
 	})
 	if err != nil { // its mailbox is full, or it has left
-		w.Expel(auth.Refuse(auth.Disconnected, "what you may do has changed: connect anew"))
+		w.Expel(changed)
 	}
+}
+
+func (s *Socket) regrant(review auth.Review) error {
+	id := s.Identity()
+	if id == nil {
+		return nil // nobody was asked
+	}
+	id, _, err := review(id)
+	if err != nil {
+		return err
+	}
+	removed, err := s.renew(id)
+	s.sayRemoved(removed)
+	return err
 }
 
 // Expel implements [auth.Connection].
@@ -216,10 +228,13 @@ func (s *Socket) notice(n AuthNotice) {
 func (s *Socket) revalidate() {
 	c := s.credentials()
 	c.Again = true
-	id, err := s.link.server.cfg.Auth.Identify(s.ctx, c)
-	if err == nil {
-		_, err = s.renew(id)
-	}
+	err := s.protect("identify", func() error {
+		id, err := s.link.server.cfg.Auth.Identify(s.ctx, c)
+		if err == nil {
+			_, err = s.renew(id)
+		}
+		return err
+	})
 	if refused, ok := errors.AsType[*auth.Refusal](err); ok && refused.Code == auth.Unavailable {
 		s.link.server.log.Warn("identify", keySocket, s, keyErr, refused)
 		return

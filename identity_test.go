@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -388,6 +389,67 @@ func TestReloadedGrants(t *testing.T) {
 		reload("chat:*")
 		ann.wantNothing("more is no loss")
 		ann.wantAnswer("with more", "join", `{"room":"chat:b"}`, `{`)
+	})
+}
+
+// TestReloadOfUnasked: a reload of grants is no matter of sockets whose owner a guard
+// has named, and whom nobody has asked anything.
+func TestReloadOfUnasked(t *testing.T) {
+	open := auth.Config{AllowAnonymous: true, AllowUnknown: true}
+	a, err := auth.New(open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inWorld(t, patient(a), func(w *world) {
+		ns := w.srv.Namespace("/")
+		handleProbe(ns)
+		ns.Guard(func(ctx context.Context, s *tutti.Socket) (context.Context, error) {
+			s.Identify("ann")
+			return ctx, nil
+		})
+		c := w.connect("/")
+		open.Grants = []auth.Grant{{Rooms: "a", May: []auth.Permission{"join"}}}
+		if err := a.Reload(open); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		c.wantNothing("it goes on")
+		if n := len(w.srv.Users().Connections("ann")); n != 1 {
+			t.Errorf("ann has %d connections", n)
+		}
+	})
+}
+
+// TestReloadMeetsPanic: an application's rule that panics when rooms are looked at
+// again ends that socket and nothing else.
+func TestReloadMeetsPanic(t *testing.T) {
+	k := &tokens{}
+	k.set("ann's", pass{user: "ann"})
+	cfg := identified(t, k)
+	inWorld(t, cfg, func(w *world) {
+		var bad atomic.Bool
+		d, err := verb.New(verb.Config{
+			Rules: []verb.Rule{{Pattern: "chat:*", Join: verb.Token}},
+			Permit: func(context.Context, verb.Caller, verb.Verb, string) error {
+				if bad.Load() {
+					panic("a mistake of the application's")
+				}
+				return nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.srv.Namespace("/").ServeVerbs(d)
+		c, _ := w.show("ann's")
+		c.wantAnswer("a room", "join", `{"room":"chat:a"}`, `{`)
+		bad.Store(true)
+		grants := []auth.Grant{{Rooms: "a", May: []auth.Permission{"join"}}}
+		if err := cfg.Auth.Reload(auth.Config{Verifiers: []auth.Verifier{k}, Grants: grants}); err != nil {
+			t.Fatal(err)
+		}
+		c.want(`2["auth",{"code":"disconnected","error":"what you may do has changed: connect anew"}]`, "nobody knows what it may do")
+		c.want("1", "and it is sent away")
 	})
 }
 

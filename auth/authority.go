@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -63,12 +64,14 @@ type Authority struct {
 	policy   atomic.Pointer[policy]
 	register *Register
 	stranger *Identity
+	reload   sync.Mutex // held to change policy
 }
 
 // A policy is a Config made ready.
 type policy struct {
 	cfg   Config
 	rules []rule
+	epoch uint64 // grows with each
 }
 
 // New returns an authority. Its error lists all that is wrong with cfg.
@@ -109,9 +112,20 @@ func (a *Authority) Reload(cfg Config) error {
 		return err
 	}
 	a.register.keepFor(cmp.Or(cfg.RevokeFor, defaultKeep))
-	last := a.policy.Swap(next)
-	if last != nil && !last.cfg.grantsAs(&next.cfg) {
-		a.regrant()
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	last := a.policy.Load()
+	next.epoch = 1
+	if last != nil {
+		next.epoch = last.epoch
+	}
+	changes := last != nil && !last.cfg.grantsAs(&next.cfg)
+	if changes {
+		next.epoch++
+	}
+	a.policy.Store(next)
+	if changes {
+		a.regrant(next.epoch)
 	}
 	return nil
 }
@@ -196,6 +210,7 @@ func (a *Authority) admit(p *policy, id *Identity) (*Identity, error) {
 }
 
 func (p *policy) grant(id *Identity) error {
+	id.epoch = p.epoch
 	for i := range p.rules {
 		if p.rules[i].holds(id) {
 			id.grants = p.rules[i].grant(id, id.grants)

@@ -44,6 +44,7 @@ type Identity struct {
 	Rooms Rooms
 
 	grants []granted
+	epoch  uint64 // of the grants; 0: nobody's
 }
 
 // Expired says whether the identity has ended.

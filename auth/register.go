@@ -43,6 +43,8 @@ type Register struct {
 	heads   [2]map[string]*Entry // byUser, byToken
 	revoked map[string]Revocation
 	clock   clock
+	epoch   uint64 // of grants
+	review  Review // from the second on
 }
 
 // The lists that an entry may be in.
@@ -143,6 +145,7 @@ func (e *Entry) setLocked(id *Identity) {
 		e.issued = min(id.Issued.UnixNano(), time.Now().UnixNano())
 	}
 	e.expireLocked(id.Expiry)
+	e.lateLocked(id)
 }
 
 func (e *Entry) removeLocked() {

@@ -280,3 +280,65 @@ func BenchmarkDisconnect(b *testing.B) {
 		})
 	}
 }
+
+// reviewed is a link that is told of other grants.
+type reviewed struct {
+	link
+	id *auth.Identity
+}
+
+func (r *reviewed) Regrant(review auth.Review) {
+	now, less, err := review(r.id)
+	r.note(fmt.Sprint(now.May("join", "a"), now.May("join", "b"), less, err))
+}
+
+// TestReloadMeetsNewcomers: who was identified before a reload, and is entered
+// after it, is not forgotten.
+func TestReloadMeetsNewcomers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		grants := func(rooms ...string) auth.Config {
+			cfg := auth.Config{Verifiers: []auth.Verifier{fixed{&auth.Identity{Subject: "ann", Method: auth.ByToken}}}}
+			for _, room := range rooms {
+				cfg.Grants = append(cfg.Grants, auth.Grant{Rooms: room, May: []auth.Permission{"join"}})
+			}
+			return cfg
+		}
+		a, err := auth.New(grants("a", "b"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		come := func() *reviewed {
+			id, err := a.Identify(t.Context(), auth.Credentials{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return &reviewed{id: id}
+		}
+		enter := func(r *reviewed) {
+			if _, err := a.Register().Enter(r, r.id); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		there, late := come(), come()
+		enter(there)
+		there.want(t, "without a reload")
+		if err := a.Reload(grants("a", "b")); err != nil {
+			t.Fatal(err)
+		}
+		there.want(t, "the same grants")
+		if err := a.Reload(grants("a")); err != nil {
+			t.Fatal(err)
+		}
+		there.want(t, "fewer", "true false true <nil>")
+		enter(late)
+		late.want(t, "who comes too late", "true false true <nil>")
+		after := come()
+		enter(after)
+		after.want(t, "who comes after it")
+		if err := a.Reload(grants("a", "b")); err != nil {
+			t.Fatal(err)
+		}
+		after.want(t, "more", "true true false <nil>")
+	})
+}

@@ -3,6 +3,7 @@ package auth
 import (
 	"reflect"
 	"slices"
+	"time"
 )
 
 // A Regranted is a [Connection] that wants to know when what its peer may do has
@@ -18,9 +19,10 @@ type Regranted interface {
 // less than before. Its error is a [*Refusal]: nothing at all.
 type Review func(id *Identity) (now *Identity, less bool, err error)
 
-// regrant has the connections that there are reviewed.
-func (a *Authority) regrant() {
-	for _, c := range a.register.all() {
+// regrant has the connections that there are reviewed, and those whose identity is
+// of before when they are entered.
+func (a *Authority) regrant(epoch uint64) {
+	for _, c := range a.register.begin(epoch, a.review) {
 		if r, ok := c.(Regranted); ok {
 			r.Regrant(a.review)
 		}
@@ -60,10 +62,11 @@ func (cfg *Config) grantsAs(other *Config) bool {
 	return cfg.Claim == other.Claim && reflect.DeepEqual(cfg.Grants, other.Grants)
 }
 
-// all returns the connections of users.
-func (r *Register) all() []Connection {
+// begin begins an epoch of grants, and returns the connections of users.
+func (r *Register) begin(epoch uint64, review Review) []Connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.epoch, r.review = epoch, review
 	var list []Connection
 	for _, first := range r.heads[byUser] {
 		for e := first; e != nil; e = e.next[byUser] {
@@ -71,4 +74,14 @@ func (r *Register) all() []Connection {
 		}
 	}
 	return list
+}
+
+// lateLocked has an entry reviewed whose identity was found out before the epoch
+// began.
+func (e *Entry) lateLocked(id *Identity) {
+	r := e.register
+	if c, ok := e.conn.(Regranted); ok && id.epoch != 0 && id.epoch < r.epoch {
+		review := r.review
+		time.AfterFunc(0, func() { c.Regrant(review) }) // whoever enters may hold what Regrant needs
+	}
 }
