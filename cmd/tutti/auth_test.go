@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tutti-rt/tutti/auth"
@@ -369,4 +370,27 @@ func TestKeySetFails(t *testing.T) {
 		}
 		up.Store(true)
 	}
+}
+
+// TestLongTokensAreLogged: that a token outlasts revocations is in the log, and does
+// not fill it.
+func TestLongTokensAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := config.Default()
+		keys := new(atomic.Pointer[[]config.Key])
+		keys.Store(&[]config.Key{})
+		who, err := newIdentities(s, keys, metrics.New(), slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer who.close(context.Background())
+		for _, want := range []int{1, 1, 2} {
+			who.trace.Outlasts(&auth.Identity{Subject: "ann", Issuer: "https://a.test"})
+			if n := strings.Count(log.String(), "raise auth.revoke-for"); n != want {
+				t.Errorf("the log says so %d times, want %d", n, want)
+			}
+			time.Sleep(31 * time.Minute)
+		}
+	})
 }
