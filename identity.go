@@ -224,7 +224,8 @@ func (s *Socket) notice(n AuthNotice) {
 }
 
 // revalidate asks again whose session it is, in the mailbox. If nobody can tell,
-// the session lasts for as long as it was said to.
+// the session lasts for as long as it was said to, and they are asked some more
+// times until then.
 func (s *Socket) revalidate() {
 	c := s.credentials()
 	c.Again = true
@@ -237,6 +238,10 @@ func (s *Socket) revalidate() {
 	})
 	if refused, ok := errors.AsType[*auth.Refusal](err); ok && refused.Code == auth.Unavailable {
 		s.link.server.log.Warn("identify", keySocket, s, keyErr, refused)
+		s.mu.Lock()
+		entry := s.partyLocked().entry
+		s.mu.Unlock()
+		entry.Remind()
 		return
 	}
 	if err != nil {

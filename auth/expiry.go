@@ -78,6 +78,26 @@ func (e *Entry) nextLocked(now time.Time) time.Duration {
 	return max(at.Sub(now), 0)
 }
 
+// remindAgain is how much must be left for another call of Expiring.
+const remindAgain = 2 * time.Second
+
+// Remind has [Connection.Expiring] called once more, when half of the time is over
+// that is left, unless that is very little: for who could not renew the identity.
+func (e *Entry) Remind() {
+	if e == nil {
+		return
+	}
+	e.register.mu.Lock()
+	defer e.register.mu.Unlock()
+	now := e.register.clock.wall()
+	left := e.end.expiry.Sub(now)
+	if e.end.timer == nil || left < remindAgain {
+		return
+	}
+	e.end.notice, e.end.told = left/2, false
+	e.end.timer.Reset(e.nextLocked(now))
+}
+
 // due is called when the identity is about to expire, and when it has.
 func (e *Entry) due() {
 	r := e.register
