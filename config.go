@@ -78,8 +78,8 @@ type Config struct {
 type Trace struct {
 	SocketConnected    func(s *Socket)
 	SocketDisconnected func(s *Socket, reason Reason)
-	SocketRefused      func(namespace string, err error) // a guard, or no such namespace
-	EventReceived      func(s *Socket, m *Message)
+	SocketRefused      func(namespace string, err error)               // a guard, or no such namespace
+	EventReceived      func(s *Socket, m *Message)                     // of [AuthEvent] without its arguments
 	EventHandled       func(s *Socket, m *Message, took time.Duration) // its handler has returned
 	EventSent          func(s *Socket, m *hub.Message)                 // to one socket, a broadcast once for each
 	NamespaceCreated   func(ns *Namespace)

@@ -22,7 +22,7 @@ import (
 // A dismissed connection says why.
 type dismissed chan auth.Code
 
-func (d dismissed) Lapsed(time.Duration)    {}
+func (d dismissed) Expiring(time.Duration)  {}
 func (d dismissed) Expel(why *auth.Refusal) { d <- why.Code }
 
 // enter registers a connection of ann's that was opened with a token of that age.

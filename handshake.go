@@ -17,7 +17,8 @@ type Handshake struct {
 	// nothing.
 	Auth json.RawMessage
 	// Query is the query of the session's first request. A Socket.IO 2 client
-	// may give another with the namespace: then it is that one.
+	// may give another with the namespace: then it is that one. With
+	// [Config.Auth] it has no "token", and nor has URL.
 	Query url.Values
 	// Header is the header of the session's first request.
 	Header http.Header

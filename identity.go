@@ -25,8 +25,9 @@ type AuthNotice struct {
 	// Code is why: of [auth.Code], or "rooms_removed".
 	Code  string `json:"code"`
 	Error string `json:"error"` // in words for people
-	// Grace is how many milliseconds are left to show another token. Without it
-	// the connection is over, unless the notice is about rooms.
+	// Grace is how many milliseconds are left to show another token, before the
+	// one that was shown has expired. Without it the connection is over, unless the
+	// notice is about rooms.
 	Grace int64 `json:"grace,omitempty"`
 	// Rooms are those that the client was in, on its own request, and may not be
 	// in any more.
@@ -69,14 +70,18 @@ func (srv *Server) DisconnectUser(ctx context.Context, user, reason string) (int
 func (s *Socket) credentials() auth.Credentials {
 	h := s.Handshake()
 	request := s.link.session.Request()
-	c := auth.Credentials{Token: h.Token(), Header: h.Header}
+	c := auth.Credentials{Token: h.Token(), Header: h.Header, Remote: h.Remote}
 	if c.Token == "" && s.link.session.Protocol() == 3 {
 		// Socket.IO 2 has no other place for it in a browser.
-		c.Token = h.Query.Get("token")
+		c.Token = request.Secret()
 	}
 	c.Ambient = s.link.server.origins.Load().Trusted(&http.Request{Header: h.Header, Host: request.Host, TLS: request.TLS})
 	return c
 }
+
+// tokenName is the parameter of a query by which clients of Socket.IO 2 show who
+// they are. With [Config.Auth] no URL and no query that is kept has it.
+const tokenName = "token"
 
 // authenticate finds out who the peer is, before guards are asked.
 func (s *Socket) authenticate(open bool) error {
@@ -152,19 +157,49 @@ func (s *Socket) authRefusal(err error) error {
 // A ward is a socket as the register of users sees it.
 type ward Socket
 
-var _ auth.Connection = (*ward)(nil)
+var _ auth.Regranted = (*ward)(nil)
 
-// Lapsed implements [auth.Connection]. Who is known by a session may still be:
-// it is asked for again. Anybody else is asked for another token.
-func (w *ward) Lapsed(grace time.Duration) {
+// Expiring implements [auth.Connection]. Who is known by a session will be later
+// on, perhaps: it is asked for again. Anybody else is asked for another token.
+func (w *ward) Expiring(left time.Duration) {
 	s := (*Socket)(w)
 	id := s.Identity()
-	if id != nil && id.Method == auth.BySession && grace > 0 && s.mailbox.Put(messageOverhead, s.revalidate) == nil {
+	if id != nil && id.Method == auth.BySession && s.mailbox.Put(messageOverhead, s.revalidate) == nil {
 		return
 	}
-	n := lapsed
-	n.Grace = grace.Milliseconds()
-	s.notice(n)
+	s.notice(AuthNotice{Code: string(auth.Expired), Error: "the token is about to expire", Grace: left.Milliseconds()})
+}
+
+// Regrant implements [auth.Regranted]: the socket is taken out of rooms that its
+// peer may not be in any more, and told so.
+func (w *ward) Regrant(review auth.Review) {
+	s := (*Socket)(w)
+	changed := auth.Refuse(auth.Disconnected, "what you may do has changed: connect anew")
+	err := s.mailbox.Put(messageOverhead, func() {
+		err := s.protect("permissions", func() error { return s.regrant(review) })
+		if refused, ok := errors.AsType[*auth.Refusal](err); ok {
+			w.Expel(refused)
+		} else if errors.Is(err, errPanic) {
+			w.Expel(changed)
+		}
+	})
+	if err != nil { // its mailbox is full, or it has left
+		w.Expel(changed)
+	}
+}
+
+func (s *Socket) regrant(review auth.Review) error {
+	id := s.Identity()
+	if id == nil {
+		return nil // nobody was asked
+	}
+	id, _, err := review(id)
+	if err != nil {
+		return err
+	}
+	removed, err := s.renew(id)
+	s.sayRemoved(removed)
+	return err
 }
 
 // Expel implements [auth.Connection].
@@ -188,11 +223,26 @@ func (s *Socket) notice(n AuthNotice) {
 	}
 }
 
-// revalidate asks again whose session it is, in the mailbox.
+// revalidate asks again whose session it is, in the mailbox. If nobody can tell,
+// the session lasts for as long as it was said to, and they are asked some more
+// times until then.
 func (s *Socket) revalidate() {
-	id, err := s.link.server.cfg.Auth.Identify(s.ctx, s.credentials())
-	if err == nil {
-		_, err = s.renew(id)
+	c := s.credentials()
+	c.Again = true
+	err := s.protect("identify", func() error {
+		id, err := s.link.server.cfg.Auth.Identify(s.ctx, c)
+		if err == nil {
+			_, err = s.renew(id)
+		}
+		return err
+	})
+	if refused, ok := errors.AsType[*auth.Refusal](err); ok && refused.Code == auth.Unavailable {
+		s.link.server.log.Warn("identify", keySocket, s, keyErr, refused)
+		s.mu.Lock()
+		entry := s.partyLocked().entry
+		s.mu.Unlock()
+		entry.Remind()
+		return
 	}
 	if err != nil {
 		(*ward)(s).Expel(&auth.Refusal{Code: auth.Expired, Message: "the session has expired"})

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +24,13 @@ import (
 type tokens struct {
 	mu    sync.Mutex
 	known map[string]pass
+	away  bool // nobody can tell
+}
+
+func (k *tokens) fail(away bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.away = away
 }
 
 type pass struct {
@@ -44,6 +52,9 @@ func (k *tokens) set(text string, t pass) {
 func (k *tokens) Verify(_ context.Context, c auth.Credentials) (*auth.Identity, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.away {
+		return nil, auth.Refuse(auth.Unavailable, "come again")
+	}
 	text := c.Token
 	if c.Ambient && text == "" {
 		text = c.Header.Get("Cookie")
@@ -148,30 +159,42 @@ func TestIdentity(t *testing.T) {
 	})
 }
 
-// TestExpiry: who does not show another token in time is told and sent away.
+// TestExpiry: who does not show another token in time is told so, and sent away
+// when its own has expired.
 func TestExpiry(t *testing.T) {
 	k := &tokens{}
 	k.set("short", pass{user: "ann", lasts: time.Minute})
 	k.set("long", pass{user: "ann", lasts: time.Hour})
 	k.set("bob's", pass{user: "bob"})
+	const notice = `2["auth",{"code":"token_expired","error":"the token is about to expire","grace":10000}]`
 	inWorld(t, patient(k.authority(t)), func(w *world) {
 		handleProbe(w.srv.Namespace("/"))
 		c, _ := w.show("short")
-		time.Sleep(time.Minute)
-		c.want(`2["auth",{"code":"token_expired","error":"the token has expired","grace":10000}]`, "at the expiry")
-		c.send(`21["probe"]`)
-		c.want(`31[{"code":"token_expired","error":"the token has expired"}]`, "events after it")
+		lost, _ := w.show("short")
+		time.Sleep(50 * time.Second)
+		c.want(notice, "before the expiry")
+		lost.want(notice, "before the expiry")
+		c.wantNothing("events go on until then")
 		c.send(`22["auth",{"token":"bob's"}]`)
 		c.want(`32[{"code":"wrong_user","error":"the token is another user's: connect anew"}]`, "another user's token")
 		c.send(`22["auth",{"token":"none"}]`)
 		c.want(`32[{"code":"invalid_token","error":"the token is not known"}]`, "no token")
 		c.send(`23["auth",{"token":"long"}]`)
 		c.want(fmt.Sprintf(`33[{"expires":%d}]`, time.Now().Add(time.Hour).UnixMilli()), "another token")
-		time.Sleep(30 * time.Second)
+		time.Sleep(10*time.Second - time.Millisecond)
+		lost.wantNothing("it has not expired yet")
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if n := len(w.srv.Users().Connections("ann")); n != 1 {
+			t.Errorf("at the expiry %d connections are left, want the one that was renewed", n)
+		}
+		lost.want(`2["auth",{"code":"token_expired","error":"the token has expired"}]`, "at the expiry")
+		lost.want(`1`, "and then it is over")
 		c.wantNothing("the connection goes on")
 		time.Sleep(time.Hour - 20*time.Second)
-		c.want(`2["auth",{"code":"token_expired","error":"the token has expired","grace":10000}]`, "at the next expiry")
-		c.want(`2["auth",{"code":"token_expired","error":"the token has expired"}]`, "after the grace")
+		c.want(notice, "before the next expiry")
+		time.Sleep(10 * time.Second)
+		c.want(`2["auth",{"code":"token_expired","error":"the token has expired"}]`, "at the next expiry")
 		c.want(`1`, "and then it is over")
 	})
 }
@@ -327,7 +350,110 @@ func TestRenewalAsksAgain(t *testing.T) {
 	})
 }
 
-// TestSessionIsAskedAgain: a cookie's session is verified anew when its time is
+// TestReloadedGrants: who is connected may do what grants say now.
+func TestReloadedGrants(t *testing.T) {
+	k := &tokens{}
+	k.set("ann's", pass{user: "ann"})
+	k.set("bob's", pass{user: "bob"})
+	grant := func(rooms ...string) (all []auth.Grant) {
+		for _, room := range rooms {
+			all = append(all, auth.Grant{Rooms: room, May: []auth.Permission{"join"}})
+		}
+		return append(all, auth.Grant{Rooms: "own:{sub}", May: []auth.Permission{"join"}})
+	}
+	server := identified(t, k, grant("chat:*")...)
+	inWorld(t, server, func(w *world) {
+		w.serveGrants()
+		handleProbe(w.srv.Namespace("/"))
+		ann, _ := w.show("ann's")
+		for _, room := range []string{"chat:a", "chat:b", "own:ann"} {
+			ann.ask("join", `{"room":"`+room+`"}`)
+		}
+		s, _ := w.srv.Namespace("/").Socket(ann.id)
+		s.Join("app") // the application's own doing
+		bob, _ := w.show("bob's")
+		reload := func(rooms ...string) {
+			cfg := auth.Config{Verifiers: []auth.Verifier{k}, Grants: grant(rooms...)}
+			if err := server.Auth.Reload(cfg); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		reload("chat:a")
+		if rooms := strings.Join(s.Rooms(), " "); rooms != ann.id+" chat:a own:ann app" {
+			t.Fatalf("it is in %s", rooms)
+		}
+		ann.want(`2["auth",{"code":"rooms_removed","error":"you may not be in these rooms any more","rooms":["chat:b"]}]`, "the grant is narrower")
+		ann.wantAnswer("and now", "join", `{"room":"chat:b"}`, `"forbidden"`)
+		bob.wantNothing("who has lost nothing")
+		reload("chat:*")
+		ann.wantNothing("more is no loss")
+		ann.wantAnswer("with more", "join", `{"room":"chat:b"}`, `{`)
+	})
+}
+
+// TestReloadOfUnasked: a reload of grants is no matter of sockets whose owner a guard
+// has named, and whom nobody has asked anything.
+func TestReloadOfUnasked(t *testing.T) {
+	open := auth.Config{AllowAnonymous: true, AllowUnknown: true}
+	a, err := auth.New(open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inWorld(t, patient(a), func(w *world) {
+		ns := w.srv.Namespace("/")
+		handleProbe(ns)
+		ns.Guard(func(ctx context.Context, s *tutti.Socket) (context.Context, error) {
+			s.Identify("ann")
+			return ctx, nil
+		})
+		c := w.connect("/")
+		open.Grants = []auth.Grant{{Rooms: "a", May: []auth.Permission{"join"}}}
+		if err := a.Reload(open); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		c.wantNothing("it goes on")
+		if n := len(w.srv.Users().Connections("ann")); n != 1 {
+			t.Errorf("ann has %d connections", n)
+		}
+	})
+}
+
+// TestReloadMeetsPanic: an application's rule that panics when rooms are looked at
+// again ends that socket and nothing else.
+func TestReloadMeetsPanic(t *testing.T) {
+	k := &tokens{}
+	k.set("ann's", pass{user: "ann"})
+	cfg := identified(t, k)
+	inWorld(t, cfg, func(w *world) {
+		var bad atomic.Bool
+		d, err := verb.New(verb.Config{
+			Rules: []verb.Rule{{Pattern: "chat:*", Join: verb.Token}},
+			Permit: func(context.Context, verb.Caller, verb.Verb, string) error {
+				if bad.Load() {
+					panic("a mistake of the application's")
+				}
+				return nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.srv.Namespace("/").ServeVerbs(d)
+		c, _ := w.show("ann's")
+		c.wantAnswer("a room", "join", `{"room":"chat:a"}`, `{`)
+		bad.Store(true)
+		grants := []auth.Grant{{Rooms: "a", May: []auth.Permission{"join"}}}
+		if err := cfg.Auth.Reload(auth.Config{Verifiers: []auth.Verifier{k}, Grants: grants}); err != nil {
+			t.Fatal(err)
+		}
+		c.want(`2["auth",{"code":"disconnected","error":"what you may do has changed: connect anew"}]`, "nobody knows what it may do")
+		c.want("1", "and it is sent away")
+	})
+}
+
+// TestSessionIsAskedAgain: a cookie's session is verified anew before its time is
 // over, and nobody has to do anything.
 func TestSessionIsAskedAgain(t *testing.T) {
 	k := &tokens{}
@@ -341,6 +467,20 @@ func TestSessionIsAskedAgain(t *testing.T) {
 		time.Sleep(time.Minute)
 		c.want(`2["auth",{"code":"token_expired","error":"the session has expired"}]`, "the session is another's")
 		c.want(`1`, "the session is another's")
+
+		k.set("", pass{user: "ann", lasts: time.Minute, method: auth.BySession})
+		c, _ = w.show("")
+		k.fail(true)
+		time.Sleep(52 * time.Second)
+		k.fail(false)
+		time.Sleep(time.Minute)
+		c.wantNothing("nobody could tell for a while")
+		k.fail(true)
+		time.Sleep(53*time.Second - time.Millisecond) // it was asked after 55 and after 105 s
+		c.wantNothing("nobody can tell, and it has not expired")
+		time.Sleep(time.Millisecond)
+		c.want(`2["auth",{"code":"token_expired","error":"the token has expired"}]`, "but now")
+		c.want(`1`, "but now")
 	})
 }
 
@@ -367,6 +507,65 @@ func TestTokensAreNotLogged(t *testing.T) {
 	if strings.Contains(log.String(), "SECRET") {
 		t.Errorf("the log has a token:\n%s", &log)
 	}
+}
+
+// TestTokensAreNotTraced: what watches a server sees that a token was shown, and
+// not which.
+func TestTokensAreNotTraced(t *testing.T) {
+	k := &tokens{}
+	k.set("SECRET", pass{user: "ann"})
+	var seen []string
+	cfg := patient(k.authority(t))
+	cfg.Trace = &tutti.Trace{
+		EventReceived: func(_ *tutti.Socket, m *tutti.Message) { seen = append(seen, m.Event+string(m.Args.AppendText(nil))) },
+		EventHandled: func(_ *tutti.Socket, m *tutti.Message, _ time.Duration) {
+			seen = append(seen, m.Event+string(m.Args.AppendText(nil)))
+		},
+	}
+	inWorld(t, cfg, func(w *world) {
+		handleProbe(w.srv.Namespace("/"))
+		c, _ := w.show("SECRET")
+		c.wantAnswer("a token", "auth", `{"token":"SECRET"}`, `{`)
+		c.wantNothing("it goes on")
+	})
+	if got := strings.Join(seen, " "); got != "auth auth probe probe" {
+		t.Errorf("traced were %s", got)
+	}
+}
+
+// TestTokensInQueries: a client of Socket.IO 2 shows its token in the query, of its
+// session or of a namespace. It is known by it, later too, and no handshake has it.
+func TestTokensInQueries(t *testing.T) {
+	k := &tokens{}
+	k.set("SECRET 1", pass{user: "ann"})
+	k.set("SECRET2", pass{user: "bob"})
+	cfg := patient(k.authority(t))
+	cfg.Engine.AllowEIO3 = true
+	inWorld(t, cfg, func(w *world) {
+		var seen []string
+		for _, name := range []string{"/", "/late", "/other"} {
+			w.srv.Namespace(name).OnConnect(func(_ context.Context, s *tutti.Socket) {
+				h := s.Handshake()
+				seen = append(seen, s.Identity().Subject, h.Query.Get("color"))
+				for _, text := range []string{h.URL, h.Query.Encode(), s.Session().Request().RequestURI, fmt.Sprint(s.Describe().Handshake)} {
+					if strings.Contains(text, "SECRET") || strings.Contains(text, "token=") {
+						t.Errorf("in %s it keeps %s", name, text)
+					}
+				}
+			})
+		}
+		c := w.dial("EIO=3", "token=SECRET%201&color=red")
+		c.want("0", "in without being asked")
+		time.Sleep(time.Minute)
+		c.send("0/late")
+		c.want("0/late,", "the token counts later as well")
+		c.send("0/other?token=SECRET2&color=blue")
+		c.want("0/other,", "and that of a namespace there")
+		synctest.Wait()
+		if got := strings.Join(seen, " "); got != "ann red ann red bob blue" {
+			t.Errorf("came: %s", got)
+		}
+	})
 }
 
 // TestRecoveryAsksAgainAfterRestart: which rooms a client had asked for itself

@@ -26,6 +26,15 @@ type Message struct {
 	replied atomic.Bool
 }
 
+// forTraces returns the message as traces see it: a token that a client shows is
+// for nobody who watches.
+func (m *Message) forTraces() *Message {
+	if m.Event != string(AuthEvent) || m.socket.link.server.cfg.Auth == nil {
+		return m
+	}
+	return &Message{Event: m.Event, socket: m.socket, id: m.id, asks: m.asks}
+}
+
 // WantsReply says whether the peer waits for an answer.
 func (m *Message) WantsReply() bool { return m.asks }
 

@@ -97,6 +97,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Hub.Engine != nil {
 		cfg.Hub.Trace = srv.ledgers.hear(cfg.Hub.Trace)
 	}
+	if cfg.Auth != nil {
+		cfg.Engine.Secret = tokenName
+	}
 	srv.cfg, srv.hub = cfg, hub.New(cfg.Hub)
 	if cfg.Auth != nil {
 		srv.users = cfg.Auth.Register()

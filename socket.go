@@ -129,7 +129,11 @@ func (s *Socket) ID() string {
 // Handshake returns what is known of the peer since it connected. It is put
 // together anew by every call and the caller's own.
 func (s *Socket) Handshake() Handshake {
-	return s.greeting.handshake(s.link.session.Request(), time.Unix(0, s.came))
+	h := s.greeting.handshake(s.link.session.Request(), time.Unix(0, s.came))
+	if s.link.server.cfg.Auth != nil {
+		h.Query.Del(tokenName)
+	}
+	return h
 }
 
 // Since returns when the socket asked for its namespace.

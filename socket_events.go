@@ -187,8 +187,9 @@ func (s *Socket) handle(m *Message) {
 		return // it was refused while this event was on its way
 	}
 	ns := s.Namespace()
+	seen := m.forTraces()
 	if trace := s.link.server.cfg.Trace.EventReceived; trace != nil {
-		trace(s, m)
+		trace(s, seen)
 	}
 	handled := s.link.server.cfg.Trace.EventHandled
 	var began time.Time
@@ -197,7 +198,7 @@ func (s *Socket) handle(m *Message) {
 	}
 	err := s.protect("handler", func() error { return s.serve(ns, m) })
 	if handled != nil {
-		handled(s, m, time.Since(began))
+		handled(s, seen, time.Since(began))
 	}
 	switch {
 	case errors.Is(err, ErrNoHandler):

@@ -162,9 +162,6 @@ type disconnectRequest struct {
 	Revoke bool `json:"revoke,omitempty"`
 }
 
-// revokedFor is longer than tokens last.
-const revokedFor = 24 * time.Hour
-
 // disconnected says how many sockets were, on all nodes, and on which not all may
 // have been done.
 type disconnected struct {
@@ -193,7 +190,8 @@ func (a *Admin) disconnect(r *http.Request) (any, error) {
 	)
 	if q.Revoke {
 		now := time.Now()
-		_, err := a.server.Users().RevokeEverywhere(r.Context(), auth.Revocation{User: q.User, Since: now, Until: now.Add(revokedFor)})
+		users := a.server.Users()
+		_, err := users.RevokeEverywhere(r.Context(), auth.Revocation{User: q.User, Since: now, Until: now.Add(users.RevokeFor())})
 		unheard, revoked = explainRevoke(err)
 	}
 	n, err := a.end(&q)

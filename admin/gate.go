@@ -67,11 +67,7 @@ func (a *Admin) identify(r *http.Request, who *operator) *failure {
 	if kind, secret, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(kind, "Bearer") {
 		k, known := a.gate.byKey(strings.TrimSpace(secret))
 		if !known {
-			if f := a.guess(who.from); f != nil {
-				return f
-			}
-			a.record(Entry{Who: "nobody", From: who.from, Action: "refused", Target: r.URL.Path}, errUnauthorized)
-			return errUnauthorized
+			return a.wrongKey(who.from, "key", r.URL.Path, errUnauthorized)
 		}
 		who.name, who.role, who.still = k.Name, k.Role, a.gate.holder(k)
 		return nil
@@ -83,6 +79,34 @@ func (a *Admin) identify(r *http.Request, who *operator) *failure {
 	}
 	return nil
 }
+
+// wrongKey notes that somebody came with a key that is none, and returns how that
+// is answered. Whoever tries many must not fill the audit log: the next line that
+// is written says how many were not.
+func (a *Admin) wrongKey(from, action, target string, f *failure) *failure {
+	a.cfg.Metrics.OperatorRefused()
+	if much := a.guess(from); much != nil {
+		a.gate.unnoted.Add(1)
+		return much
+	}
+	a.noteWrong(from, action, target, f)
+	return f
+}
+
+func (a *Admin) noteWrong(from, action, target string, f *failure) {
+	if _, ok := a.gate.noted.Take(); !ok {
+		a.gate.unnoted.Add(1)
+		return
+	}
+	e := Entry{Who: "nobody", From: from, Action: action, Target: cut(target)}
+	if n := a.gate.unnoted.Swap(0); n > 0 {
+		e.Detail = map[string]any{"unnoted": n}
+	}
+	a.record(e, f)
+}
+
+// cut keeps what strangers write short.
+func cut(text string) string { return text[:min(len(text), 100)] }
 
 // guess counts a try of an address.
 func (a *Admin) guess(from string) *failure {
@@ -283,13 +307,7 @@ func (a *Admin) login(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		// Who guesses is slowed down, and not those who know: behind a tunnel
 		// or a proxy all have one address.
-		if f := a.guess(who.from); f != nil {
-			refuse(w, f)
-			return
-		}
-		f := &failure{http.StatusUnauthorized, "unauthorized", "no key is like that"}
-		a.record(Entry{Who: "nobody", From: who.from, Action: "login"}, f)
-		refuse(w, f)
+		refuse(w, a.wrongKey(who.from, "login", "", &failure{http.StatusUnauthorized, "unauthorized", "no key is like that"}))
 		return
 	}
 	cookie := rand.Text() + rand.Text()

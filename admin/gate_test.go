@@ -2,9 +2,11 @@ package admin_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -203,10 +205,28 @@ func TestGuesses(t *testing.T) {
 	if statuses[http.StatusUnauthorized] != 10 || statuses[http.StatusTooManyRequests] != 20 {
 		t.Errorf("got %v, want 10 tries", statuses)
 	}
-	if n := strings.Count(k.audit.String(), `"who":"nobody","from":"192.0.2.1","action":"refused","target":"/api/stats","result":"unauthorized"`); n != 10 {
-		t.Errorf("the audit log has %d of the 10 tries:\n%s", n, k.audit)
+	// The audit log has those that were answered, and the next line the others.
+	if n := strings.Count(k.audit.String(), `"who":"nobody","from":"192.0.2.1","action":"key","target":"/api/stats","result":"unauthorized"`); n != 10 {
+		t.Errorf("noted are %d tries:\n%s", n, k.audit)
+	}
+	k.request("GET", "/api/rooms", "", func(r *http.Request) { r.RemoteAddr = "192.0.2.9:1" })
+	if !strings.Contains(k.audit.String(), `"from":"192.0.2.9","action":"key","target":"/api/rooms","detail":{"unnoted":20},"result":"unauthorized"`) {
+		t.Errorf("the log does not say how many were not noted:\n%s", k.audit)
+	}
+	if strings.Contains(k.audit.String(), "a wrong one") {
+		t.Error("the audit log has a key")
+	}
+	before := strings.Count(k.audit.String(), "\n")
+	for i := range 200 { // of many addresses
+		k.request("GET", "/api/stats", "", func(r *http.Request) { r.RemoteAddr = fmt.Sprintf("198.51.100.%d:1", i) })
+	}
+	if n := strings.Count(k.audit.String(), "\n") - before; n > 50 {
+		t.Errorf("%d lines of people who try", n)
 	}
 	k.key = viewKey
+	if w := k.request("GET", "/metrics", ""); !strings.Contains(w.Body.String(), "tutti_operators_refused_total 231\n") {
+		t.Errorf("it is not counted: %s", regexp.MustCompile("tutti_operators.*").FindString(w.Body.String()))
+	}
 	if w := k.request("GET", "/api/stats", ""); w.Code != http.StatusOK {
 		t.Errorf("got %d", w.Code)
 	}

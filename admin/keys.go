@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tutti-rt/tutti/internal/limit"
@@ -86,9 +87,14 @@ const (
 // be guessed at any rate; this is so that nobody fills the log with trying.
 var guesses = limit.Rate{PerSecond: 0.2, Burst: 10}
 
+// noting is how often wrong keys go into the audit log, whoever tries.
+var noting = limit.Rate{PerSecond: 0.5, Burst: 50}
+
 // gate knows who may come in.
 type gate struct {
-	tries *limit.Group[string]
+	tries   *limit.Group[string]
+	noted   *limit.Bucket // wrong keys in the audit log
+	unnoted atomic.Int64  // those that were not, since
 
 	mu     sync.Mutex
 	free   bool // there never were keys: whoever gets here may come in
@@ -109,6 +115,7 @@ func (g *gate) rekey(keys []Key) {
 	if g.tries == nil {
 		g.free = true
 		g.tries = limit.NewGroup[string](guesses, 4096)
+		g.noted = limit.NewBucket(noting)
 		g.logins = make(map[[sha256.Size]byte]login)
 	}
 	g.keys = append([]Key(nil), keys...)

@@ -70,3 +70,14 @@ func TestRevokeNotKept(t *testing.T) {
 	full, _ := operated(t, cluster, auth.Config{MaxRevocations: -1})
 	refused(t, revokeAnn(full), http.StatusServiceUnavailable, "not_kept")
 }
+
+// TestRevokeFor: an operator's revocation holds for as long as the authority says.
+func TestRevokeFor(t *testing.T) {
+	a, srv := operated(t, hubtest.NewCluster(10*time.Second), auth.Config{RevokeFor: 30 * 24 * time.Hour})
+	if w := revokeAnn(a); w.Code != http.StatusOK {
+		t.Fatalf("answered %d %s", w.Code, w.Body)
+	}
+	if got := srv.Users().Revocations(); len(got) != 1 || time.Until(got[0].Until) < 29*24*time.Hour {
+		t.Errorf("remembered: %+v", got)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/packet"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // A roomInfo is a room on a page.
@@ -166,14 +167,18 @@ func (a *Admin) show(m *hub.Message) messageInfo {
 	if m.Time.IsZero() {
 		info.Time = time.Now().UTC()
 	}
-	info.Data, info.Cut = a.payload(m.Args)
+	info.Data, info.Cut = a.payload(m.Event, m.Args)
 	return info
 }
 
-// payload returns arguments as they are shown.
-func (a *Admin) payload(args packet.Args) (data json.RawMessage, cut bool) {
+// withheld says whether the arguments of an event are for nobody's eyes: a client
+// shows its token with it, by which whoever reads it could pass for that user.
+func withheld(event string) bool { return event == verb.AuthEvent }
+
+// payload returns the arguments of an event as they are shown.
+func (a *Admin) payload(event string, args packet.Args) (data json.RawMessage, cut bool) {
 	switch {
-	case !a.cfg.Payloads:
+	case !a.cfg.Payloads || withheld(event):
 		return nil, false
 	case args.Size() > maxShown:
 		return nil, true

@@ -114,10 +114,12 @@ func (u *ui) guard(ctx context.Context, s *tutti.Socket) (context.Context, error
 		return nil, errCredentials // how it asks whether credentials are needed
 	}
 	if u.admin.guess(from) != nil {
+		u.admin.cfg.Metrics.OperatorRefused()
 		return nil, &tutti.Refusal{Message: "too many tries"}
 	}
 	if !u.check(ctx, auth.Username, auth.Password) {
-		u.admin.record(Entry{Who: "nobody", From: from, Action: "login", Target: UINamespace}, errUnauthorized)
+		u.admin.cfg.Metrics.OperatorRefused()
+		u.admin.noteWrong(from, "login", UINamespace, errUnauthorized)
 		return nil, errCredentials
 	}
 	u.admin.record(Entry{Who: u.cfg.User, From: from, Action: "login", Target: UINamespace}, nil)

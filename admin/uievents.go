@@ -123,13 +123,16 @@ func (u *ui) tellTransport(session any) {
 }
 
 // event tells of an event of a socket, with its arguments: development is for
-// seeing them. The namespace of the UI itself would never be silent again.
+// seeing them, but for tokens. The namespace of the UI itself would never be silent again.
 func (u *ui) event(name string, s *tutti.Socket, namespace, event string, args packet.Args) {
 	if namespace == UINamespace || !u.watched() {
 		return
 	}
 	list := make([]any, 0, args.Len()+1)
 	list = append(list, event)
+	if withheld(event) {
+		args = packet.Args{}
+	}
 	for _, arg := range args.All() {
 		list = append(list, arg)
 	}

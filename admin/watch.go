@@ -195,7 +195,7 @@ func (a *Admin) ofSocket(kind string, s *tutti.Socket, event string, args packet
 			continue
 		}
 		info := messageInfo{Kind: kind, Namespace: w.namespace, Event: event, Size: args.Size(), Time: time.Now().UTC()}
-		info.Data, info.Cut = a.payload(args)
+		info.Data, info.Cut = a.payload(event, args)
 		w.put(info)
 	}
 }

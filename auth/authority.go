@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -27,10 +28,13 @@ type Config struct {
 	// Claim is the claim with the permissions that a token holds itself:
 	// {"rooms": {"chat:*": ["join"]}}. Default "tutti"; "-": none.
 	Claim string
-	// Grace is how long a connection may renew an expired identity before it is
-	// ended. It can do nothing else meanwhile but listen. Default 10 s;
-	// negative: none.
+	// Grace is how long before its identity expires a connection is told so, to
+	// renew it; if it has not, it ends with it. Who is known for less than twice
+	// that is told when half of it is over. Default 10 s; negative: nobody is told.
 	Grace time.Duration
+	// RevokeFor is how long a revocation is remembered that does not say until when
+	// it holds: longer than any token lasts. Default 24 h.
+	RevokeFor time.Duration
 	// MaxRevocations is how many revocations are remembered. Default 100,000.
 	MaxRevocations int
 	// Revoked, if set, is called for every revocation before it is answered, by
@@ -49,6 +53,9 @@ type Trace struct {
 	Refused    func(c Code)
 	LimitHit   func(limit string) // "grants" of one identity, "revocations"
 	Revoked    func(err error)    // nil, or why it will not hold as long as it should
+	// Outlasts tells of a token that lasts longer than revocations of its user are
+	// remembered: when they are forgotten, it is good again.
+	Outlasts func(id *Identity)
 }
 
 // An Authority says who somebody is, and what they may do. It is safe for
@@ -57,12 +64,14 @@ type Authority struct {
 	policy   atomic.Pointer[policy]
 	register *Register
 	stranger *Identity
+	reload   sync.Mutex // held to change policy
 }
 
 // A policy is a Config made ready.
 type policy struct {
 	cfg   Config
 	rules []rule
+	epoch uint64 // grows with each
 }
 
 // New returns an authority. Its error lists all that is wrong with cfg.
@@ -79,11 +88,11 @@ func New(cfg Config) (*Authority, error) {
 	return a, nil
 }
 
-// Reload puts another configuration to use, but for Grace,
-// MaxRevocations and Revoked. It
-// holds for who comes from now on: who was let in keeps its identity until that
-// expires, is renewed or is ended by the [Register]. Its error lists all that is
-// wrong with cfg, and nothing has changed then.
+// Reload puts another configuration to use, but for Grace, MaxRevocations and
+// Revoked. Who was let in keeps its identity until that expires, is renewed or is
+// ended by the [Register], whatever Verifiers say; what it may do changes with
+// Grants and Claim at once, if its connection is a [Regranted]. The error lists
+// all that is wrong with cfg, and nothing has changed then.
 func (a *Authority) Reload(cfg Config) error {
 	cfg.Claim = cmp.Or(cfg.Claim, "tutti")
 	cfg.Verifiers = slices.Clone(cfg.Verifiers)
@@ -102,7 +111,22 @@ func (a *Authority) Reload(cfg Config) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	a.register.keepFor(cmp.Or(cfg.RevokeFor, defaultKeep))
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	last := a.policy.Load()
+	next.epoch = 1
+	if last != nil {
+		next.epoch = last.epoch
+	}
+	changes := last != nil && !last.cfg.grantsAs(&next.cfg)
+	if changes {
+		next.epoch++
+	}
 	a.policy.Store(next)
+	if changes {
+		a.regrant(next.epoch)
+	}
 	return nil
 }
 
@@ -149,7 +173,7 @@ func (a *Authority) identify(ctx context.Context, p *policy, c Credentials) (*Id
 			return nil, err
 		}
 		if id != nil {
-			return a.admit(p, id)
+			return a.admit(a.policy.Load(), id) // asking may have taken a while
 		}
 	}
 	switch {
@@ -174,6 +198,9 @@ func (a *Authority) admit(p *policy, id *Identity) (*Identity, error) {
 	if err := a.register.check(id); err != nil {
 		return nil, err
 	}
+	if p.cfg.Trace.Outlasts != nil && id.Method == ByToken && time.Until(id.Expiry) > a.register.RevokeFor() {
+		p.cfg.Trace.Outlasts(id)
+	}
 	copied := *id
 	copied.grants = nil
 	if err := p.grant(&copied); err != nil {
@@ -183,6 +210,7 @@ func (a *Authority) admit(p *policy, id *Identity) (*Identity, error) {
 }
 
 func (p *policy) grant(id *Identity) error {
+	id.epoch = p.epoch
 	for i := range p.rules {
 		if p.rules[i].holds(id) {
 			id.grants = p.rules[i].grant(id, id.grants)

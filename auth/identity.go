@@ -35,7 +35,7 @@ type Identity struct {
 	TokenID string
 	// Issued is when the credential was made; zero if nobody knows.
 	Issued time.Time
-	// Expiry is when it ends, leeway included; zero: never.
+	// Expiry is when it ends; zero: never.
 	Expiry time.Time
 	// Claims are what the credential says besides, as decoded from JSON, with
 	// numbers as [encoding/json.Number].
@@ -44,11 +44,13 @@ type Identity struct {
 	Rooms Rooms
 
 	grants []granted
+	epoch  uint64 // of the grants; 0: nobody's
 }
 
 // Expired says whether the identity has ended.
 func (id *Identity) Expired(now time.Time) bool {
-	return id != nil && !id.Expiry.IsZero() && !now.Before(id.Expiry)
+	// By the time of the day: other clocks stand still while the machine sleeps.
+	return id != nil && !id.Expiry.IsZero() && !now.Round(0).Before(id.Expiry.Round(0))
 }
 
 // User returns the subject, "" for nobody.
@@ -99,6 +101,11 @@ type Credentials struct {
 	// there was one, is of an origin that is trusted by name. A browser sends
 	// cookies with the requests of any page.
 	Ambient bool
+	// Remote is the network address that it came from, "" if nobody knows.
+	Remote string
+	// Again says that it was known by these before: an answer that was kept will
+	// not do.
+	Again bool
 }
 
 // String keeps credentials out of logs.

@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,9 +17,9 @@ import (
 // stream. Its methods are called by any goroutine, without a lock, and must not
 // wait.
 type Connection interface {
-	// Lapsed says that the identity has expired. Unless it is renewed, Expel
-	// follows after grace; it does at once if there is no grace.
-	Lapsed(grace time.Duration)
+	// Expiring says that the identity is about to expire. Unless it is renewed,
+	// Expel follows when that much time is over.
+	Expiring(left time.Duration)
 	// Expel ends the connection, and tells its peer why. It may be called more
 	// than once, and after the connection's end.
 	Expel(why *Refusal)
@@ -29,16 +30,21 @@ type Connection interface {
 // connections of one user takes time for these alone, however many others there
 // are.
 type Register struct {
-	grace    time.Duration
-	most     int // revocations
+	notice   time.Duration // before the end
+	most     int           // revocations
 	onLimit  func(limit string)
 	onRevoke func(v Revocation) error
 	onDone   func(err error)
 	others   func(ctx context.Context, o Order) (int, error) // nil: there are none
 
+	keep atomic.Int64 // nanoseconds, see RevokeFor
+
 	mu      sync.Mutex
 	heads   [2]map[string]*Entry // byUser, byToken
 	revoked map[string]Revocation
+	clock   clock
+	epoch   uint64 // of grants
+	review  Review // from the second on
 }
 
 // The lists that an entry may be in.
@@ -50,14 +56,17 @@ const (
 // defaultMaxRevocations are about 20 MB.
 const defaultMaxRevocations = 100_000
 
-// NewRegister returns an empty register, in which a connection has a time of
-// grace to renew an expired identity.
-func NewRegister(grace time.Duration) *Register {
-	return &Register{
-		grace: max(grace, 0), most: defaultMaxRevocations,
+// NewRegister returns an empty register, in which a connection is told that much
+// time before its identity expires that it does.
+func NewRegister(notice time.Duration) *Register {
+	r := &Register{
+		notice: max(notice, 0), most: defaultMaxRevocations,
 		heads:   [2]map[string]*Entry{make(map[string]*Entry), make(map[string]*Entry)},
 		revoked: make(map[string]Revocation),
+		clock:   clock{wall: wall},
 	}
+	r.keepFor(defaultKeep)
+	return r
 }
 
 // An Entry is a connection's place in a [Register].
@@ -69,11 +78,9 @@ type Entry struct {
 	key    [2]string // "": not in that list
 	next   [2]*Entry
 	prev   [2]*Entry
-	expiry time.Time
 	issued int64 // nanoseconds since 1970; 0: not known
-	lapsed bool
 	gone   bool
-	timer  *time.Timer
+	end    ending
 }
 
 // Enter registers a connection under the subject and the token of its identity,
@@ -132,15 +139,13 @@ func (e *Entry) setLocked(id *Identity) {
 		}
 		heads[key] = e
 	}
-	e.expiry, e.issued, e.lapsed = id.Expiry, 0, false
+	e.issued = 0
 	if !id.Issued.IsZero() {
 		// What an issuer says whose clock is ahead was here before it was issued.
 		e.issued = min(id.Issued.UnixNano(), time.Now().UnixNano())
 	}
-	if !id.Expiry.IsZero() {
-		// A timer of the runtime's, stopped by removeLocked; nobody waits for it.
-		e.timer = time.AfterFunc(time.Until(id.Expiry), e.lapse)
-	}
+	e.expireLocked(id.Expiry)
+	e.lateLocked(id)
 }
 
 func (e *Entry) removeLocked() {
@@ -160,35 +165,7 @@ func (e *Entry) removeLocked() {
 		}
 	}
 	e.key, e.next, e.prev = [2]string{}, [2]*Entry{}, [2]*Entry{}
-	if e.timer != nil {
-		e.timer.Stop()
-		e.timer = nil
-	}
-}
-
-// lapse is called when the identity has expired, and again when its grace has.
-func (e *Entry) lapse() {
-	r := e.register
-	r.mu.Lock()
-	if e.gone || e.expiry.IsZero() || time.Until(e.expiry) > 0 { // renewed meanwhile, or the clock was set back
-		if !e.gone && e.timer != nil && !e.expiry.IsZero() {
-			e.timer.Reset(max(time.Until(e.expiry), time.Millisecond))
-		}
-		r.mu.Unlock()
-		return
-	}
-	again := e.lapsed
-	e.lapsed = true
-	if !again && r.grace > 0 {
-		e.timer.Reset(r.grace)
-	}
-	r.mu.Unlock()
-	if !again {
-		e.conn.Lapsed(r.grace)
-	}
-	if again || r.grace == 0 {
-		e.conn.Expel(&Refusal{Code: Expired, Message: "the token has expired"})
-	}
+	e.lastLocked()
 }
 
 // Disconnect ends the connections of a user to this node, and returns how many
@@ -252,6 +229,15 @@ type Revocation struct {
 	// revocation is forgotten.
 	Until time.Time
 }
+
+// defaultKeep is longer than tokens should last.
+const defaultKeep = 24 * time.Hour
+
+// RevokeFor is how long a revocation is to be remembered if nobody says until when
+// what it revokes would have lasted: see [Config].
+func (r *Register) RevokeFor() time.Duration { return time.Duration(r.keep.Load()) }
+
+func (r *Register) keepFor(d time.Duration) { r.keep.Store(int64(d)) }
 
 func (v Revocation) key() string {
 	if v.Token != "" {

@@ -24,8 +24,8 @@ func (l *link) note(what string) {
 	l.told = append(l.told, what)
 }
 
-func (l *link) Lapsed(grace time.Duration) { l.note(fmt.Sprint("lapsed ", grace)) }
-func (l *link) Expel(why *auth.Refusal)    { l.note(string(why.Code)) }
+func (l *link) Expiring(left time.Duration) { l.note(fmt.Sprint(left, " left")) }
+func (l *link) Expel(why *auth.Refusal)     { l.note(string(why.Code)) }
 
 func (l *link) want(t *testing.T, rule string, told ...string) {
 	t.Helper()
@@ -90,6 +90,8 @@ func TestRegister(t *testing.T) {
 	}
 }
 
+// TestExpiryAndRenewal: who is there is told before its identity expires, and ends
+// with it.
 func TestExpiryAndRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := auth.NewRegister(10 * time.Second)
@@ -98,27 +100,68 @@ func TestExpiryAndRenewal(t *testing.T) {
 		renewed, e := enter(t, r, auth.Identity{Subject: "ann", Expiry: now.Add(time.Minute)})
 		gone, e2 := enter(t, r, auth.Identity{Subject: "ann", Expiry: now.Add(time.Minute)})
 		e2.Leave()
-		time.Sleep(time.Minute)
+		time.Sleep(50 * time.Second)
 		synctest.Wait()
-		short.want(t, "at the expiry", "lapsed 10s")
-		renewed.want(t, "at the expiry", "lapsed 10s")
+		short.want(t, "before the expiry", "10s left")
+		renewed.want(t, "before the expiry", "10s left")
+		if err := e.Renew(&auth.Identity{Subject: "ann", Expiry: now.Add(time.Minute)}); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(9*time.Second + 999*time.Millisecond)
+		synctest.Wait()
+		short.want(t, "just before it")
+		renewed.want(t, "the same end once more")
 		if err := e.Renew(&auth.Identity{Subject: "ann", Expiry: now.Add(time.Hour)}); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(10 * time.Second)
+		time.Sleep(time.Millisecond)
 		synctest.Wait()
-		short.want(t, "after the grace", "token_expired")
+		short.want(t, "at the expiry", "token_expired")
 		renewed.want(t, "after the renewal")
 		gone.want(t, "who has left")
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		renewed.want(t, "at the next expiry", "lapsed 10s", "token_expired")
+		renewed.want(t, "at the next expiry", "10s left", "token_expired")
+		brief, _ := enter(t, r, auth.Identity{Subject: "ann", Expiry: time.Now().Add(8 * time.Second)})
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		brief.want(t, "a short one, when half of it is over", "4s left")
 
 		at := auth.NewRegister(0)
 		l, _ := enter(t, at, auth.Identity{Expiry: time.Now().Add(time.Second)})
 		time.Sleep(time.Second)
 		synctest.Wait()
-		l.want(t, "without grace", "lapsed 0s", "token_expired")
+		l.want(t, "without a notice", "token_expired")
+	})
+}
+
+// TestSleep: a machine that slept has slept with the identities on it.
+func TestSleep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := auth.NewRegister(10 * time.Second)
+		over, e := enter(t, r, auth.Identity{Subject: "ann", Expiry: time.Now().Add(10 * time.Minute)})
+		near, e2 := enter(t, r, auth.Identity{Subject: "ann", Expiry: time.Now().Add(time.Hour + 5*time.Second)})
+		far, e3 := enter(t, r, auth.Identity{Subject: "ann", Expiry: time.Now().Add(3 * time.Hour)})
+		defer e.Leave()
+		defer e2.Leave()
+		defer e3.Leave()
+		time.Sleep(2500 * time.Millisecond)
+		r.Suspend(time.Hour)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		over.want(t, "who has expired meanwhile", "token_expired")
+		near.want(t, "who is about to", "2s left")
+		far.want(t, "who has not")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		near.want(t, "at the expiry", "token_expired")
+		time.Sleep(2*time.Hour - 15*time.Second)
+		synctest.Wait()
+		far.want(t, "later", "10s left")
+		r.Suspend(-time.Hour) // somebody has set it back by two
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		far.want(t, "the clock was set back")
 	})
 }
 
@@ -159,6 +202,35 @@ func TestRevocations(t *testing.T) {
 		time.Sleep(time.Hour)
 		if _, err := a.Identify(t.Context(), auth.Credentials{}); err != nil {
 			t.Errorf("when it is over: %v", err)
+		}
+	})
+}
+
+// TestRevokeFor: how long revocations are remembered can change, and who accepts
+// tokens that last longer is told so.
+func TestRevokeFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outlasting := 0
+		cfg := auth.Config{
+			Verifiers: []auth.Verifier{fixed{&auth.Identity{Subject: "ann", Method: auth.ByToken, Expiry: time.Now().Add(48 * time.Hour)}}},
+			Trace:     &auth.Trace{Outlasts: func(*auth.Identity) { outlasting++ }},
+		}
+		a, err := auth.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := a.Register().RevokeFor(); d != 24*time.Hour {
+			t.Errorf("it is %v", d)
+		}
+		if _, err := a.Identify(t.Context(), auth.Credentials{}); err != nil || outlasting != 1 {
+			t.Errorf("told of %d, %v", outlasting, err)
+		}
+		cfg.RevokeFor = 72 * time.Hour
+		if err := a.Reload(cfg); err != nil || a.Register().RevokeFor() != 72*time.Hour {
+			t.Errorf("after a reload it is %v, %v", a.Register().RevokeFor(), err)
+		}
+		if _, err := a.Identify(t.Context(), auth.Credentials{}); err != nil || outlasting != 1 {
+			t.Errorf("told of %d, %v", outlasting, err)
 		}
 	})
 }
@@ -207,4 +279,66 @@ func BenchmarkDisconnect(b *testing.B) {
 			}
 		})
 	}
+}
+
+// reviewed is a link that is told of other grants.
+type reviewed struct {
+	link
+	id *auth.Identity
+}
+
+func (r *reviewed) Regrant(review auth.Review) {
+	now, less, err := review(r.id)
+	r.note(fmt.Sprint(now.May("join", "a"), now.May("join", "b"), less, err))
+}
+
+// TestReloadMeetsNewcomers: who was identified before a reload, and is entered
+// after it, is not forgotten.
+func TestReloadMeetsNewcomers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		grants := func(rooms ...string) auth.Config {
+			cfg := auth.Config{Verifiers: []auth.Verifier{fixed{&auth.Identity{Subject: "ann", Method: auth.ByToken}}}}
+			for _, room := range rooms {
+				cfg.Grants = append(cfg.Grants, auth.Grant{Rooms: room, May: []auth.Permission{"join"}})
+			}
+			return cfg
+		}
+		a, err := auth.New(grants("a", "b"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		come := func() *reviewed {
+			id, err := a.Identify(t.Context(), auth.Credentials{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return &reviewed{id: id}
+		}
+		enter := func(r *reviewed) {
+			if _, err := a.Register().Enter(r, r.id); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		there, late := come(), come()
+		enter(there)
+		there.want(t, "without a reload")
+		if err := a.Reload(grants("a", "b")); err != nil {
+			t.Fatal(err)
+		}
+		there.want(t, "the same grants")
+		if err := a.Reload(grants("a")); err != nil {
+			t.Fatal(err)
+		}
+		there.want(t, "fewer", "true false true <nil>")
+		enter(late)
+		late.want(t, "who comes too late", "true false true <nil>")
+		after := come()
+		enter(after)
+		after.want(t, "who comes after it")
+		if err := a.Reload(grants("a", "b")); err != nil {
+			t.Fatal(err)
+		}
+		after.want(t, "more", "true true false <nil>")
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"sync"
@@ -41,7 +42,8 @@ type SessionConfig struct {
 	// MaxCache is how many answers are kept. Default 10,000.
 	MaxCache int
 	// MaxAsked is how many questions may be under way; who comes then is told to
-	// come again. Default 64.
+	// come again. Default 64. Not more than a quarter may be for one network
+	// address, unless it is this machine's: then it is a proxy.
 	MaxAsked int
 	// Client asks. Default: one of its own, that follows no redirection.
 	Client *http.Client
@@ -69,6 +71,7 @@ type Sessions struct {
 
 	mu      sync.Mutex
 	answers map[[sha256.Size]byte]*sessionAnswer
+	asked   map[netip.Prefix]int // questions under way, by the address that they are for
 }
 
 var _ Verifier = (*Sessions)(nil)
@@ -96,7 +99,7 @@ func NewSessions(cfg SessionConfig) (*Sessions, error) {
 	cfg.Cache = cmp.Or(cfg.Cache, 10*time.Second)
 	cfg.MaxCache = cmp.Or(cfg.MaxCache, 10_000)
 	cfg.MaxAsked = cmp.Or(cfg.MaxAsked, 64)
-	s := &Sessions{cfg: cfg, client: cfg.Client, places: make(chan struct{}, cfg.MaxAsked), answers: make(map[[sha256.Size]byte]*sessionAnswer)}
+	s := &Sessions{cfg: cfg, client: cfg.Client, places: make(chan struct{}, cfg.MaxAsked), answers: make(map[[sha256.Size]byte]*sessionAnswer), asked: make(map[netip.Prefix]int)}
 	if s.client == nil {
 		s.client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
@@ -130,14 +133,14 @@ func (s *Sessions) Verify(ctx context.Context, c Credentials) (*Identity, error)
 	now := time.Now()
 	s.mu.Lock()
 	a := s.answers[key]
-	first := a == nil || a.settled() && !now.Before(a.until)
+	first := a == nil || a.settled() && (c.Again || !now.Before(a.until))
 	if first {
 		a = &sessionAnswer{done: make(chan struct{})}
 		s.keepLocked(key, a, now)
 	}
 	s.mu.Unlock()
 	if first {
-		s.answer(ctx, key, a, ask)
+		s.answer(ctx, key, a, ask, networkOf(c.Remote))
 	}
 	select {
 	case <-a.done:
@@ -209,15 +212,14 @@ func (s *Sessions) keepLocked(key [sha256.Size]byte, a *sessionAnswer, now time.
 
 // answer asks, and settles a. Whoever else asks the same waits for it, so it
 // does not end with the context of who came first.
-func (s *Sessions) answer(ctx context.Context, key [sha256.Size]byte, a *sessionAnswer, ask http.Header) {
+func (s *Sessions) answer(ctx context.Context, key [sha256.Size]byte, a *sessionAnswer, ask http.Header, from netip.Prefix) {
 	defer close(a.done)
-	select {
-	case s.places <- struct{}{}:
-		defer func() { <-s.places }()
+	if s.begin(from) {
+		defer s.end(from)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timeout)
 		defer cancel()
 		a.id, a.err = s.ask(ctx, ask)
-	default:
+	} else {
 		if s.cfg.LimitHit != nil {
 			s.cfg.LimitHit("session questions")
 		}
@@ -235,6 +237,52 @@ func (s *Sessions) answer(ctx context.Context, key [sha256.Size]byte, a *session
 	if a.id != nil && !a.id.Expiry.IsZero() && a.id.Expiry.Before(a.until) {
 		a.until = a.id.Expiry
 	}
+}
+
+// begin takes a place for a question, if there is one for that address: made up
+// cookies of one must not keep those of others from being asked about.
+func (s *Sessions) begin(from netip.Prefix) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if from.IsValid() && s.asked[from] >= max(s.cfg.MaxAsked/4, 1) {
+		return false
+	}
+	select {
+	case s.places <- struct{}{}:
+	default:
+		return false
+	}
+	if from.IsValid() {
+		s.asked[from]++
+	}
+	return true
+}
+
+func (s *Sessions) end(from netip.Prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked[from]--; s.asked[from] <= 0 {
+		delete(s.asked, from)
+	}
+	<-s.places
+}
+
+// networkOf is what an address is counted under: of IPv6 all that one home has. It
+// is the zero Prefix for this machine's, and for what is no address.
+func networkOf(remote string) netip.Prefix {
+	peer, err := netip.ParseAddrPort(remote)
+	if err != nil || peer.Addr().Unmap().IsLoopback() {
+		return netip.Prefix{}
+	}
+	bits := 64
+	if peer.Addr().Unmap().Is4() {
+		bits = 32
+	}
+	p, err := peer.Addr().Unmap().Prefix(bits)
+	if err != nil { // cannot be: it has as many bits
+		return netip.Prefix{}
+	}
+	return p
 }
 
 func unavailable(err error) *Refusal {

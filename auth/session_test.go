@@ -207,3 +207,48 @@ func TestSessionConfig(t *testing.T) {
 		t.Error("no cookie will do")
 	}
 }
+
+// TestSessionsShare: one address cannot have all questions to itself.
+func TestSessionsShare(t *testing.T) {
+	h := newWebhook(t)
+	release, came := make(chan struct{}), make(chan struct{}, 9)
+	h.answers(func(w http.ResponseWriter, _ *http.Request) {
+		came <- struct{}{}
+		<-release
+		io.WriteString(w, `{"user":"ann"}`)
+	})
+	var hits atomic.Int64
+	s := sessions(t, auth.SessionConfig{URL: h.URL, MaxAsked: 8, LimitHit: func(string) { hits.Add(1) }})
+	from := func(remote string, n int) auth.Credentials {
+		c := cookie(fmt.Sprintf("sid=%s-%d", strings.ReplaceAll(remote, ":", "-"), n))
+		c.Remote = remote
+		return c
+	}
+	var wg sync.WaitGroup
+	asks := func(remote string) {
+		wg.Go(func() {
+			if id, err := s.Verify(t.Context(), from(remote, int(h.asked.Load())+100)); err != nil || id.User() != "ann" {
+				t.Errorf("%s got %v, %v", remote, id, err)
+			}
+		})
+		<-came
+	}
+	asks("192.0.2.1:1")
+	asks("192.0.2.1:2")
+	asks("[2001:db8::1]:1")
+	asks("[2001:db8::2]:1")
+	for i, remote := range []string{"192.0.2.1:3", "[::ffff:192.0.2.1]:4", "[2001:db8::3]:1"} {
+		if _, err := s.Verify(t.Context(), from(remote, i)); code(err) != auth.Unavailable || hits.Load() != int64(i+1) {
+			t.Fatalf("%s has more than its share: %v", remote, err)
+		}
+	}
+	asks("192.0.2.2:1")
+	for range 3 {
+		asks("127.0.0.1:1") // a proxy, of which nobody has said so
+	}
+	close(release)
+	wg.Wait()
+	if _, err := s.Verify(t.Context(), from("192.0.2.1:3", 9)); err != nil {
+		t.Errorf("when they are answered: %v", err)
+	}
+}

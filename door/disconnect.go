@@ -22,7 +22,7 @@ type DisconnectConfig struct {
 	// closed.
 	Auth *auth.Authority
 	// Keep is how long a revocation is remembered whose request does not say
-	// when the token expires: longer than any token lasts. Default 24 h.
+	// when the token expires: longer than any token lasts. Default: as Auth says.
 	Keep time.Duration
 	// Origins are the origins whose pages may ask besides the server's own.
 	Origins []string
@@ -74,7 +74,6 @@ type disconnecter struct {
 //
 // The error lists every mistake in the configuration.
 func Disconnect(space *hub.Space, cfg DisconnectConfig) (*Door, error) {
-	cfg.Keep = cmp.Or(cfg.Keep, 24*time.Hour)
 	d := &disconnecter{Door: newDoor("disconnect", space, cfg.Log, cfg.Trace), cfg: cfg}
 	if err := d.Reload(Live{Origins: cfg.Origins, Rate: cfg.Rate, Burst: cfg.Burst, KeyRate: cfg.KeyRate, KeyBurst: cfg.KeyBurst}); err != nil {
 		return nil, fmt.Errorf("disconnect door: %w", err)
@@ -148,12 +147,20 @@ const mostBackends = 1024
 // admit says who asks, if that is somebody who may. Who may not is counted by
 // address, so that who guesses is slowed down and nobody else.
 func (d *disconnecter) admit(r *http.Request) (*auth.Identity, error) {
-	id, err := d.auth.Identify(r.Context(), d.credentials(r))
+	shown := d.credentials(r)
+	if shown.Token == "" { // somebody else would be asked, perhaps
+		if e := d.now().pace.take(r, grant{}); e != nil {
+			return nil, e
+		}
+	}
+	id, err := d.auth.Identify(r.Context(), shown)
 	if err == nil && id.MayAll(string(auth.Admin)) {
 		return id, d.now().pace.take(r, grant{key: id.Subject})
 	}
-	if e := d.now().pace.take(r, grant{}); e != nil {
-		return nil, e
+	if shown.Token != "" {
+		if e := d.now().pace.take(r, grant{}); e != nil {
+			return nil, e
+		}
 	}
 	switch {
 	case err != nil:
@@ -167,7 +174,7 @@ func (d *disconnecter) admit(r *http.Request) (*auth.Identity, error) {
 // dismiss does what is asked for.
 func (d *disconnecter) dismiss(ctx context.Context, q dismissal) (int, error) {
 	register, now := d.auth.Register(), time.Now()
-	v := auth.Revocation{Token: q.Token.value, User: q.User.value, Since: now, Until: now.Add(d.cfg.Keep)}
+	v := auth.Revocation{Token: q.Token.value, User: q.User.value, Since: now, Until: now.Add(cmp.Or(d.cfg.Keep, register.RevokeFor()))}
 	switch {
 	case (q.User.value == "") == (q.Token.value == ""):
 		return 0, badRequest("bad_message", `want one of "user" and "token"`)

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/limit"
 	"github.com/tutti-rt/tutti/internal/websocket"
 	"github.com/tutti-rt/tutti/packet"
 	"github.com/tutti-rt/tutti/quota"
@@ -39,7 +41,8 @@ type Door struct {
 	close, cut    context.CancelFunc
 	slices        []slice // of open
 
-	loop websocket.Loop // carries WebSockets
+	loop    websocket.Loop             // carries WebSockets
+	guesses *limit.Group[netip.Prefix] // of tokens, where streams are wanted
 
 	mu      sync.Mutex
 	active  int // requests and streams
@@ -75,7 +78,7 @@ const (
 )
 
 func newDoor(kind string, space *hub.Space, log *slog.Logger, trace *Trace) *Door {
-	d := &Door{kind: kind, space: space, log: log, trace: trace, idle: make(chan struct{})}
+	d := &Door{kind: kind, space: space, log: log, trace: trace, idle: make(chan struct{}), guesses: limit.NewGroup[netip.Prefix](guessing, addresses)}
 	if d.log == nil {
 		d.log = slog.Default()
 	}
@@ -178,12 +181,9 @@ func (d *Door) end() {
 	}
 }
 
-// knock lets a client come in that wants a stream, before anybody spends time on
-// it. Who is let in leaves the quota with its stream, or when there is none.
+// knock counts a client in that wants a stream, and was received. Who is let in
+// leaves the quota with its stream, or when there is none.
 func (d *Door) knock(r *http.Request, owner string) (*quota.Peer, error) {
-	if err := d.quota.Handshake(r.RemoteAddr); err != nil {
-		return nil, tooManyStreams(err)
-	}
 	peer, err := d.quota.Enter(r.RemoteAddr)
 	if err != nil {
 		return nil, tooManyStreams(err)

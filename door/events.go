@@ -129,7 +129,7 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 		door: e, out: http.NewResponseController(w), w: w,
 		inbox: inbox{
 			limit: e.cfg.MaxQueue, window: window(e.cfg.MaxQueue), everyone: g.allow(verb.Join, nil) == nil, news: make(chan struct{}, 1),
-			budget: e.quota.Budget(),
+			budget: e.quota.Budget(), id: g.id,
 		},
 	}
 	// First the seat, then the headers: what is published after a client has
@@ -164,7 +164,7 @@ func (e *events) admit(r *http.Request) (rooms []string, g grant, err error) {
 	if access.closed() && !e.serves(verb.Join) {
 		return nil, grant{}, errClosed
 	}
-	grants, err := e.recognise(r, access)
+	grants, err := e.receive(r, access)
 	if err != nil {
 		return nil, grant{}, err
 	}

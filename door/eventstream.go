@@ -171,6 +171,8 @@ type inbox struct {
 	news     chan struct{}
 	seat     *hub.Seat // used by the stream's goroutine only
 
+	id *auth.Identity // whose it is; nil if nobody asked
+
 	budget *limit.Budget
 
 	mu      sync.Mutex    // the budget's is taken after it
@@ -245,10 +247,8 @@ func (b *inbox) over() {
 	b.countLocked()
 }
 
-// Lapsed implements [auth.Connection]. A stream has no way to show another token.
-func (b *inbox) Lapsed(time.Duration) {
-	b.Expel(auth.Refuse(auth.Expired, "the token has expired"))
-}
+// Expiring implements [auth.Connection]. A stream has no way to show another token.
+func (b *inbox) Expiring(time.Duration) {}
 
 // Expel implements [auth.Connection].
 func (b *inbox) Expel(why *auth.Refusal) {
@@ -266,7 +266,10 @@ func (b *inbox) expelled() *auth.Refusal {
 	return b.expel
 }
 
-var _ auth.Connection = (*inbox)(nil)
+// Regrant implements [auth.Regranted].
+func (b *inbox) Regrant(review auth.Review) { regrant(b, b.id, review) }
+
+var _ auth.Regranted = (*inbox)(nil)
 
 // farewell tells the client why its stream ends.
 func (s *eventStream) farewell(why *auth.Refusal) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti/auth"
+	"github.com/tutti-rt/tutti/internal/limit"
 )
 
 type tokenKey struct{}
@@ -40,7 +41,7 @@ const tokenName = "token"
 // credentials are what the sender of r shows. A header counts more than the
 // query.
 func (d *Door) credentials(r *http.Request) auth.Credentials {
-	c := auth.Credentials{Header: r.Header, Ambient: d.now().origins.Trusted(r)}
+	c := auth.Credentials{Header: r.Header, Ambient: d.now().origins.Trusted(r), Remote: r.RemoteAddr}
 	token, shown := bearer(r)
 	if in, ok := r.Context().Value(tokenKey{}).([]string); ok && !shown {
 		token, shown = in[0], true
@@ -54,11 +55,42 @@ func (d *Door) credentials(r *http.Request) auth.Credentials {
 	return c
 }
 
-// recognise says what the sender of r may do by each of the lists: with a key of
-// theirs, or as who it is.
-func (d *Door) recognise(r *http.Request, lists ...*access) ([]grant, error) {
-	grants := make([]grant, len(lists))
-	found := false
+// receive says what somebody who wants a stream may do by each of the lists. Who
+// comes too often is told so before anybody is asked who it is, and who shows what
+// nobody knows is slowed down.
+func (d *Door) receive(r *http.Request, lists ...*access) ([]grant, error) {
+	if err := d.quota.Handshake(r.RemoteAddr); err != nil {
+		return nil, tooManyStreams(err)
+	}
+	grants, found := d.byKey(r, lists...)
+	grants, err := d.recognise(r, grants, found)
+	if refused, ok := errors.AsType[*refusal](err); ok && (refused == errKey || refused.code == string(auth.InvalidToken)) {
+		if wait, ok := d.guesses.Take(limit.Network(r.RemoteAddr)); !ok {
+			return nil, tooMany(wait)
+		}
+	}
+	return grants, err
+}
+
+// guessing is how often an address may show a stream's door what nobody knows: as
+// strangers may ask the others.
+var guessing = limit.Rate{PerSecond: 10, Burst: 50}
+
+// admitted says what the sender of a request may do by a list, unless it asks too
+// often: that costs less than to find out who it is.
+func (d *Door) admitted(r *http.Request, list *access) (grant, error) {
+	grants, found := d.byKey(r, list)
+	if err := d.now().pace.take(r, grants[0]); err != nil {
+		return grant{}, err
+	}
+	grants, err := d.recognise(r, grants, found)
+	return grants[0], err
+}
+
+// byKey says what the sender of r may do by each of the lists, and whether it shows
+// a key that is in one of them.
+func (d *Door) byKey(r *http.Request, lists ...*access) (grants []grant, found bool) {
+	grants = make([]grant, len(lists))
 	for i, a := range lists {
 		var err error
 		if grants[i], err = a.of(r); err != nil {
@@ -67,6 +99,12 @@ func (d *Door) recognise(r *http.Request, lists ...*access) ([]grant, error) {
 		}
 		found = found || grants[i].key != ""
 	}
+	return grants, found
+}
+
+// recognise adds to grants what the sender of r may do as who it is, unless it has
+// shown a key.
+func (d *Door) recognise(r *http.Request, grants []grant, found bool) ([]grant, error) {
 	_, shown := bearer(r)
 	asks := d.auth != nil && d.auth.Asks()
 	switch {
@@ -119,6 +157,14 @@ func (d *Door) enlist(c auth.Connection, g grant) (*auth.Entry, error) {
 		return nil, nil
 	}
 	return d.auth.Register().Enter(c, id)
+}
+
+// regrant ends a stream whose client may do less than when it came: it comes back
+// by itself, to what is left.
+func regrant(c auth.Connection, id *auth.Identity, review auth.Review) {
+	if _, less, _ := review(id); less {
+		c.Expel(auth.Refuse(auth.Disconnected, "what you may do has changed: connect anew"))
+	}
 }
 
 // known adds to a context who asks.

@@ -10,12 +10,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/door"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -377,7 +379,7 @@ func TestLogoutRate(t *testing.T) {
 // expelled is a connection that tells when it is ended.
 type expelled chan string
 
-func (e expelled) Lapsed(time.Duration)    {}
+func (e expelled) Expiring(time.Duration)  {}
 func (e expelled) Expel(why *auth.Refusal) { e <- why.Message }
 
 type locked struct {
@@ -389,4 +391,145 @@ func (l *locked) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.Write(p)
+}
+
+// TestRevokedFor: a user's revocation holds for as long as the authority says.
+func TestRevokedFor(t *testing.T) {
+	memoryBubble(t, func(t *testing.T, w *world) {
+		a, err := auth.New(auth.Config{Verifiers: []auth.Verifier{known}, RevokeFor: 30 * 24 * time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.guarded(a, quiet)
+		resp, body := w.answer("POST", "/api/disconnect", `{"user":"ann","revoke":true}`, "Authorization", "Bearer ops", "Content-Type", "application/json")
+		if resp.StatusCode != 200 {
+			t.Fatalf("answered %d %s", resp.StatusCode, body)
+		}
+		if got := a.Register().Revocations(); len(got) != 1 || time.Until(got[0].Until) != 30*24*time.Hour {
+			t.Errorf("remembered: %+v", got)
+		}
+	})
+}
+
+// TestReloadedGrants: a stream ends when its client may do less, and comes back to
+// what is left.
+func TestReloadedGrants(t *testing.T) {
+	memoryBubble(t, func(t *testing.T, w *world) {
+		grants := func(rooms ...string) auth.Config {
+			cfg := auth.Config{Verifiers: []auth.Verifier{passes{"eve": {user: "eve"}}}}
+			for _, room := range rooms {
+				cfg.Grants = append(cfg.Grants, auth.Grant{Rooms: room, May: []auth.Permission{"join"}})
+			}
+			return cfg
+		}
+		a, err := auth.New(grants("chat:*", "other"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.guarded(a, quiet)
+		l := w.listen("/events?room=chat:a&token=eve")
+		l.next() // from where it hears everything
+		s := w.connect("/ws?framing=json&room=chat:a&token=eve")
+		if err := a.Reload(grants("other", "chat:*", "more")); err != nil {
+			t.Fatal(err)
+		}
+		w.publish(w.event("e", 1), "chat:a")
+		if m := l.next(); m.event != "e" {
+			t.Errorf("more is no loss: got %+v", m)
+		}
+		if err := a.Reload(grants("other")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if left := a.Register().Connections("eve"); len(left) > 1 { // the WebSocket is there until its client closes it
+			t.Fatalf("%d streams that may hear less go on", len(left))
+		}
+		if text := l.rest(); !strings.Contains(text, `event: auth
+data: {"code":"disconnected","error":"what you may do has changed: connect anew"}`) {
+			t.Errorf("the stream ends with %q", text)
+		}
+		s.wantLast(1008, "what you may do has changed: connect anew")
+		if got := w.try("token=eve"); got["events"] != "403" || got["websocket"] != "403" {
+			t.Errorf("who comes back: %v", got)
+		}
+	})
+}
+
+// counted is a verifier that says how often it was asked.
+type counted struct {
+	passes
+	asked *atomic.Int64
+}
+
+func (k counted) Verify(ctx context.Context, c auth.Credentials) (*auth.Identity, error) {
+	k.asked.Add(1)
+	return k.passes.Verify(ctx, c)
+}
+
+// TestRatesComeFirst: who comes too often is told so before anybody is asked who
+// it is.
+func TestRatesComeFirst(t *testing.T) {
+	memoryBubble(t, func(t *testing.T, w *world) {
+		asked := new(atomic.Int64)
+		a, err := auth.New(auth.Config{Verifiers: []auth.Verifier{counted{known, asked}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		desk, err := verb.New(verb.Config{Bearers: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mount := func(path string, q *quota.Quota) {
+			events, err := door.Events(w.space, door.EventsConfig{Auth: a, Desk: desk, Log: quiet, Quota: q})
+			w.mount(path+"/events", events, err)
+			sockets, err := door.WebSocket(w.space, door.WebSocketConfig{Auth: a, Desk: desk, Log: quiet, Quota: q})
+			w.mount(path+"/ws", sockets, err)
+			publish, err := door.Publish(w.space, door.PublishConfig{Auth: a, Desk: desk, Log: quiet, Rate: 1, Burst: 3})
+			w.mount(path+"/api/publish", publish, err)
+			history, err := door.History(w.space, door.ReadConfig{Auth: a, Desk: desk, Log: quiet, Rate: 1, Burst: 3})
+			w.mount(path+"/api/history", history, err)
+			disconnect, err := door.Disconnect(w.space, door.DisconnectConfig{Auth: a, Log: quiet, Rate: 1, Burst: 3})
+			w.mount(path+"/api/disconnect", disconnect, err)
+		}
+		mount("", quota.New(quota.Config{AddressHandshakes: quota.Rate{PerSecond: 1, Burst: 3}}))
+		try := func(path string, headers ...string) int {
+			if strings.HasSuffix(strings.Split(path, "?")[0], "/ws") {
+				if s, refused := w.dial(path, headers...); refused != nil {
+					return refused.status
+				} else {
+					s.close()
+					return 200
+				}
+			}
+			method, body := "GET", ""
+			if strings.Contains(path, "publish") || strings.Contains(path, "disconnect") {
+				method, body = "POST", `{"room":"chat:a","event":"e","user":"x"}`
+			}
+			resp := w.do(method, path, body, append(headers, "Content-Type", "application/json")...)
+			resp.Body.Close()
+			return resp.StatusCode
+		}
+		for path, over := range map[string]int{"/events?room=chat:a": 503, "/ws?room=chat:a": 503, "/api/publish": 429, "/api/history?room=chat:a": 429, "/api/disconnect": 429} {
+			time.Sleep(time.Minute)
+			for i := range 5 {
+				before := asked.Load()
+				want := []int{401, 401, 401, over, over}[i]
+				if got := try(path, "Cookie", "sid=made-up"); got != want || want == over && asked.Load() != before {
+					t.Errorf("%s, time %d: answered %d, want %d, and asked %d times", path, i, got, want, asked.Load()-before)
+				}
+			}
+		}
+		mount("/free", nil)
+		for _, path := range []string{"/free/events?room=chat:a", "/free/ws?room=chat:a"} {
+			for i := range 52 {
+				want := 401
+				if i >= 50 {
+					want = 429
+				}
+				if got := try(path, "Authorization", "Bearer guess"); got != want {
+					t.Fatalf("%s, guess %d: answered %d, want %d", path, i, got, want)
+				}
+			}
+		}
+	})
 }

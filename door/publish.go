@@ -187,13 +187,7 @@ func idempotencyKey(r *http.Request) (string, error) {
 
 // admit says what the sender may do, unless it does it too often.
 func (p *publisher) admit(r *http.Request) (grant, error) {
-	now := p.now()
-	grants, err := p.recognise(r, now.publish)
-	g := grants[0]
-	if e := now.pace.take(r, g); e != nil {
-		return grant{}, e
-	}
-	return g, err
+	return p.admitted(r, p.now().publish)
 }
 
 // read returns the body, within the limits.

@@ -123,12 +123,7 @@ func (d *reading) read(w http.ResponseWriter, r *http.Request) error {
 	if d.desk == nil {
 		return errClosed
 	}
-	now := d.now()
-	grants, err := d.recognise(r, now.listen)
-	g := grants[0]
-	if err := now.pace.take(r, g); err != nil {
-		return err
-	}
+	g, err := d.admitted(r, d.now().listen)
 	if err != nil {
 		return err
 	}

@@ -233,10 +233,8 @@ func (s *stream) whose() grant {
 	return s.listen
 }
 
-// Lapsed implements [auth.Connection]. A stream has no way to show another token.
-func (s *stream) Lapsed(time.Duration) {
-	s.Expel(auth.Refuse(auth.Expired, "the token has expired"))
-}
+// Expiring implements [auth.Connection]. A stream has no way to show another token.
+func (s *stream) Expiring(time.Duration) {}
 
 // Expel implements [auth.Connection].
 func (s *stream) Expel(why *auth.Refusal) {
@@ -252,7 +250,10 @@ func (s *stream) Expel(why *auth.Refusal) {
 	s.end(ReasonExpelled, websocket.CodePolicy, why.Message)
 }
 
-var _ auth.Connection = (*stream)(nil)
+// Regrant implements [auth.Regranted].
+func (s *stream) Regrant(review auth.Review) { regrant(s, s.whose().id, review) }
+
+var _ auth.Regranted = (*stream)(nil)
 
 // misuse is the error for receive that ends the connection with words for the
 // client.

@@ -85,6 +85,9 @@ type Config struct {
 	// Allow, if set, decides about a handshake; it runs on the request's goroutine. A non-nil error refuses it: see
 	// [Refusal].
 	Allow func(r *http.Request) error
+	// Secret, if set, is the name of a parameter of the query by which peers show who they are. No URL that is kept has
+	// it: [RequestInfo.Secret] does.
+	Secret string
 	// NewID, if set, makes the id of a new session: of the characters that need no escape in a query, unguessable,
 	// and never used before. Default 20 characters from 15 random bytes.
 	NewID func(r *http.Request) string

@@ -322,6 +322,29 @@ func TestRequestInfo(t *testing.T) {
 	})
 }
 
+// TestSecret: what a peer shows in its query is in no URL that is kept, however it is written, and can be had apart.
+func TestSecret(t *testing.T) {
+	run(t, engineio.Config{Secret: "token"}, func(h *harness) {
+		for query, want := range map[string][2]string{
+			"token=a%20b&EIO=4&transport=polling&color=red":             {"a b", "/engine.io/?EIO=4&transport=polling&color=red"},
+			"EIO=4&transport=polling&%74oken=one&token=two&tokens=3":    {"one", "/engine.io/?EIO=4&transport=polling&tokens=3"},
+			"EIO=4&transport=polling&t%6Fken=a;b&color=%zz&to%6ben=%zz": {"a;b", "/engine.io/?EIO=4&transport=polling&color=%zz"},
+			"EIO=4&transport=polling&color=token":                       {"", "/engine.io/?EIO=4&transport=polling&color=token"},
+		} {
+			if a := h.do("GET", query, ""); a.status != 200 {
+				t.Fatal(a)
+			}
+			r := h.last().Request()
+			if got := [2]string{r.Secret(), r.RequestURI}; got != want {
+				t.Errorf("%s: got %q, want %q", query, got, want)
+			}
+			if r.Query().Has("token") || strings.Contains(r.URL().String(), "one") || r.RemoteAddr == "" || r.Host != "tutti.test" {
+				t.Errorf("%s: kept %+v", query, r)
+			}
+		}
+	})
+}
+
 func TestConfigErrors(t *testing.T) {
 	_, err := engineio.New(engineio.Config{
 		PingInterval: -1, PingTimeout: -1, UpgradeTimeout: -1, MaxPayload: -1, Transports: []string{"pigeon"},

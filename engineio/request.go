@@ -13,7 +13,8 @@ import (
 
 // RequestInfo is what is kept of the request that opened a session: a compact copy, immutable.
 type RequestInfo struct {
-	// RequestURI is the target of the request as the client wrote it, for example "/socket.io/?EIO=4&token=x".
+	// RequestURI is the target of the request as the client wrote it, for example "/socket.io/?EIO=4&color=red", but for
+	// [Config.Secret].
 	RequestURI string
 	// Host is the host that the client asked for.
 	Host string
@@ -22,15 +23,17 @@ type RequestInfo struct {
 	// TLS is the state of the TLS connection; nil without TLS.
 	TLS *tls.ConnectionState
 
+	secret string // what [Config.Secret] said
 	header string // as it is written on the wire: parsed maps cost five times the memory, and few sessions are asked
 }
 
-// init copies what is kept of r, and the id, which it returns.
-func (i *RequestInfo) init(r *http.Request, id string) string {
+// init copies what is kept of r, and the id, which it returns. secret is [Config.Secret].
+func (i *RequestInfo) init(r *http.Request, id, secret string) string {
 	uri := r.RequestURI
 	if uri == "" {
 		uri = r.URL.RequestURI()
 	}
+	uri, shown := hide(uri, secret)
 	// All in one string: what net/http hands out are pieces of larger ones.
 	b := texts.Get().(*bytes.Buffer)
 	defer texts.Put(b)
@@ -39,15 +42,41 @@ func (i *RequestInfo) init(r *http.Request, id string) string {
 	b.WriteString(uri)
 	b.WriteString(r.Host)
 	b.WriteString(r.RemoteAddr)
+	b.WriteString(shown)
 	_ = r.Header.WriteSubset(b, ofTheHandshake) // a bytes.Buffer does not fail
 	all := b.String()
 	target := len(id)
 	host := target + len(uri)
 	remote := host + len(r.Host)
-	header := remote + len(r.RemoteAddr)
-	i.RequestURI, i.Host, i.RemoteAddr, i.header = all[target:host], all[host:remote], all[remote:header], all[header:]
+	token := remote + len(r.RemoteAddr)
+	header := token + len(shown)
+	i.RequestURI, i.Host, i.RemoteAddr, i.secret, i.header = all[target:host], all[host:remote], all[remote:token], all[token:header], all[header:]
 	i.TLS = r.TLS
 	return all[:target]
+}
+
+// hide takes a parameter out of a target's query, and returns its value: the first, if there are several.
+func hide(uri, name string) (rest, value string) {
+	path, query, found := strings.Cut(uri, "?")
+	if name == "" || !found || !strings.Contains(query, name) && !strings.ContainsRune(query, '%') {
+		return uri, ""
+	}
+	kept, hidden := make([]string, 0, 8), false
+	for pair := range strings.SplitSeq(query, "&") {
+		key, text, _ := strings.Cut(pair, "=")
+		if unescape(key) != name {
+			kept = append(kept, pair)
+			continue
+		}
+		if !hidden {
+			value = unescape(text)
+		}
+		hidden = true
+	}
+	if !hidden {
+		return uri, ""
+	}
+	return path + "?" + strings.Join(kept, "&"), value
 }
 
 var texts = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -79,3 +108,6 @@ func (i *RequestInfo) URL() *url.URL {
 
 // Query returns the parameters of the request's URL.
 func (i *RequestInfo) Query() url.Values { return i.URL().Query() }
+
+// Secret returns what the request's query said by the name of [Config.Secret], "" for nothing. It must not be shown.
+func (i *RequestInfo) Secret() string { return i.secret }

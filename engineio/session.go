@@ -69,7 +69,7 @@ func newSession(srv *Server, id string, protocol int, r *http.Request) *Session 
 		request RequestInfo // it lives as long, mostly
 	}{}
 	s.srv, s.protocol, s.Session.request = srv, int8(protocol), &s.request
-	s.id = s.request.init(r, id)
+	s.id = s.request.init(r, id, srv.cfg.Secret)
 	srv.wheel.Init(&s.heartbeat.timer, s.onTimer)
 	return &s.Session
 }

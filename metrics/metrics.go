@@ -28,6 +28,9 @@ type Metrics struct {
 	shed       prometheus.Counter
 
 	revocations, unkept prometheus.Counter
+	fetches             family // of key sets
+	strangers           prometheus.Counter
+	keySets             atomic.Pointer[func() int]
 
 	waiting atomic.Pointer[quota.Quota]
 	// Until when the certificate holds.
@@ -53,6 +56,8 @@ func New() *Metrics {
 	m.identities = mk.family("identities_total", "How those who came were identified, or why they were not.", "result", authResults...)
 	m.revocations = mk.counter("revocations_total", "Users and tokens that were revoked.")
 	m.unkept = mk.counter("revocations_unkept_total", "Revocations that could not be remembered or written down.")
+	m.newKeySets(&mk)
+	m.strangers = mk.counter("operators_refused_total", "Requests and logins of operators with a wrong key or password.")
 	m.newWaiting(&mk)
 	m.newCertificate(&mk)
 	m.all = mk.all

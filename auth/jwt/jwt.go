@@ -50,8 +50,13 @@ type Config struct {
 	// Issuers are those whose tokens are accepted. With several, each has its
 	// own Prefix.
 	Issuers []Issuer
-	// Leeway is how much clocks may differ. Default 30 s; negative: not at all.
+	// Leeway is how much clocks may differ, when a token is shown. What was let in
+	// with it before it expired ends when it says. Default 30 s; negative: not at
+	// all.
 	Leeway time.Duration
+	// MaxLife, if set, is how long a token may last: from "iat", which it must
+	// have then, to "exp".
+	MaxLife time.Duration
 	// MaxToken is how many bytes a token may have. Default 16 KiB.
 	MaxToken int
 	// Refresh is how old a key set may be before it is fetched again, while
@@ -170,6 +175,18 @@ func (v *Verifier) newIssuer(from Issuer) (*issuer, error) {
 	return one, err
 }
 
+// Failing returns how many key sets could not be fetched when that was tried last.
+// For a while their old keys go on.
+func (v *Verifier) Failing() int {
+	n := 0
+	for _, i := range v.issuers {
+		if i.remote != nil && i.remote.failing() {
+			n++
+		}
+	}
+	return n
+}
+
 // Close ends fetches that are under way, and waits for them.
 func (v *Verifier) Close() {
 	v.end()
@@ -279,6 +296,10 @@ func (v *Verifier) read(from *issuer, payload []byte) (*auth.Identity, error) {
 		return nil, auth.Refuse(auth.Expired, "the token has expired")
 	case now.Add(v.cfg.Leeway).Before(nbf), now.Add(v.cfg.Leeway).Before(iat):
 		return nil, auth.Refuse(auth.InvalidToken, "the token is of the future")
+	case v.cfg.MaxLife > 0 && iat.IsZero():
+		return nil, auth.Refuse(auth.InvalidToken, `the token has no "iat": it could be good for too long`)
+	case v.cfg.MaxLife > 0 && exp.Sub(iat) > v.cfg.MaxLife:
+		return nil, auth.Refuse(auth.InvalidToken, "the token lasts longer than tokens may here")
 	}
 	subject, _ := claims["sub"].(string)
 	if subject == "" {
@@ -286,7 +307,10 @@ func (v *Verifier) read(from *issuer, payload []byte) (*auth.Identity, error) {
 	}
 	id := &auth.Identity{
 		Subject: from.Prefix + subject, Method: auth.ByToken, Issuer: from.Name,
-		Issued: iat, Expiry: exp.Add(v.cfg.Leeway), Claims: claims,
+		Issued: iat, Expiry: exp, Claims: claims,
+	}
+	if !now.Before(exp) {
+		id.Expiry = exp.Add(v.cfg.Leeway)
 	}
 	id.TokenID, _ = claims["jti"].(string)
 	return id, nil

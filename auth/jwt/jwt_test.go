@@ -205,6 +205,34 @@ func TestConfusion(t *testing.T) {
 	}
 }
 
+// TestLife: what is let in before it expires ends when it says, whatever clocks
+// differ by; and tokens that last for long are refused, if that is wanted.
+func TestLife(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	issuer := jwt.Issuer{Name: "https://a.test", Secret: secret, Audience: []string{"tutti"}}
+	for name, tt := range map[string]struct {
+		iat, exp any
+		most     time.Duration
+		end      time.Time
+		want     auth.Code
+	}{
+		"good":                       {nil, now.Add(time.Minute).Unix(), 0, now.Add(time.Minute), ""},
+		"expired, within the leeway": {nil, now.Add(-10 * time.Second).Unix(), 0, now.Add(20 * time.Second), ""},
+		"short":                      {now.Unix(), now.Add(time.Hour).Unix(), time.Hour, now.Add(time.Hour), ""},
+		"long":                       {now.Unix(), now.Add(time.Hour + time.Second).Unix(), time.Hour, time.Time{}, auth.InvalidToken},
+		"long, and nearly over":      {now.Add(-time.Hour).Unix(), now.Add(time.Minute).Unix(), time.Hour, time.Time{}, auth.InvalidToken},
+		"nobody knows how long":      {nil, now.Add(time.Minute).Unix(), time.Hour, time.Time{}, auth.InvalidToken},
+	} {
+		c := claims(map[string]any{"iss": "https://a.test", "aud": "tutti", "iat": tt.iat, "exp": tt.exp})
+		maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
+		v := verifier(t, jwt.Config{Issuers: []jwt.Issuer{issuer}, MaxLife: tt.most})
+		id, err := v.Verify(t.Context(), auth.Credentials{Token: sign(t, jose.HS256, secret, "", c)})
+		if code(err) != tt.want || err == nil && !id.Expiry.Equal(tt.end) {
+			t.Errorf("%s: %+v, %v, want %q and the end %v", name, id, err, tt.want, tt.end)
+		}
+	}
+}
+
 func TestClaims(t *testing.T) {
 	now := time.Now()
 	at := func(d time.Duration) int64 { return now.Add(d).Unix() }

@@ -90,6 +90,12 @@ func (s *keySet) fetchLocked(now time.Time) {
 	})
 }
 
+func (s *keySet) failing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err != nil
+}
+
 func (s *keySet) fetch() ([]key, error) {
 	ctx, cancel := context.WithTimeout(s.owner.life, s.cfg.Timeout)
 	defer cancel()

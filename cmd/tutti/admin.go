@@ -28,7 +28,7 @@ func (a *app) openAdmin(s config.Settings, cfg *tutti.Config, log *slog.Logger, 
 	}
 	if s.Admin.UI != "off" {
 		c.UI = &admin.UI{
-			Development: s.Admin.UI == "development", User: s.Admin.UIUser, PasswordHash: s.Admin.UIPassword, Readonly: s.Admin.UIReadonly,
+			Development: s.Admin.UI == "development", User: s.Admin.UIUser, PasswordHash: string(s.Admin.UIPassword), Readonly: s.Admin.UIReadonly,
 		}
 	}
 	var err error

@@ -87,7 +87,7 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 	a.quota = quota.New(allowed)
 	a.keys.Store(&s.Door.Key)
 	var err error
-	if a.who, err = newIdentities(s, &a.keys, m.Auth(), log); err != nil {
+	if a.who, err = newIdentities(s, &a.keys, m, log); err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
 	a.closers = append(a.closers, a.who.close)

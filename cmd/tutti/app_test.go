@@ -82,7 +82,7 @@ func TestEverySetting(t *testing.T) {
 		"--log-format", "--log-level", "--config", "--print-config",
 		"--node-cluster", "--node-adapter", "--node-prefix", "--node-streams", // conformance/cluster/node.test.mjs, moving.test.mjs
 		"--node-stream-length", "--node-timeout", "--node-waiting", "--node-calls", // TestNodesConfig
-		"--auth-anonymous", "--auth-token", "--auth-key", "--auth-grant", "--auth-claim", "--auth-leeway", "--auth-grace", "--auth-refresh", "--auth-retry",
+		"--auth-anonymous", "--auth-token", "--auth-key", "--auth-grant", "--auth-claim", "--auth-leeway", "--auth-grace", "--auth-max-life", "--auth-revoke-for", "--auth-refresh", "--auth-retry",
 		"--auth-revoked", "--auth-session-url", "--auth-session-cookie", "--auth-session-header", "--auth-session-secret",
 		"--auth-session-timeout", "--auth-session-cache", "--auth-session-life", "--auth-session-asked",
 		"--tls-cert", "--tls-key", "--tls-domain", "--tls-email", "--tls-directory", "--tls-roots", "--tls-redirect", "--tls-min", "--tls-hsts",

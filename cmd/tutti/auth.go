@@ -11,10 +11,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/auth/jwt"
 	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/metrics"
 )
 
 // identities is who clients are, by the settings.
@@ -22,6 +24,7 @@ type identities struct {
 	authority *auth.Authority
 	trace     *auth.Trace
 	log       *slog.Logger
+	fetched   func(err error)
 	doorKeys  *atomic.Pointer[[]config.Key] // of door.key, those in use
 	kept      revocations
 
@@ -33,8 +36,10 @@ type identities struct {
 	asked    auth.SessionConfig
 }
 
-func newIdentities(s config.Settings, keys *atomic.Pointer[[]config.Key], trace *auth.Trace, log *slog.Logger) (*identities, error) {
-	i := &identities{trace: trace, log: log, doorKeys: keys, settings: s, kept: revocations{log: log}}
+func newIdentities(s config.Settings, keys *atomic.Pointer[[]config.Key], m *metrics.Metrics, log *slog.Logger) (*identities, error) {
+	i := &identities{log: log, doorKeys: keys, settings: s, kept: revocations{log: log}, fetched: m.KeySetFetched}
+	i.trace = i.warns(m.Auth())
+	m.WatchKeySets(i.failing)
 	cfg, commit, err := i.config(s)
 	if err != nil {
 		return nil, err
@@ -46,6 +51,24 @@ func newIdentities(s config.Settings, keys *atomic.Pointer[[]config.Key], trace 
 	return i, nil
 }
 
+// warns makes a trace that says now and then in the log that revocations may not
+// last as long as tokens do.
+func (i *identities) warns(trace *auth.Trace) *auth.Trace {
+	var last atomic.Int64 // seconds since 1970
+	trace.Outlasts = func(id *auth.Identity) {
+		now, before := time.Now().Unix(), last.Load()
+		if now-before < int64(outlastsEvery.Seconds()) || !last.CompareAndSwap(before, now) {
+			return
+		}
+		i.log.Warn("a token lasts longer than its user's revocation would be remembered: raise auth.revoke-for, or set auth.max-life",
+			"issuer", id.Issuer)
+	}
+	return trace
+}
+
+// outlastsEvery is how often that is said at most.
+const outlastsEvery = time.Hour
+
 // close ends what the verifiers have under way.
 func (i *identities) close(context.Context) error {
 	i.mu.Lock()
@@ -56,8 +79,7 @@ func (i *identities) close(context.Context) error {
 	return i.kept.close()
 }
 
-// reload puts other settings to use, and ends the connections of keys that are
-// not there any more.
+// reload puts other settings to use.
 func (i *identities) reload(s config.Settings) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -69,13 +91,45 @@ func (i *identities) reload(s config.Settings) error {
 		return err
 	}
 	commit()
-	for _, old := range i.settings.Auth.Key {
-		if !slices.Contains(s.Auth.Key, old) {
-			i.authority.Register().Disconnect("key:"+old.Name, "the key is not valid any more")
-		}
-	}
 	i.settings = s
 	return nil
+}
+
+// failing is how many key sets cannot be fetched.
+func (i *identities) failing() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.tokens == nil {
+		return 0
+	}
+	return i.tokens.Failing()
+}
+
+// inUse returns the settings that are.
+func (i *identities) inUse() config.Settings {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.settings
+}
+
+// endKeys ends the connections of keys that are not there any more, or open less
+// than they did. It is called when nobody accepts them any more.
+func (i *identities) endKeys(old, now config.Settings) {
+	end := func(name string) {
+		i.authority.Register().Disconnect("key:"+name, "the key is not valid any more")
+	}
+	for _, key := range old.Auth.Key {
+		if !slices.Contains(now.Auth.Key, key) {
+			end(key.Name)
+		}
+	}
+	for _, key := range old.Door.Key {
+		if !slices.ContainsFunc(now.Door.Key, func(other config.Key) bool {
+			return other.Name == key.Name && other.Secret == key.Secret && !slices.ContainsFunc(key.Rooms, func(room string) bool { return !slices.Contains(other.Rooms, room) })
+		}) {
+			end(key.Name)
+		}
+	}
 }
 
 // config says in the authority's terms what the settings say. commit takes the
@@ -84,7 +138,7 @@ func (i *identities) reload(s config.Settings) error {
 func (i *identities) config(s config.Settings) (cfg auth.Config, commit func(), err error) {
 	cfg = auth.Config{
 		AllowAnonymous: s.AllowsAnonymous(), AllowUnknown: !s.Auth.Identifies() && s.AllowsAnonymous(),
-		Claim: s.Auth.Claim, Grace: s.Auth.Grace, MaxRevocations: int(s.Auth.Revoked), Revoked: i.kept.keep, Trace: i.trace,
+		Claim: s.Auth.Claim, Grace: s.Auth.Grace, RevokeFor: s.Auth.RevokeFor, MaxRevocations: int(s.Auth.Revoked), Revoked: i.kept.keep, Trace: i.trace,
 	}
 	if cfg.Claim == "none" {
 		cfg.Claim = "-"
@@ -144,14 +198,14 @@ func (i *identities) tokenVerifier(s config.Settings) (*jwt.Verifier, jwt.Config
 		return i.tokens, cfg, nil
 	}
 	made := cfg
-	made.Log = i.log
+	made.Log, made.Fetched = i.log, i.fetched
 	v, err := jwt.New(made)
 	return v, cfg, err
 }
 
 // tokenConfig reads the files that the settings name.
 func tokenConfig(s config.Settings) (jwt.Config, error) {
-	cfg := jwt.Config{Leeway: s.Auth.Leeway, Refresh: s.Auth.Refresh, MinRefresh: s.Auth.Retry}
+	cfg := jwt.Config{Leeway: s.Auth.Leeway, MaxLife: s.Auth.MaxLife, Refresh: s.Auth.Refresh, MinRefresh: s.Auth.Retry}
 	if cfg.Leeway == 0 {
 		cfg.Leeway = -1
 	}
@@ -187,9 +241,7 @@ func (i *identities) sessionVerifier(s config.Settings) (*auth.Sessions, auth.Se
 		return i.sessions, cfg, nil
 	}
 	made := cfg
-	if i.trace != nil {
-		made.LimitHit = i.trace.LimitHit
-	}
+	made.LimitHit = i.trace.LimitHit
 	v, err := auth.NewSessions(made)
 	return v, cfg, err
 }
@@ -209,7 +261,7 @@ func sessionConfig(s config.Settings) auth.SessionConfig {
 func checkAuth(s config.Settings) error {
 	keys := new(atomic.Pointer[[]config.Key])
 	keys.Store(&s.Door.Key)
-	i, err := newIdentities(s, keys, nil, slog.New(slog.DiscardHandler))
+	i, err := newIdentities(s, keys, metrics.New(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -7,15 +7,19 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/internal/config"
+	"github.com/tutti-rt/tutti/metrics"
 )
 
 // tokenCommand calls "tutti token" and returns what it prints.
@@ -109,7 +113,7 @@ func TestIdentitiesReload(t *testing.T) {
 	keys := new(atomic.Pointer[[]config.Key])
 	keys.Store(&[]config.Key{{Name: "old", Secret: "0123456789abcdef", Rooms: []string{"a"}}})
 	without := config.Default()
-	who, err := newIdentities(without, keys, nil, slog.New(slog.DiscardHandler))
+	who, err := newIdentities(without, keys, metrics.New(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,14 +143,49 @@ func TestIdentitiesReload(t *testing.T) {
 	if err := who.reload(wrong); !errors.Is(err, os.ErrNotExist) || len(ended) != 0 {
 		t.Errorf("a file that is not there: %v", err)
 	}
-	if err := who.reload(without); err != nil || len(ended) != 1 {
-		t.Errorf("the key is gone: %v, and %d were ended", err, len(ended))
+	if err := who.reload(without); err != nil {
+		t.Errorf("the key is gone: %v", err)
+	}
+	if who.endKeys(with, without); len(ended) != 1 {
+		t.Errorf("the key is gone, and %d were ended", len(ended))
+	}
+}
+
+// TestKeysEnd: who came with a key of door.key is sent away when it is gone, is
+// another, or opens less; not if it opens more.
+func TestKeysEnd(t *testing.T) {
+	with := func(all ...config.Key) config.Settings {
+		s := config.Default()
+		s.Door.Key = all
+		return s
+	}
+	key := config.Key{Name: "old", Secret: "0123456789abcdef", Rooms: []string{"a", "b"}}
+	for _, tt := range []struct {
+		rule string
+		now  []config.Key
+		ends int
+	}{
+		{"the same", []config.Key{key}, 0},
+		{"another besides", []config.Key{{Name: "new", Secret: "fedcba9876543210", Rooms: []string{"a"}}, key}, 0},
+		{"more rooms", []config.Key{{Name: "old", Secret: key.Secret, Rooms: []string{"c", "b", "a"}}}, 0},
+		{"fewer rooms", []config.Key{{Name: "old", Secret: key.Secret, Rooms: []string{"b"}}}, 1},
+		{"another secret", []config.Key{{Name: "old", Secret: "fedcba9876543210", Rooms: key.Rooms}}, 1},
+		{"gone", nil, 1},
+	} {
+		a := runningApp(t)
+		ended := make(ending, 1)
+		if _, err := a.who.authority.Register().Enter(ended, &auth.Identity{Subject: "key:old"}); err != nil {
+			t.Fatal(err)
+		}
+		if a.who.endKeys(with(key), with(tt.now...)); len(ended) != tt.ends {
+			t.Errorf("%s: %d were ended, want %d", tt.rule, len(ended), tt.ends)
+		}
 	}
 }
 
 type ending chan string
 
-func (e ending) Lapsed(time.Duration)    {}
+func (e ending) Expiring(time.Duration)  {}
 func (e ending) Expel(why *auth.Refusal) { e <- why.Message }
 
 // TestServeAsks runs the program: strangers, a key, and a server that does not
@@ -202,7 +241,7 @@ func TestRevocationsAreKept(t *testing.T) {
 		t.Helper()
 		keys := new(atomic.Pointer[[]config.Key])
 		keys.Store(&[]config.Key{})
-		who, err := newIdentities(config.Default(), keys, nil, slog.New(slog.DiscardHandler))
+		who, err := newIdentities(config.Default(), keys, metrics.New(), slog.New(slog.DiscardHandler))
 		if err == nil {
 			err = who.kept.open(dir, who.authority.Register())
 		}
@@ -291,4 +330,67 @@ func TestTooManyRevocations(t *testing.T) {
 			t.Errorf("two kept, room for %d: the file is %q, %v", most, after, err)
 		}
 	}
+}
+
+// TestKeySetFails: it shows in the metrics that tokens cannot be checked.
+func TestKeySetFails(t *testing.T) {
+	var up atomic.Bool
+	publisher := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !up.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		io.WriteString(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"b","alg":"EdDSA","use":"sig"}]}`) // of RFC 8037
+	}))
+	defer publisher.Close()
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	m := metrics.New()
+	s := config.Default()
+	s.Auth.Token = []config.TokenIssuer{{Name: "*", JWKS: publisher.URL}}
+	s.Auth.Retry = time.Nanosecond
+	who, err := newIdentities(s, new(atomic.Pointer[[]config.Key]), m, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer who.close(context.Background())
+	who.doorKeys.Store(&[]config.Key{})
+	shows := func() string {
+		w := httptest.NewRecorder()
+		m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", http.NoBody))
+		return strings.Join(regexp.MustCompile(`(?m)^tutti_key_set.*(?:failed|fetched|failing).*$|^tutti_identities_total{result="unavailable"}.*$`).FindAllString(w.Body.String(), -1), "\n")
+	}
+	const token = "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	for _, want := range []string{
+		"tutti_identities_total{result=\"unavailable\"} 1\ntutti_key_set_fetches_total{result=\"failed\"} 1\ntutti_key_set_fetches_total{result=\"fetched\"} 0\ntutti_key_sets_failing 1",
+		"tutti_identities_total{result=\"unavailable\"} 1\ntutti_key_set_fetches_total{result=\"failed\"} 1\ntutti_key_set_fetches_total{result=\"fetched\"} 1\ntutti_key_sets_failing 0",
+	} {
+		who.authority.Identify(t.Context(), auth.Credentials{Token: token})
+		if got := shows(); got != want {
+			t.Errorf("the metrics say\n%s\nwant\n%s", got, want)
+		}
+		up.Store(true)
+	}
+}
+
+// TestLongTokensAreLogged: that a token outlasts revocations is in the log, and does
+// not fill it.
+func TestLongTokensAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := config.Default()
+		keys := new(atomic.Pointer[[]config.Key])
+		keys.Store(&[]config.Key{})
+		who, err := newIdentities(s, keys, metrics.New(), slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer who.close(context.Background())
+		for _, want := range []int{1, 1, 2} {
+			who.trace.Outlasts(&auth.Identity{Subject: "ann", Issuer: "https://a.test"})
+			if n := strings.Count(log.String(), "raise auth.revoke-for"); n != want {
+				t.Errorf("the log says so %d times, want %d", n, want)
+			}
+			time.Sleep(31 * time.Minute)
+		}
+	})
 }

@@ -119,6 +119,7 @@ func (a *app) apply(s config.Settings) error {
 		return fmt.Errorf("verbs: %w", err)
 	}
 	a.keys.Store(&s.Door.Key)
+	before := a.who.inUse()
 	if err := a.who.reload(s); err != nil {
 		return fmt.Errorf("auth: %w", err)
 	}
@@ -127,9 +128,11 @@ func (a *app) apply(s config.Settings) error {
 	a.hosts.Store(hostsOf(s))
 	a.level.Set(slog.Level(s.Log.Level))
 	engine := engineConfig(s)
-	return errors.Join(
+	err := errors.Join(
 		a.server.Reload(engineio.Live{Origins: engine.Origins, Credentials: engine.Credentials, MaxSessions: engine.MaxSessions}),
 		a.admin.Reload(adminKeys(s)),
 		a.reloadDoors(s),
 	)
+	a.who.endKeys(before, s)
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -334,12 +335,48 @@ func TestReloadKeys(t *testing.T) {
 	if body := try(); strings.Contains(body, "error") {
 		t.Errorf("with the key: %q", body)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // if it goes on
+	defer cancel()
+	events := p.listen(ctx, "/events?room=news", "0123456789abcdef")
+	defer events.Body.Close()
 	write(t, file, rules)
 	o := runCommand(t, nil, "", "reload", "--data", data)
 	o.want(t, "reload", exitOK, "applied: door.key: backend (hidden) news → nothing\n", "")
-	if body := try(); !strings.Contains(body, `"code":"forbidden"`) {
-		t.Errorf("after the key was taken away: %q", body)
+	for _, what := range []func() string{
+		func() string { _, _, body := p.get(session); return body },
+		func() string { return hear(events) },
+	} {
+		if body := what(); !strings.Contains(body, `"code":"disconnected"`) {
+			t.Errorf("after the key was taken away: %q", body)
+		}
 	}
+}
+
+// listen opens an event stream with a key.
+func (p *program) listen(ctx context.Context, path, key string) *http.Response {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(ctx, "GET", p.url+path, http.NoBody)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+key)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if res.StatusCode != http.StatusOK {
+		p.t.Fatalf("%s: %d", path, res.StatusCode)
+	}
+	return res
+}
+
+// hear reads a stream to its end.
+func hear(res *http.Response) string {
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return string(text) + err.Error()
+	}
+	return string(text)
 }
 
 // TestOperate: the operators' commands against a server.

@@ -172,16 +172,16 @@ if (!reference) {
   const header = (more) => Buffer.from(JSON.stringify({ alg: "ES256", ...more })).toString("base64url");
 
   test("a token is renewed on a live connection, or it ends", async (t) => {
-    const tokens = ["dora", "dora"].map((sub) => mint(one, sub, "--ttl", "3s"));
+    const tokens = ["dora", "dora"].map((sub) => mint(one, sub, "--ttl", "8s"));
     const [renewed, lost] = await Promise.all(tokens.map((token) => connect(t, { url: server.url, auth: { token } })));
-    const told = Promise.all([renewed, lost].map((s) => event(s, "auth")));
+    const told = Promise.all([renewed, lost].map((s) => event(s, "auth", 20_000)));
     const gone = event(lost, "disconnect", 20_000);
     for (const [notice] of await told) {
       assert.equal(notice.code, "token_expired");
       assert.equal(notice.grace, 3000);
     }
-    const [refusedVerb] = await ask(lost, "join", { room: "user:dora" });
-    assert.equal(refusedVerb.code, "token_expired");
+    const [before] = await ask(lost, "join", { room: "user:dora" });
+    assert.equal(before.error, undefined, "until it expires it is good");
     const [others] = await ask(renewed, "auth", { token: mint(one, "eve") });
     assert.equal(others.code, "wrong_user");
     const [answer] = await ask(renewed, "auth", { token: mint(one, "dora", "--ttl", "1h") });

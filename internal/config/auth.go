@@ -16,8 +16,10 @@ type Auth struct {
 	Key       []HashedKey   `set:"key KEY: A key that a backend shows as token: a name, and its hash, sha256:… as 'tutti token key' prints it, with a space between. Repeatable." live:"yes"`
 	Grant     []GrantRule   `set:"grant RULE: What identified clients may do in the rooms of a pattern, in which {sub} and other claims are filled in: the pattern, and may= with join, publish, history, presence, state, admin or *, perhaps with key=NAME, issuer=NAME or claim=NAME:VALUE for those whom it is for. Repeatable." live:"yes"`
 	Claim     string        `set:"claim NAME: The claim with the permissions that a token holds itself, or none." live:"yes"`
-	Leeway    time.Duration `set:"leeway DURATION: How much the clocks of issuers may differ." live:"yes"`
-	Grace     time.Duration `set:"grace DURATION: How long a socket whose token has expired may take to show another."`
+	Leeway    time.Duration `set:"leeway DURATION: How much the clocks of issuers may differ, for who shows a token. Who is connected is so until it expires." live:"yes"`
+	Grace     time.Duration `set:"grace DURATION: How long before its token expires a socket is told so, to show another, or its session is asked about again; 0s: not at all, it ends."`
+	MaxLife   time.Duration `set:"max-life DURATION: How long a token may last, from 'iat' to 'exp'; 0s: as long as it says. At most auth.revoke-for, so that none is good again when its user's revocation is forgotten." live:"yes"`
+	RevokeFor time.Duration `set:"revoke-for DURATION: How long it is remembered that all of a user's tokens were revoked: longer than they last." live:"yes"`
 	Refresh   time.Duration `set:"refresh DURATION: How old a fetched key set may be before it is fetched again." live:"yes"`
 	Retry     time.Duration `set:"retry DURATION: The least time between two fetches of a key set." live:"yes"`
 	Revoked   Count         `set:"revoked NUMBER: How many revocations are remembered."`
@@ -34,7 +36,7 @@ type Auth struct {
 
 func defaultAuth() Auth {
 	return Auth{
-		Claim: "tutti", Leeway: 30 * time.Second, Grace: 10 * time.Second, Refresh: 5 * time.Minute, Retry: 10 * time.Second, Revoked: 100_000,
+		Claim: "tutti", Leeway: 30 * time.Second, Grace: 10 * time.Second, RevokeFor: 24 * time.Hour, Refresh: 5 * time.Minute, Retry: 10 * time.Second, Revoked: 100_000,
 		SessionTimeout: 5 * time.Second, SessionCache: 10 * time.Second, SessionLife: 30 * time.Minute, SessionAsked: 64,
 	}
 }

@@ -103,6 +103,8 @@ func TestAuthMistakes(t *testing.T) {
 		{"--auth-session-cookie|io|--auth-session-url|https://a.example|--cookie|io", "the cookie that the server sets itself"},
 		{"--auth-key|a " + hash + "|--relay|join", "which auth makes a verb"},
 		{"--auth-grace|2h", "want 0s to 1h"},
+		{"--auth-max-life|25h", "auth.max-life is 25h, longer than revocations are remembered by auth.revoke-for: 24h"},
+		{"--auth-revoke-for|1s", "want 1m to 87600h"},
 		{"--auth-anonymous|perhaps", "want true, false or auto"},
 		{"--auth-claim|", "or none"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -357,6 +358,29 @@ func TestPasswords(t *testing.T) {
 				t.Errorf("logged: %s", c)
 			}
 		}
+	}
+}
+
+// TestHiddenHash: the hash of the admin UI's password is for nobody who prints the
+// settings, or reads what a reload has changed.
+func TestHiddenHash(t *testing.T) {
+	const hash = "$2a$04$OciU//4mlCNre.9/IJ53G.fOvP/qpd/Ymzz7Li3/VUMw8Agu7.knS"
+	l := load(t, []string{"--admin", "127.0.0.1:1", "--admin-ui", "production", "--admin-ui-user", "ops", "--admin-ui-password", hash}, nil)
+	var b strings.Builder
+	if _, err := l.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	if string(l.Admin.UIPassword) != hash || strings.Contains(b.String(), "OciU") || !strings.Contains(b.String(), "ui-password: (hidden)") {
+		t.Errorf("printed:\n%s", b.String())
+	}
+	for _, c := range config.Changes(config.Default(), l.Settings) {
+		if strings.Contains(fmt.Sprintf("%+v", c), "OciU") {
+			t.Errorf("logged: %+v", c)
+		}
+	}
+	_, err := config.Load([]string{"--admin", "127.0.0.1:1", "--admin-ui", "production", "--admin-ui-user", "ops", "--admin-ui-password", hash + "x"}, nil, config.Facts{})
+	if err == nil || strings.Contains(err.Error(), "OciU") {
+		t.Errorf("a mistake repeats it: %v", err)
 	}
 }
 

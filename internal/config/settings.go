@@ -73,7 +73,7 @@ type Admin struct {
 	Audit      Folder     `set:"audit FILE: Append what operators do to a file, as lines of JSON. Default: to the log."`
 	UI         string     `set:"ui MODE: Let the official Socket.IO admin UI connect to the namespace /admin, in the mode production or development, or off. Development tells it every event."`
 	UIUser     string     `set:"ui-user NAME: The user's name for it."`
-	UIPassword string     `set:"ui-password HASH: The bcrypt hash of the password for it, as 'htpasswd -nbB' prints it behind the colon."`
+	UIPassword Secret     `set:"ui-password HASH: The bcrypt hash of the password for it, as 'htpasswd -nbB' prints it behind the colon."`
 	UIReadonly bool       `set:"ui-readonly: Let it look, and not act."`
 }
 

@@ -42,7 +42,7 @@ func (l *loader) checkUI() {
 	if a.UIUser == "" {
 		l.not("admin.ui-user", `is "": want the name that the admin UI logs in with`)
 	}
-	if !strings.HasPrefix(a.UIPassword, "$2") || len(a.UIPassword) != 60 {
+	if !strings.HasPrefix(string(a.UIPassword), "$2") || len(a.UIPassword) != 60 {
 		l.not("admin.ui-password", "is no bcrypt hash: want 60 characters that begin with $2, as 'htpasswd -nbB' prints them")
 	}
 	if slices.Contains(l.Namespaces, "/admin") {

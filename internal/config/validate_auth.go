@@ -43,6 +43,8 @@ func (l *loader) checkAuth() {
 	}{
 		{"auth.leeway", a.Leeway, 0, 10 * time.Minute},
 		{"auth.grace", a.Grace, 0, time.Hour},
+		{"auth.max-life", a.MaxLife, 0, 10 * 365 * 24 * time.Hour},
+		{"auth.revoke-for", a.RevokeFor, time.Minute, 10 * 365 * 24 * time.Hour},
 		{"auth.refresh", a.Refresh, time.Second, 24 * time.Hour},
 		{"auth.retry", a.Retry, time.Second, time.Hour},
 		{"auth.session-timeout", a.SessionTimeout, 100 * time.Millisecond, time.Minute},
@@ -52,6 +54,10 @@ func (l *loader) checkAuth() {
 		if t.value < t.low || t.value > t.high {
 			l.not(t.name, "is %v: want %s to %s", t.value, shortDuration(t.low), shortDuration(t.high))
 		}
+	}
+	if a.MaxLife > a.RevokeFor {
+		l.conflict("auth.max-life", "auth.revoke-for", "auth.max-life is %s, longer than revocations are remembered by auth.revoke-for: %s",
+			shortDuration(a.MaxLife), shortDuration(a.RevokeFor))
 	}
 	if a.Revoked < 1 {
 		l.not("auth.revoked", "is %d: want 1 or more", a.Revoked)
