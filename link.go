@@ -75,13 +75,15 @@ func (l *link) Receive(m engineio.Message) {
 		}
 		s.receive(p)
 	case p.Type == packet.Ack && s != nil:
-		s.resolve(p.ID, p.Args)
+		if !s.resolve(p.ID, p.Args) {
+			l.idle(s.user()) // too late, or for nothing
+		}
 	case p.Type == packet.Disconnect && s != nil:
 		s.leave(ReasonClientDisconnect)
 	case p.Type == packet.Connect && l.session.Protocol() == 3 && p.Namespace == "/":
-		// Some Socket.IO 2 clients do ask for "/" besides.
+		l.idle("") // some Socket.IO 2 clients do ask for "/" besides
 	case p.Type == packet.Disconnect:
-		// It crossed a disconnect of ours.
+		l.idle("") // it crossed a disconnect of ours
 	default:
 		l.violation("unexpected packet", errUnexpected)
 	}
@@ -106,6 +108,14 @@ func (l *link) tooMany(p *packet.Packet, err error) {
 		}
 		a := &packet.Packet{Type: packet.Ack, Namespace: p.Namespace, HasID: true, ID: p.ID, Args: args}
 		l.session.Send(prepare(l.decoder.Format(), a, false)...) // an error means that nobody waits for it
+	}
+}
+
+// idle counts a packet that does nothing. What costs its peer nothing and asks
+// for no answer must not be free: one connection could keep a core busy with it.
+func (l *link) idle(user string) {
+	if err := l.session.Peer().Take(quota.Event, user); err != nil {
+		l.endFor(err)
 	}
 }
 
