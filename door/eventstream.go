@@ -223,7 +223,7 @@ func (d *debtor) CutOff() { (*inbox)(d).Evicted(errSlow) }
 // countLocked has the budget count what waits, if that is much.
 func (b *inbox) countLocked() {
 	now := b.size
-	if now < limit.Heavy {
+	if now < b.budget.Heavy() {
 		now = 0
 	}
 	switch {

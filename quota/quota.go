@@ -155,6 +155,7 @@ func (q *Quota) Enter(remote string) (*Peer, error) {
 		return nil, q.exceeded(LimitAddressSessions, "too many connections from this address", sessionsWait, by{address: p.address})
 	}
 	p.entered = true
+	q.budget.Queues(1)
 	return p, nil
 }
 
@@ -198,6 +199,7 @@ func (p *Peer) Leave() {
 	if left {
 		return
 	}
+	p.quota.budget.Queues(-1)
 	if p.counts {
 		p.quota.addressCount.Give(p.address)
 	}

@@ -224,3 +224,23 @@ func TestSizes(t *testing.T) {
 	refused(t, "and one", p.TakeBytes(8192), "connection events")
 	refused(t, "more than there ever are", enter(t, q, home).TakeBytes(1<<30), "")
 }
+
+// TestConnectionsAreQueues: with very many of them less waits for each before it
+// counts.
+func TestConnectionsAreQueues(t *testing.T) {
+	q := quota.New(quota.Config{MaxWaiting: 64 << 20})
+	var all []*quota.Peer
+	for range 4096 {
+		all = append(all, enter(t, q, home))
+	}
+	if got := q.Budget().Heavy(); got != 4<<10 {
+		t.Errorf("%d bytes are much for one of 4096, want a quarter of what may wait for all", got)
+	}
+	for _, p := range all {
+		p.Leave()
+		p.Leave()
+	}
+	if got := q.Budget().Heavy(); got != 16<<10 {
+		t.Errorf("%d bytes are much for nobody", got)
+	}
+}

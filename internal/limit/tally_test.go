@@ -141,3 +141,24 @@ func TestBudgetOfWhatIsShared(t *testing.T) {
 		t.Error("no budget counts")
 	}
 }
+
+// TestHeavy: what is not counted is at most a quarter of the budget in all
+// queues together, however many there are.
+func TestHeavy(t *testing.T) {
+	b := limit.NewBudget(64<<20, nil)
+	for _, step := range []struct{ more, want int }{
+		{0, 16 << 10}, {1000, 16 << 10}, {24, 16 << 10}, {1024, 8 << 10}, {14 << 10, 1 << 10}, {1 << 20, 256}, {-1 << 20, 1 << 10}, {-15 << 10, 16 << 10}, {-1 << 10, 16 << 10},
+	} {
+		b.Queues(step.more)
+		if got := b.Heavy(); got != step.want {
+			t.Errorf("%d queues more: %d bytes are much, want %d", step.more, got, step.want)
+		}
+	}
+	none := limit.NewBudget(0, nil)
+	for _, b := range []*limit.Budget{none, nil} {
+		b.Queues(1 << 20)
+		if got := b.Heavy(); got != 16<<10 {
+			t.Errorf("without a limit %d bytes are much", got)
+		}
+	}
+}
