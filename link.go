@@ -119,6 +119,14 @@ func (l *link) idle(user string) {
 	}
 }
 
+// limitHit tells that the peer ran into a limit, and who it was.
+func (l *link) limitHit(limit string) {
+	if hit := l.server.cfg.Trace.LimitHit; hit != nil {
+		hit(limit)
+	}
+	l.session.Peer().Reached("server", limit)
+}
+
 // endFor ends the session for a limit, and says which.
 func (l *link) endFor(err error) {
 	l.server.log.Info("session closed: "+err.Error(), keySession, shownID(l.session))
@@ -163,7 +171,7 @@ func (l *link) awaitAttachments(size int) {
 	switch {
 	case pending && l.overdue == nil:
 		l.overdue = time.AfterFunc(l.server.cfg.AttachmentTimeout, func() {
-			l.server.cfg.Trace.limitHit("attachment timeout")
+			l.limitHit("attachment timeout")
 			l.session.Close(engineio.ReasonParseError)
 		})
 	case !pending && l.overdue != nil:
@@ -210,7 +218,7 @@ func (l *link) Busy() bool {
 func (l *link) join(p *packet.Packet) {
 	cfg := &l.server.cfg
 	if len(p.Data)+len(p.Query) > cfg.MaxAuth {
-		cfg.Trace.limitHit("auth")
+		l.limitHit("auth")
 		l.refuse(p.Namespace, errAuth)
 		return
 	}
@@ -228,7 +236,7 @@ func (l *link) join(p *packet.Packet) {
 	switch {
 	case closed:
 	case full:
-		cfg.Trace.limitHit("namespaces")
+		l.limitHit("namespaces")
 		l.violation("too many namespaces", errUnexpected)
 	default:
 		l.session.Confirm()

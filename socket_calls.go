@@ -42,7 +42,7 @@ func (s *Socket) expect(c *hub.Call) error {
 	case s.left != "":
 		return ErrDisconnected
 	case len(s.calls) >= s.link.server.cfg.MaxPendingCalls:
-		s.link.server.cfg.Trace.limitHit("pending calls")
+		s.link.limitHit("pending calls")
 		return ErrTooManyCalls
 	}
 	if s.calls == nil {

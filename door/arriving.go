@@ -89,6 +89,6 @@ func (a *arriving) CutOff() {
 		return // the connection's next request is another's business
 	}
 	a.cut = true
-	a.forgetLocked() // it is on its way out, and nobody else has to go for it
+	a.forgetLocked()                       // it is on its way out, and nobody else has to go for it
 	_ = a.conn.SetReadDeadline(time.Now()) // if it can't be set, the next piece ends it
 }

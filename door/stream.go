@@ -201,13 +201,13 @@ func (s *stream) reason(err error) Reason {
 	case why != "":
 		return why
 	case errors.Is(err, websocket.ErrTooSlow):
-		s.door.limitHit("write")
+		s.door.limitHit("write", s.peer)
 		return ReasonSlow
 	case errors.Is(err, errFault):
 		return ReasonFault
 	case errors.As(err, &misuse):
 		if misuse.Code == websocket.CodeTooBig {
-			s.door.limitHit("message")
+			s.door.limitHit("message", s.peer)
 		}
 		return ReasonMisuse
 	}
@@ -325,7 +325,7 @@ func (s *stream) Evicted(err error) {
 	early := s.conn == nil
 	s.mu.Unlock()
 	if !early {
-		s.door.limitHit("queue")
+		s.door.limitHit("queue", s.peer)
 		s.end(ReasonSlow, websocket.CodePolicy, "too slow")
 	}
 }
@@ -358,7 +358,7 @@ func (s *stream) send(f *websocket.Frame, volatile bool) bool {
 // sent ends the connection if its queue is full.
 func (s *stream) sent(err error) {
 	if errors.Is(err, websocket.ErrQueueFull) {
-		s.door.limitHit("queue")
+		s.door.limitHit("queue", s.peer)
 		s.end(ReasonSlow, websocket.CodePolicy, "too slow")
 	}
 }
@@ -429,7 +429,7 @@ func (t textTalk) receive(data []byte, binary bool) error {
 		return t.misuse(websocket.CodeUnsupported, "text only")
 	}
 	if _, ok := t.bucket.Take(); !ok {
-		t.door.limitHit("rate")
+		t.door.limitHit("rate", t.peer)
 		return t.misuse(websocket.CodePolicy, "too many messages")
 	}
 	if err := t.peer.Take(quota.Event, t.publish.owner()); err != nil {

@@ -48,7 +48,7 @@ func (srv *Server) verify(r *http.Request, q *query, upgrade bool) (*Session, *r
 // admit refuses those who come when there are too many, before anybody spends time on them.
 func (srv *Server) admit(r *http.Request) *refusal {
 	if srv.full() {
-		srv.trace.limit("MaxSessions")
+		srv.trace.limit("MaxSessions", srv.cfg.Quota.Visitor(r.RemoteAddr))
 		return busy(nil)
 	}
 	if err := srv.cfg.Quota.Handshake(r.RemoteAddr); err != nil {
@@ -196,7 +196,7 @@ func (srv *Server) register(r *http.Request, q *query) (*Session, *refusal) {
 		srv.cfg.Log.Error("session id is empty or not unique")
 		return nil, refuse(CodeBadRequest)
 	case errors.Is(err, errFull):
-		srv.trace.limit("MaxSessions")
+		srv.trace.limit("MaxSessions", srv.cfg.Quota.Visitor(r.RemoteAddr))
 		return nil, busy(nil)
 	case err != nil:
 		return nil, busy(nil)

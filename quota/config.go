@@ -77,6 +77,9 @@ type Trace struct {
 	// one address, the zero one if there is none, and the user, "" if that is not
 	// known.
 	Refused func(limit string, address netip.Prefix, user string)
+	// Reached runs when a peer reached a limit that others keep, see
+	// [Peer.Reached].
+	Reached func(stage, limit string, address netip.Prefix, user string)
 	// Shed runs when a peer was cut off because too much waited for all.
 	Shed func(bytes int)
 }

@@ -304,6 +304,21 @@ func (p *Peer) Patience() bool {
 	return ok
 }
 
+// Reached says that the peer reached a limit that is not the quota's, in the words
+// of the stage that keeps it, so that who did can be named.
+func (p *Peer) Reached(stage, limit string) {
+	if p == nil || p.quota.trace.Reached == nil {
+		return
+	}
+	p.mu.Lock()
+	user := ""
+	if len(p.users) > 0 {
+		user = p.users[len(p.users)-1]
+	}
+	p.mu.Unlock()
+	p.quota.trace.Reached(stage, limit, p.address, user)
+}
+
 func (p *Peer) take(i Kind, r limit.Rate, n int) (wait time.Duration, ok bool) {
 	if !r.Limited() {
 		return 0, true
