@@ -21,7 +21,7 @@ func (srv *Server) verify(r *http.Request, q *query, upgrade bool) (*Session, *r
 		return nil, refuse(CodeTransportUnknown)
 	case !origin.Valid(r):
 		return nil, refuse(CodeBadRequest)
-	case !srv.origins.Load().Allowed(r):
+	case !srv.origins.Load().Allowed(r), q.jsonp && !srv.origins.Load().Scripted(r):
 		return nil, forbid(nil)
 	case q.sid != "":
 		return srv.verifySession(q, upgrade)
