@@ -91,6 +91,7 @@ func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q *query)
 	if c := srv.cfg.Cookie; c != nil {
 		cookie := *c
 		cookie.Value = s.id
+		cookie.Secure = cookie.Secure || r.TLS != nil
 		http.SetCookie(w, &cookie)
 	}
 	if err := t.write(w, r, []*Frame{srv.openPacket(s, upgrades)}, true); err != nil {

@@ -19,7 +19,7 @@ type RequestInfo struct {
 	Host string
 	// RemoteAddr is the address of the peer, or of the last proxy.
 	RemoteAddr string
-	// TLS is the state of the TLS connection; nil without TLS.
+	// TLS is the state of the TLS connection; nil without TLS, and empty if it ended at a proxy that is trusted.
 	TLS *tls.ConnectionState
 
 	header string // as it is written on the wire: parsed maps cost five times the memory, and few sessions are asked

@@ -162,7 +162,7 @@ func listenAll(a *app, s config.Settings, listener net.Listener, log *slog.Logge
 		says          string
 	}{
 		{s.Metrics, "--metrics", a.private, ""},
-		{s.Admin.Listen, "--admin", a.admin.Handler(), "Operators: %s\n"},
+		{s.Admin.Listen, "--admin", tutti.TrustProxies(a.admin.Handler(), config.Prefixes(s.Proxies)...), "Operators: %s\n"},
 		{s.TLS.Redirect, "--tls-redirect", a.encryption.redirector(listener.Addr()), ""},
 	} {
 		if private.address == "" {

@@ -136,18 +136,19 @@ func TestStrangers(t *testing.T) {
 	self, _ := NewNode("http://127.0.0.1:1")
 	h := New(Config{Name: "a", Self: self, Find: func(string) (Node, bool) { return Node{}, false }, Log: slog.Default()})
 	next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		seen = fmt.Sprint(r.RemoteAddr, r.Header.Get(headerPeer), r.Header.Get(headerToken))
+		seen = fmt.Sprint(r.RemoteAddr, r.Header.Get(headerPeer), r.Header.Get(headerToken), r.Header.Get(headerSecure), r.TLS != nil)
 	})
 	defer h.Close()
 	for _, token := range []string{"", "guess", self.Token} {
 		r := httptest.NewRequest("GET", "/?sid=x.b", nil)
 		r.Header.Set(headerPeer, "6.6.6.6:6")
+		r.Header.Set(headerSecure, "1")
 		if token != "" {
 			r.Header.Set(headerToken, token)
 		}
-		want := r.RemoteAddr
+		want := r.RemoteAddr + "false"
 		if token == self.Token {
-			want = "6.6.6.6:6"
+			want = "6.6.6.6:6true"
 		}
 		h.ServeHTTP(httptest.NewRecorder(), r, next)
 		if seen != want {
