@@ -39,7 +39,7 @@ func (a *app) openAdmin(s config.Settings, cfg *tutti.Config, log *slog.Logger, 
 		if err != nil {
 			return fmt.Errorf("open the audit log: %w; choose another file with --admin-audit", err)
 		}
-		c.Audit, closeAudit = f, f.Close
+		c.Audit, closeAudit = escaped{f}, f.Close
 	}
 	var err error
 	if a.admin, err = admin.New(c); err != nil {

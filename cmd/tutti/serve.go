@@ -357,6 +357,7 @@ func urlOf(addr net.Addr) string {
 
 func newLog(w io.Writer, format string, level slog.Leveler) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
+	w = escaped{w}
 	if strings.EqualFold(format, "json") {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
