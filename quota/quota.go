@@ -34,6 +34,7 @@ type Quota struct {
 
 	pacing       atomic.Pointer[pacing]
 	addressCount *limit.Tally[netip.Prefix]
+	networkCount *limit.Tally[netip.Prefix]
 	userCount    *limit.Tally[string]
 	budget       *limit.Budget
 }
@@ -45,7 +46,7 @@ type room struct{ namespace, name string }
 func New(cfg Config) *Quota {
 	q := &Quota{
 		trace: cfg.Trace, base: time.Now(),
-		addressCount: limit.NewTally[netip.Prefix](cfg.MaxAddress),
+		addressCount: limit.NewTally[netip.Prefix](cfg.MaxAddress), networkCount: limit.NewTally[netip.Prefix](cfg.MaxAddress * limit.Wider),
 		userCount:    limit.NewTally[string](cfg.MaxUser),
 	}
 	if q.trace == nil {
@@ -61,6 +62,7 @@ func New(cfg Config) *Quota {
 // more. MaxWaiting and Trace stay as they were.
 func (q *Quota) Reload(cfg Config) {
 	q.addressCount.SetMost(cfg.MaxAddress)
+	q.networkCount.SetMost(cfg.MaxAddress * limit.Wider)
 	q.userCount.SetMost(cfg.MaxUser)
 	q.pacing.Store(newPacing(cfg, q.pacing.Load()))
 }
@@ -125,6 +127,11 @@ func (q *Quota) Handshake(remote string) error {
 		if wait, ok := q.pacing.Load().addressHandshake.Take(a); !ok {
 			return q.exceeded(LimitAddressHandshakes, "too many connections from this address", wait, by{address: a})
 		}
+		if wide := limit.WideOf(a); wide.IsValid() {
+			if wait, ok := q.pacing.Load().networkHandshake.Take(wide); !ok {
+				return q.exceeded(LimitNetworkHandshakes, "too many connections from this network", wait, by{address: wide})
+			}
+		}
 	}
 	if wait, ok := q.pacing.Load().handshakes.Take(); !ok {
 		return q.exceeded(LimitHandshakes, "too many connections", wait, by{address: a})
@@ -153,6 +160,10 @@ func (q *Quota) Enter(remote string) (*Peer, error) {
 	p := q.Visitor(remote)
 	if p.counts && !q.addressCount.Take(p.address) {
 		return nil, q.exceeded(LimitAddressSessions, "too many connections from this address", sessionsWait, by{address: p.address})
+	}
+	if wide := limit.WideOf(p.address); p.counts && wide.IsValid() && !q.networkCount.Take(wide) {
+		q.addressCount.Give(p.address)
+		return nil, q.exceeded(LimitNetworkSessions, "too many connections from this network", sessionsWait, by{address: wide})
 	}
 	p.entered = true
 	q.budget.Queues(1)
@@ -202,6 +213,9 @@ func (p *Peer) Leave() {
 	p.quota.budget.Queues(-1)
 	if p.counts {
 		p.quota.addressCount.Give(p.address)
+		if wide := limit.WideOf(p.address); wide.IsValid() {
+			p.quota.networkCount.Give(wide)
+		}
 	}
 	for _, u := range users {
 		p.quota.userCount.Give(u)

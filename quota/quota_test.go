@@ -244,3 +244,38 @@ func TestConnectionsAreQueues(t *testing.T) {
 		t.Errorf("%d bytes are much for nobody", got)
 	}
 }
+
+// TestNetworks: who has 65,536 networks of IPv6 does not count as so many.
+func TestNetworks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := quota.New(quota.Config{AddressHandshakes: quota.Rate{PerSecond: 1, Burst: 2}, MaxAddress: 3, Exempt: []netip.Prefix{netip.MustParsePrefix("2001:db8:f::/48")}})
+		of := func(site, network int) string { return fmt.Sprintf("[2001:db8:%x:%x::7]:1", site, network) }
+		for i := range 16 {
+			refused(t, "eight times as often as one", q.Handshake(of(1, i)), "")
+		}
+		refused(t, "and once more", q.Handshake(of(1, 100)), quota.LimitNetworkHandshakes)
+		refused(t, "another network", q.Handshake(of(2, 1)), "")
+		time.Sleep(time.Second)
+		for i := range 8 {
+			refused(t, "in the next second", q.Handshake(of(1, i)), "")
+		}
+		refused(t, "no more", q.Handshake(of(1, 8)), quota.LimitNetworkHandshakes)
+		for i := range 100 {
+			refused(t, "who is exempt", q.Handshake(of(15, i)), "")
+			enter(t, q, of(15, i))
+		}
+		var all []*quota.Peer
+		for i := range 24 {
+			all = append(all, enter(t, q, of(1, i)))
+		}
+		for range 5 {
+			_, err := q.Enter(of(1, 100))
+			refused(t, "more than eight times as many as one", err, quota.LimitNetworkSessions)
+		}
+		all[0].Leave()
+		for range 2 {
+			p := enter(t, q, of(1, 100)) // who was refused was counted for nothing
+			p.Leave()
+		}
+	})
+}

@@ -21,6 +21,14 @@ func TestNetwork(t *testing.T) {
 			t.Errorf("%s counts as %v, want %s", remote, got, want)
 		}
 	}
+	for network, want := range map[string]string{"192.0.2.1/32": "invalid Prefix", "2001:db8:1:2::/64": "2001:db8:1::/48"} {
+		if got := limit.WideOf(netip.MustParsePrefix(network)).String(); got != want {
+			t.Errorf("%s is in %s, want %s", network, got, want)
+		}
+	}
+	if got := limit.WideOf(netip.Prefix{}); got.IsValid() {
+		t.Errorf("no network is in %v", got)
+	}
 	if got := limit.Network("@"); got.IsValid() {
 		t.Errorf("a socket without address counts as %v", got)
 	}
