@@ -47,7 +47,7 @@ func New(cfg Config) *Quota {
 	q := &Quota{
 		trace: cfg.Trace, base: time.Now(),
 		addressCount: limit.NewTally[netip.Prefix](cfg.MaxAddress), networkCount: limit.NewTally[netip.Prefix](cfg.MaxAddress * limit.Wider),
-		userCount:    limit.NewTally[string](cfg.MaxUser),
+		userCount: limit.NewTally[string](cfg.MaxUser),
 	}
 	if q.trace == nil {
 		q.trace = &Trace{}
