@@ -2,6 +2,7 @@ package door
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/limit"
 	"github.com/tutti-rt/tutti/packet"
 	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
@@ -156,7 +158,11 @@ func (p *publisher) publish(w http.ResponseWriter, r *http.Request) error {
 	if err := identify(m, id, g, rooms); err != nil {
 		return err
 	}
-	receipt, err := p.hand(r.Context(), m, rooms)
+	ctx := r.Context()
+	if g.key == "" { // who has one is the application's
+		ctx = context.WithValue(ctx, hub.SenderKey{}, limit.Network(r.RemoteAddr).String())
+	}
+	receipt, err := p.hand(ctx, m, rooms)
 	if err != nil {
 		return err
 	}

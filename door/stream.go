@@ -29,6 +29,7 @@ type stream struct {
 	framing         string
 	bucket          *limit.Bucket
 	peer            *quota.Peer // nil without a quota
+	remote          string      // its address
 	person          string      // by which others know the client; "": nobody is seen
 	seat            *hub.Seat
 	entry           *auth.Entry // in the register of users; nil if nobody's
@@ -71,7 +72,7 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.peer = peer
+	s.peer, s.remote = peer, r.RemoteAddr
 	in, err := s.door.enter(t, hub.Offset(r.URL.Query().Get("after")), s.rooms)
 	if err != nil {
 		peer.Leave()
@@ -377,7 +378,7 @@ func (s *stream) say(m *hub.Message, rooms []string) (hub.Receipt, error) {
 	if err := s.door.spend(s.peer, quota.Publish, s.publish.owner(), rooms); err != nil {
 		return hub.Receipt{}, err
 	}
-	return s.door.hand(s.door.open, m, rooms)
+	return s.door.hand(context.WithValue(s.door.open, hub.SenderKey{}, s.remote), m, rooms)
 }
 
 // startBeating sends a ping now and then, when nothing else is under way. It is
