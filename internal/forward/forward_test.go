@@ -2,6 +2,7 @@ package forward
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -247,5 +248,44 @@ func TestNode(t *testing.T) {
 	}
 	if _, err := Unmarshal([]byte("{")); err == nil {
 		t.Error("half a node is read")
+	}
+}
+
+// TestSecure: whether the client came over TLS is known on the node that its session
+// is of, by what the node says that it asked, and not by what it says itself.
+func TestSecure(t *testing.T) {
+	c := &cluster{nodes: make(map[string]Node)}
+	a, _ := c.node(t, "a")
+	secure := make(chan bool, 1)
+	var b *Handler
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.ServeHTTP(w, r, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			secure <- r.TLS != nil
+			if got := r.Header.Get(headerSecure); got != "" {
+				t.Errorf("the header is left: %q", got)
+			}
+		}))
+	}))
+	defer srv.Close()
+	self, err := NewNode(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = New(Config{Name: "b", Self: self, Find: c.find, Log: slog.New(slog.DiscardHandler)})
+	defer b.Close()
+	c.mu.Lock()
+	c.nodes["b"] = self
+	c.mu.Unlock()
+	for _, want := range []bool{true, false} {
+		r := httptest.NewRequest("GET", "/?sid="+b.NewID(nil), nil)
+		if want {
+			r.TLS = &tls.ConnectionState{}
+		} else {
+			r.Header.Set(headerSecure, "1") // a stranger's
+		}
+		a.ServeHTTP(httptest.NewRecorder(), r, nil)
+		if got := <-secure; got != want {
+			t.Errorf("who came over TLS %v is served as if %v", want, got)
+		}
 	}
 }
