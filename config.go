@@ -142,9 +142,3 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	return c, errors.Join(errs...)
 }
-
-func (t *Trace) limitHit(limit string) {
-	if t.LimitHit != nil {
-		t.LimitHit(limit)
-	}
-}

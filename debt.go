@@ -12,8 +12,9 @@ import (
 type debt struct {
 	link *link
 
-	mu    sync.Mutex // the budget's is taken after it
-	bytes int
+	mu      sync.Mutex // the budget's is taken after it
+	bytes   int
+	entered bool
 }
 
 var _ limit.Debtor = (*debt)(nil)
@@ -51,12 +52,13 @@ func (l *link) owe(bytes int) {
 		}
 	}
 	d.mu.Lock()
-	before := d.bytes
 	d.bytes += bytes
-	switch much := d.bytes >= limit.Heavy; {
-	case much && before < limit.Heavy:
+	switch much := d.bytes >= budget.Heavy(); {
+	case much && !d.entered:
+		d.entered = true
 		budget.Enter(d)
-	case !much && before >= limit.Heavy:
+	case !much && d.entered:
+		d.entered = false
 		budget.Leave(d)
 	}
 	d.mu.Unlock()

@@ -50,14 +50,15 @@ func (srv *Server) find(s *Socket) (*Namespace, error) {
 			return nil, err
 		}
 		if ok {
-			return srv.found(family, s.name)
+			return srv.found(family, s)
 		}
 	}
 	return nil, errNamespace
 }
 
 // found makes the namespace of a family, unless somebody else just did.
-func (srv *Server) found(family *Namespace, name string) (*Namespace, error) {
+func (srv *Server) found(family *Namespace, s *Socket) (*Namespace, error) {
+	name := s.name
 	srv.mu.Lock()
 	ns := srv.namespaces[name]
 	if ns != nil {
@@ -67,7 +68,7 @@ func (srv *Server) found(family *Namespace, name string) (*Namespace, error) {
 	}
 	if srv.dynamic >= srv.cfg.MaxDynamic {
 		srv.mu.Unlock()
-		srv.cfg.Trace.limitHit("dynamic namespaces")
+		s.link.limitHit("dynamic namespaces")
 		return nil, &Refusal{Message: "Too many namespaces"}
 	}
 	ns = &Namespace{

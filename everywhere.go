@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tutti-rt/tutti/auth"
@@ -41,7 +41,8 @@ var errUnheard = errors.New("tutti: a node has not carried it out")
 // others, and who could not be told asks, when it joins or comes back.
 type ledgers struct {
 	srv  *Server
-	news chan struct{} // holds a token when there is another node to ask
+	news chan struct{}          // holds a token when there is another node to ask
+	told atomic.Pointer[ledger] // what others are being told; nil if nobody asks
 
 	mu      sync.Mutex
 	asking  bool // a goroutine does
@@ -123,58 +124,6 @@ func (srv *Server) order(ctx context.Context, o auth.Order) (connections int, er
 		return connections, fmt.Errorf("on other nodes: %w", partial)
 	}
 	return connections, nil
-}
-
-// A ledgerQuestion asks for what is revoked, behind After in the order of
-// revocationKey, unless the sum of all is the same.
-type ledgerQuestion struct {
-	Sum   uint64 `json:"sum,string"`
-	After string `json:"after"`
-}
-
-// A ledgerPage is a part of the answer.
-type ledgerPage struct {
-	Revoked []auth.Revocation `json:"revoked"`
-	More    bool              `json:"more"`
-}
-
-// revocationKey orders revocations as [auth.Register.Revocations] does.
-func revocationKey(v auth.Revocation) string {
-	if v.Token != "" {
-		return "t" + v.Token
-	}
-	return "u" + v.User
-}
-
-// sumOf is the same for the same revocations.
-func sumOf(all []auth.Revocation) uint64 {
-	h := fnv.New64a()
-	for _, v := range all {
-		fmt.Fprintf(h, "%s\x00%d\x00%d\n", revocationKey(v), v.Since.UnixNano(), v.Until.UnixNano())
-	}
-	return h.Sum64()
-}
-
-func (l *ledgers) page(q ledgerQuestion) (p ledgerPage) {
-	all := l.srv.users.Revocations()
-	if sumOf(all) == q.Sum {
-		return p
-	}
-	size := 0
-	for _, v := range all {
-		key := revocationKey(v)
-		if key <= q.After {
-			continue
-		}
-		const times, escaped = 200, 6 // as JSON: "\u0001"
-		size += times + escaped*len(key)
-		if n := len(p.Revoked); n == ledgerPageSize || n > 0 && size > ledgerPageBytes {
-			p.More = true
-			break
-		}
-		p.Revoked = append(p.Revoked, v)
-	}
-	return p
 }
 
 // ask has a goroutine ask the other nodes what is revoked.

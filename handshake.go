@@ -28,7 +28,8 @@ type Handshake struct {
 	// Remote is the network address that the session came from, a proxy's if
 	// there is one before the server.
 	Remote string
-	// Secure says whether the session came over TLS to this process.
+	// Secure says whether the session came over TLS to this process, or to the
+	// proxy before it if [TrustProxies] believes that.
 	Secure bool
 	// Time is when the socket asked for its namespace.
 	Time time.Time

@@ -3,6 +3,8 @@ package tutti
 import (
 	"context"
 	"time"
+
+	"github.com/tutti-rt/tutti/hub"
 )
 
 // life is the context of a socket's handlers: the server's, until the socket is
@@ -48,6 +50,9 @@ func (l *life) Err() error {
 // Value implements [context.Context]. A context derived from this one asks by a
 // key of its package for the one that can be waited for.
 func (l *life) Value(key any) any {
+	if key == (hub.SenderKey{}) {
+		return l.link.session.Request().RemoteAddr // one connection, whatever namespaces it has
+	}
 	l.mu.Lock()
 	a := l.awaited
 	l.mu.Unlock()

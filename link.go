@@ -75,13 +75,15 @@ func (l *link) Receive(m engineio.Message) {
 		}
 		s.receive(p)
 	case p.Type == packet.Ack && s != nil:
-		s.resolve(p.ID, p.Args)
+		if !s.resolve(p.ID, p.Args) {
+			l.idle(s.user()) // too late, or for nothing
+		}
 	case p.Type == packet.Disconnect && s != nil:
 		s.leave(ReasonClientDisconnect)
 	case p.Type == packet.Connect && l.session.Protocol() == 3 && p.Namespace == "/":
-		// Some Socket.IO 2 clients do ask for "/" besides.
+		l.idle("") // some Socket.IO 2 clients do ask for "/" besides
 	case p.Type == packet.Disconnect:
-		// It crossed a disconnect of ours.
+		l.idle("") // it crossed a disconnect of ours
 	default:
 		l.violation("unexpected packet", errUnexpected)
 	}
@@ -107,6 +109,22 @@ func (l *link) tooMany(p *packet.Packet, err error) {
 		a := &packet.Packet{Type: packet.Ack, Namespace: p.Namespace, HasID: true, ID: p.ID, Args: args}
 		l.session.Send(prepare(l.decoder.Format(), a, false)...) // an error means that nobody waits for it
 	}
+}
+
+// idle counts a packet that does nothing. What costs its peer nothing and asks
+// for no answer must not be free: one connection could keep a core busy with it.
+func (l *link) idle(user string) {
+	if err := l.session.Peer().Take(quota.Event, user); err != nil {
+		l.endFor(err)
+	}
+}
+
+// limitHit tells that the peer ran into a limit, and who it was.
+func (l *link) limitHit(limit string) {
+	if hit := l.server.cfg.Trace.LimitHit; hit != nil {
+		hit(limit)
+	}
+	l.session.Peer().Reached("server", limit)
 }
 
 // endFor ends the session for a limit, and says which.
@@ -153,7 +171,7 @@ func (l *link) awaitAttachments(size int) {
 	switch {
 	case pending && l.overdue == nil:
 		l.overdue = time.AfterFunc(l.server.cfg.AttachmentTimeout, func() {
-			l.server.cfg.Trace.limitHit("attachment timeout")
+			l.limitHit("attachment timeout")
 			l.session.Close(engineio.ReasonParseError)
 		})
 	case !pending && l.overdue != nil:
@@ -200,7 +218,7 @@ func (l *link) Busy() bool {
 func (l *link) join(p *packet.Packet) {
 	cfg := &l.server.cfg
 	if len(p.Data)+len(p.Query) > cfg.MaxAuth {
-		cfg.Trace.limitHit("auth")
+		l.limitHit("auth")
 		l.refuse(p.Namespace, errAuth)
 		return
 	}
@@ -218,7 +236,7 @@ func (l *link) join(p *packet.Packet) {
 	switch {
 	case closed:
 	case full:
-		cfg.Trace.limitHit("namespaces")
+		l.limitHit("namespaces")
 		l.violation("too many namespaces", errUnexpected)
 	default:
 		l.session.Confirm()

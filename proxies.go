@@ -1,6 +1,7 @@
 package tutti
 
 import (
+	"crypto/tls"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -16,11 +17,16 @@ import (
 // request from, and takes the first address that is no proxy's. What stands left
 // of that the client may have made up. A request that comes from elsewhere keeps
 // its address, whatever its header says. The port is then 0.
+//
+// Of X-Forwarded-Proto it takes the right-most value: "https" gives the request a
+// TLS that says nothing but that there is one, which is all that origins, cookies
+// and [Handshake] look at, and "http" takes it away.
 func TrustProxies(next http.Handler, proxies ...netip.Prefix) http.Handler {
 	proxies = slices.Clone(proxies)
 	if len(proxies) == 0 {
 		return next
 	}
+	secure := &tls.ConnectionState{}
 	trusted := func(a netip.Addr) bool {
 		return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
@@ -30,12 +36,17 @@ func TrustProxies(next http.Handler, proxies ...netip.Prefix) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
+		behind := *r
 		if client := forwardedFor(r.Header["X-Forwarded-For"], trusted); client.IsValid() {
-			behind := *r
 			behind.RemoteAddr = netip.AddrPortFrom(client, 0).String()
-			r = &behind
 		}
-		next.ServeHTTP(w, r)
+		switch forwardedProto(r.Header["X-Forwarded-Proto"]) {
+		case "https", "wss":
+			behind.TLS = secure
+		case "http", "ws":
+			behind.TLS = nil
+		}
+		next.ServeHTTP(w, &behind)
 	})
 }
 
@@ -57,6 +68,16 @@ func forwardedFor(lines []string, trusted func(netip.Addr) bool) (client netip.A
 		}
 	}
 	return client
+}
+
+// forwardedProto returns what the last proxy says, in lower case.
+func forwardedProto(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	last := lines[len(lines)-1]
+	last = last[strings.LastIndexByte(last, ',')+1:]
+	return strings.ToLower(strings.Trim(last, " \t"))
 }
 
 // hopAddress reads "192.0.2.1", "192.0.2.1:80", "2001:db8::1" and

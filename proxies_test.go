@@ -1,12 +1,16 @@
 package tutti_test
 
 import (
+	"context"
+	"crypto/tls"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"testing"
 
 	"github.com/tutti-rt/tutti"
+	"github.com/tutti-rt/tutti/engineio"
 )
 
 func TestTrustProxies(t *testing.T) {
@@ -40,6 +44,61 @@ func TestTrustProxies(t *testing.T) {
 		h.ServeHTTP(httptest.NewRecorder(), r)
 		if got != c.want || r.RemoteAddr != c.remote {
 			t.Errorf("%s: %s from %v is %s, want %s", c.rule, c.remote, c.header, got, c.want)
+		}
+	}
+}
+
+// TestProxiesEndTLS: what came to a trusted proxy over TLS has come over TLS.
+func TestProxiesEndTLS(t *testing.T) {
+	srv, err := tutti.New(tutti.Config{Engine: engineio.Config{Cookie: &http.Cookie{Name: "io"}}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Shutdown(context.Background())
+	var secure bool
+	h := tutti.TrustProxies(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secure = r.TLS != nil
+		srv.ServeHTTP(w, r)
+	}), netip.MustParsePrefix("10.0.0.0/8"))
+	for _, c := range []struct {
+		rule, remote string
+		proto        []string
+		tls          bool
+		want         bool
+	}{
+		{"a proxy's https", "10.0.0.1:5", []string{"https"}, false, true},
+		{"in capitals", "10.0.0.1:5", []string{"HTTPS"}, false, true},
+		{"of several, the last", "10.0.0.1:5", []string{"http, https"}, false, true},
+		{"what a client made up stands left", "10.0.0.1:5", []string{"https", "http"}, false, false},
+		{"a proxy that comes by TLS with what did not", "10.0.0.1:5", []string{"http"}, true, false},
+		{"what is no scheme", "10.0.0.1:5", []string{"gopher"}, true, true},
+		{"nothing", "10.0.0.1:5", nil, false, false},
+		{"a stranger's https", "192.0.2.1:5", []string{"https"}, false, false},
+		{"a stranger's http", "192.0.2.1:5", []string{"http"}, true, true},
+	} {
+		ask := func(origin string) *httptest.ResponseRecorder {
+			r := httptest.NewRequest("GET", "http://example.test/socket.io/?EIO=4&transport=polling", nil)
+			r.RemoteAddr = c.remote
+			r.Header["X-Forwarded-Proto"] = c.proto
+			if c.tls {
+				r.TLS = &tls.ConnectionState{}
+			}
+			if origin != "" {
+				r.Header.Set("Origin", origin)
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w
+		}
+		opened := ask("https://example.test")
+		if opened.Code != 200 || secure != c.want {
+			t.Errorf("%s: %d, secure %v, want %v", c.rule, opened.Code, secure, c.want)
+		}
+		if cookies := opened.Result().Cookies(); len(cookies) != 1 || cookies[0].Secure != c.want {
+			t.Errorf("%s: the cookie is %v", c.rule, cookies)
+		}
+		if got := ask("http://example.test").Code; got == 200 == c.want {
+			t.Errorf("%s: a page that came without TLS is answered %d", c.rule, got)
 		}
 	}
 }

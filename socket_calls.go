@@ -42,7 +42,7 @@ func (s *Socket) expect(c *hub.Call) error {
 	case s.left != "":
 		return ErrDisconnected
 	case len(s.calls) >= s.link.server.cfg.MaxPendingCalls:
-		s.link.server.cfg.Trace.limitHit("pending calls")
+		s.link.limitHit("pending calls")
 		return ErrTooManyCalls
 	}
 	if s.calls == nil {
@@ -53,12 +53,15 @@ func (s *Socket) expect(c *hub.Call) error {
 	return nil
 }
 
-// resolve hands in an answer. One to no call of ours, or a second one, is
-// nothing.
-func (s *Socket) resolve(id uint64, args Args) {
-	if c := s.take(id); c != nil {
-		c.Answer(args)
+// resolve hands in an answer, and says whether it answers a call that waits for
+// it. Such an answer costs the peer nothing: we have asked for it.
+func (s *Socket) resolve(id uint64, args Args) bool {
+	c := s.take(id)
+	if c == nil {
+		return false
 	}
+	c.Answer(args)
+	return true
 }
 
 // take returns the call of that number that the peer owes an answer to, nil if

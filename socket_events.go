@@ -158,7 +158,7 @@ func (s *Socket) receive(p *packet.Packet) {
 		s.link.owe(-size)
 	}
 	if err != nil && !s.hasLeft() {
-		s.link.server.cfg.Trace.limitHit("inbox")
+		s.link.limitHit("inbox")
 		s.link.server.log.Warn("handlers too slow: inbox full", keySocket, s, keyEvent, m.Event)
 		s.link.session.Close(engineio.ReasonForcedServerClose)
 	}

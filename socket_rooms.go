@@ -1,6 +1,11 @@
 package tutti
 
-import "slices"
+import (
+	"errors"
+	"slices"
+
+	"github.com/tutti-rt/tutti/hub"
+)
 
 // Join adds the socket to rooms, all or none. From then on it receives what is
 // sent to them. In a guard, rooms are joined when the socket is let in.
@@ -18,7 +23,22 @@ func (s *Socket) Join(rooms ...string) error {
 		return nil
 	}
 	s.mu.Unlock()
-	return seat.Join(rooms...)
+	err := seat.Join(rooms...)
+	if limit := hubLimit(err); limit != "" {
+		s.link.session.Peer().Reached("hub", limit)
+	}
+	return err
+}
+
+// hubLimit is the limit that the hub's error is about, as its trace names it.
+func hubLimit(err error) string {
+	switch {
+	case errors.Is(err, hub.ErrTooManyRooms):
+		return "rooms"
+	case errors.Is(err, hub.ErrBusy):
+		return "ids"
+	}
+	return ""
 }
 
 // earlyLocked returns the rooms joined before the socket has a seat.

@@ -120,7 +120,10 @@ func scanVerb[Req any](m *Message) (q Req, err error) {
 func (b verbBinding) refuse(s *Socket, m *Message, err error) error {
 	r := verb.RefusalOf(err)
 	if r.Limit != "" {
-		s.link.server.cfg.Trace.limitHit(r.Limit)
+		s.link.limitHit(r.Limit)
+	}
+	if limit := hubLimit(err); limit != "" {
+		s.link.session.Peer().Reached("hub", limit)
 	}
 	if r.Code == verb.Internal {
 		s.link.server.log.Error("serve verb", keySocket, s, keyEvent, m.Event, keyErr, err)

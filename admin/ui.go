@@ -43,6 +43,7 @@ func (u *UI) validate() error {
 
 // What the UI is limited to.
 const (
+	uiLogins       = 8                // that wait for one that is being checked
 	uiSessions     = 256              // that may come back without a password
 	uiSessionLife  = 24 * time.Hour   // as with the official server's Redis store
 	uiQueue        = 4096             // events that wait to be told
@@ -54,6 +55,13 @@ const (
 // errCredentials is what Node's server says, and the UI looks for.
 var errCredentials = &tutti.Refusal{Message: "invalid credentials"}
 
+// errLogins is what those hear who try when enough others do: an operator is to
+// wait for a few of them at most.
+var errLogins = &tutti.Refusal{Message: "too many logins at a time: come again", Data: struct {
+	Code  string `json:"code"`
+	Retry int    `json:"retry"` // milliseconds
+}{"unavailable", 5000}}
+
 // ui serves the namespace of the official admin UI.
 type ui struct {
 	admin *Admin
@@ -62,6 +70,7 @@ type ui struct {
 
 	connected atomic.Int64  // UIs that are
 	queue     chan uiEvent  // what they are to be told, see Admin.Run
+	waiting   atomic.Int32  // logins, the one that is checked included
 	checking  chan struct{} // one password at a time: each takes a processor for a while
 
 	mu       sync.Mutex
@@ -116,6 +125,12 @@ func (u *ui) guard(ctx context.Context, s *tutti.Socket) (context.Context, error
 	if u.admin.guess(from) != nil {
 		u.admin.cfg.Metrics.OperatorRefused()
 		return nil, &tutti.Refusal{Message: "too many tries"}
+	}
+	defer u.waiting.Add(-1)
+	if u.waiting.Add(1) > 1+uiLogins {
+		u.admin.cfg.Metrics.Operators()("logins")
+		s.Session().Peer().Reached("admin", "logins")
+		return nil, errLogins
 	}
 	if !u.check(ctx, auth.Username, auth.Password) {
 		u.admin.cfg.Metrics.OperatorRefused()

@@ -3,9 +3,13 @@ package admin_test
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/tutti-rt/tutti/admin"
+	"github.com/tutti-rt/tutti/internal/siotest"
 )
 
 // uiHash is the hash of "changeit", at the lowest cost.
@@ -49,6 +53,48 @@ func TestUILogin(t *testing.T) {
 	if k.key = viewKey; strings.Contains(k.audit.String(), "changeit") || !strings.Contains(k.audit.String(), `"action":"login","target":"/admin","result":"unauthorized"`) {
 		t.Errorf("the audit log is\n%s", k.audit)
 	}
+}
+
+// TestUILoginsWait: passwords are checked one at a time, and those who wait are few.
+func TestUILoginsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, func(c *admin.Config) { c.UI = &admin.UI{User: "admin", PasswordHash: uiHash} })
+		try := func() *siotest.Client {
+			t.Helper()
+			c, err := k.network.Dial()
+			if err == nil {
+				err = c.Send("0" + admin.UINamespace + `,{"username":"admin","password":"changeit"}`)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			return c
+		}
+		release := sync.OnceFunc(k.admin.HoldLogin())
+		defer time.AfterFunc(10*time.Second, release).Stop() // for who waits and should not
+		var waiting []*siotest.Client
+		for range 8 {
+			waiting = append(waiting, try())
+		}
+		late := try()
+		defer late.Close()
+		if got, err := late.Receive(); got != `4/admin,{"data":{"code":"unavailable","retry":5000},"message":"too many logins at a time: come again"}` || err != nil {
+			t.Errorf("one more than may wait: %q, %v", got, err)
+		}
+		release()
+		for _, c := range waiting {
+			if got, err := c.Receive(); !strings.HasPrefix(got, `2/admin,["session"`) || err != nil {
+				t.Errorf("who waited: %q, %v", got, err)
+			}
+			c.Close()
+		}
+		again := try()
+		defer again.Close()
+		if got, err := again.Receive(); !strings.HasPrefix(got, `2/admin,["session"`) || err != nil {
+			t.Errorf("who comes then: %q, %v", got, err)
+		}
+	})
 }
 
 // TestUIOff: without the setting there is no such namespace.

@@ -97,7 +97,7 @@ func (t *jsonTalk) receive(data []byte, binary bool) error {
 	}
 	spent := t.spend()
 	if spent != nil && !t.peer.Patience() {
-		t.door.limitHit("rate")
+		t.door.limitHit("rate", t.peer)
 		return t.misuse(websocket.CodePolicy, "too many messages")
 	}
 	c, err := decodeCommand(data)
@@ -112,7 +112,7 @@ func (t *jsonTalk) receive(data []byte, binary bool) error {
 	switch {
 	case errors.As(err, &refused):
 		if refused.limit != "" {
-			t.door.limitHit(refused.limit)
+			t.door.limitHit(refused.limit, t.peer)
 		}
 		answer, err = json.Marshal(struct {
 			Error string `json:"error"`

@@ -276,10 +276,12 @@ func (d *Door) hand(ctx context.Context, m *hub.Message, rooms []string) (hub.Re
 	return receipt, err
 }
 
-func (d *Door) limitHit(limit string) {
+// limitHit tells that a client ran into a limit, and who it was.
+func (d *Door) limitHit(limit string, p *quota.Peer) {
 	if d.trace.LimitHit != nil {
 		d.trace.LimitHit(limit)
 	}
+	p.Reached("door", limit)
 }
 
 // refuse answers an error. What is not a refusal is ours alone: the client
@@ -294,7 +296,7 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	}
 	if refused.limit != "" {
-		d.limitHit(refused.limit)
+		d.limitHit(refused.limit, d.quota.Visitor(r.RemoteAddr))
 	}
 	d.log.LogAttrs(r.Context(), level, "request refused", slog.String("remote", r.RemoteAddr),
 		slog.Int("status", refused.status), slog.String("code", refused.code), slog.Any("err", err))

@@ -126,7 +126,7 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer peer.Leave()
 	s := &eventStream{
-		door: e, out: http.NewResponseController(w), w: w,
+		door: e, out: http.NewResponseController(w), w: w, peer: peer,
 		inbox: inbox{
 			limit: e.cfg.MaxQueue, window: window(e.cfg.MaxQueue), everyone: g.allow(verb.Join, nil) == nil, news: make(chan struct{}, 1),
 			budget: e.quota.Budget(), id: g.id,

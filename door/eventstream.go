@@ -15,6 +15,7 @@ import (
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/limit"
+	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
 )
 
@@ -24,6 +25,7 @@ type eventStream struct {
 	w     http.ResponseWriter
 	out   *http.ResponseController
 	inbox inbox
+	peer  *quota.Peer // nil without a quota
 }
 
 var (
@@ -89,7 +91,7 @@ func (s *eventStream) loop(ctx context.Context) (Reason, error) {
 			}
 			chunks, evicted := s.inbox.take()
 			if evicted != nil {
-				s.door.limitHit("queue")
+				s.door.limitHit("queue", s.peer)
 				s.expire()
 				return ReasonSlow, evicted
 			}
@@ -113,7 +115,7 @@ func (s *eventStream) lost(err error) (Reason, error) {
 	case errors.Is(err, http.ErrNotSupported):
 		return ReasonFault, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.door.limitHit("write")
+		s.door.limitHit("write", s.peer)
 		return ReasonSlow, err
 	}
 	return ReasonLeft, err
@@ -225,7 +227,7 @@ func (d *debtor) CutOff() { (*inbox)(d).Evicted(errSlow) }
 // countLocked has the budget count what waits, if that is much.
 func (b *inbox) countLocked() {
 	now := b.size
-	if now < limit.Heavy {
+	if now < b.budget.Heavy() {
 		now = 0
 	}
 	switch {

@@ -45,7 +45,7 @@ func (t *jsonTalk) expect(c *hub.Call) bool {
 		c.Ask(t)
 	}
 	if full {
-		t.door.limitHit("calls")
+		t.door.limitHit("calls", t.peer)
 	}
 	return known
 }

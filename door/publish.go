@@ -2,6 +2,7 @@ package door
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/tutti-rt/tutti/auth"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/limit"
 	"github.com/tutti-rt/tutti/packet"
 	"github.com/tutti-rt/tutti/quota"
 	"github.com/tutti-rt/tutti/verb"
@@ -125,7 +127,9 @@ func (p *publisher) publish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := p.read(w, r)
+	arriving := &arriving{budget: p.Door.quota.Budget(), conn: http.NewResponseController(w)}
+	defer arriving.leave()
+	body, err := p.read(w, r, arriving)
 	if err != nil {
 		return err
 	}
@@ -154,7 +158,11 @@ func (p *publisher) publish(w http.ResponseWriter, r *http.Request) error {
 	if err := identify(m, id, g, rooms); err != nil {
 		return err
 	}
-	receipt, err := p.hand(r.Context(), m, rooms)
+	ctx := r.Context()
+	if g.key == "" { // who has one is the application's
+		ctx = context.WithValue(ctx, hub.SenderKey{}, limit.Network(r.RemoteAddr).String())
+	}
+	receipt, err := p.hand(ctx, m, rooms)
 	if err != nil {
 		return err
 	}
@@ -191,7 +199,7 @@ func (p *publisher) admit(r *http.Request) (grant, error) {
 }
 
 // read returns the body, within the limits.
-func (p *publisher) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (p *publisher) read(w http.ResponseWriter, r *http.Request, a *arriving) ([]byte, error) {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset := params["charset"]
 	if err != nil || mediaType != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
@@ -212,17 +220,20 @@ func (p *publisher) read(w http.ResponseWriter, r *http.Request) ([]byte, error)
 	}
 	// Where deadlines are not supported, whoever wraps the writer bounds the
 	// reading and writing.
-	deadlines := http.NewResponseController(w)
 	var by time.Time
 	if p.cfg.ReadTimeout > 0 {
 		by = time.Now().Add(p.cfg.ReadTimeout)
 	}
-	_ = deadlines.SetReadDeadline(by)
-	text, err := io.ReadAll(body)
+	_ = a.conn.SetReadDeadline(by)
+	a.body = body
+	text, err := io.ReadAll(a)
 	// The http.Server's may have passed, and every request gets an answer.
-	_ = deadlines.SetWriteDeadline(time.Now().Add(defaultWriteTimeout))
+	_ = a.conn.SetWriteDeadline(time.Now().Add(defaultWriteTimeout))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, p.tooLarge()
+	}
+	if errors.Is(err, errCutOff) {
+		return nil, errCrowded
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, &refusal{status: http.StatusRequestTimeout, code: "timeout", message: "the body took too long", limit: "body", err: err}

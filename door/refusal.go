@@ -44,6 +44,7 @@ var (
 	errInternal  = &refusal{status: http.StatusInternalServerError, code: "internal", message: "internal error"}
 	errShutdown  = &refusal{status: http.StatusServiceUnavailable, code: "shutting_down", message: "the server is shutting down", retry: time.Second}
 	errStreams   = &refusal{status: http.StatusServiceUnavailable, code: "too_many_streams", message: "too many streams are open", limit: "streams", retry: 5 * time.Second}
+	errCrowded   = &refusal{status: http.StatusServiceUnavailable, code: quota.Code, message: "too much is on its way", retry: time.Second}
 	errOrigin    = &refusal{status: http.StatusForbidden, code: "origin", message: "pages of this origin may not come in"}
 	errClosed    = &refusal{status: http.StatusForbidden, code: "closed", message: "this door is closed: its configuration opens no room"}
 	errRelay     = &refusal{status: http.StatusBadRequest, code: "bad_room", message: "a relay has no rooms"}

@@ -29,6 +29,7 @@ type stream struct {
 	framing         string
 	bucket          *limit.Bucket
 	peer            *quota.Peer // nil without a quota
+	remote          string      // its address
 	person          string      // by which others know the client; "": nobody is seen
 	seat            *hub.Seat
 	entry           *auth.Entry // in the register of users; nil if nobody's
@@ -71,7 +72,7 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.peer = peer
+	s.peer, s.remote = peer, r.RemoteAddr
 	in, err := s.door.enter(t, hub.Offset(r.URL.Query().Get("after")), s.rooms)
 	if err != nil {
 		peer.Leave()
@@ -201,13 +202,13 @@ func (s *stream) reason(err error) Reason {
 	case why != "":
 		return why
 	case errors.Is(err, websocket.ErrTooSlow):
-		s.door.limitHit("write")
+		s.door.limitHit("write", s.peer)
 		return ReasonSlow
 	case errors.Is(err, errFault):
 		return ReasonFault
 	case errors.As(err, &misuse):
 		if misuse.Code == websocket.CodeTooBig {
-			s.door.limitHit("message")
+			s.door.limitHit("message", s.peer)
 		}
 		return ReasonMisuse
 	}
@@ -326,7 +327,7 @@ func (s *stream) Evicted(err error) {
 	early := s.conn == nil
 	s.mu.Unlock()
 	if !early {
-		s.door.limitHit("queue")
+		s.door.limitHit("queue", s.peer)
 		s.end(ReasonSlow, websocket.CodePolicy, "too slow")
 	}
 }
@@ -359,7 +360,7 @@ func (s *stream) send(f *websocket.Frame, volatile bool) bool {
 // sent ends the connection if its queue is full.
 func (s *stream) sent(err error) {
 	if errors.Is(err, websocket.ErrQueueFull) {
-		s.door.limitHit("queue")
+		s.door.limitHit("queue", s.peer)
 		s.end(ReasonSlow, websocket.CodePolicy, "too slow")
 	}
 }
@@ -378,7 +379,7 @@ func (s *stream) say(m *hub.Message, rooms []string) (hub.Receipt, error) {
 	if err := s.door.spend(s.peer, quota.Publish, s.publish.owner(), rooms); err != nil {
 		return hub.Receipt{}, err
 	}
-	return s.door.hand(s.door.open, m, rooms)
+	return s.door.hand(context.WithValue(s.door.open, hub.SenderKey{}, s.remote), m, rooms)
 }
 
 // startBeating sends a ping now and then, when nothing else is under way. It is
@@ -430,7 +431,7 @@ func (t textTalk) receive(data []byte, binary bool) error {
 		return t.misuse(websocket.CodeUnsupported, "text only")
 	}
 	if _, ok := t.bucket.Take(); !ok {
-		t.door.limitHit("rate")
+		t.door.limitHit("rate", t.peer)
 		return t.misuse(websocket.CodePolicy, "too many messages")
 	}
 	if err := t.peer.Take(quota.Event, t.publish.owner()); err != nil {

@@ -38,7 +38,7 @@ func (t *pollTransport) budget() *limit.Budget { return t.s.srv.cfg.Quota.Budget
 
 // count has the budget count the last frame of the queue, if much waits.
 func (t *pollTransport) count(f *Frame) {
-	if t.light == len(t.queue)-1 && t.size < limit.Heavy {
+	if t.light == len(t.queue)-1 && t.size < t.budget().Heavy() {
 		t.light++
 		return
 	}
@@ -73,7 +73,7 @@ func (t *pollTransport) cleared() {
 
 // arrive counts what has arrived of a POST.
 func (t *pollTransport) arrive(size int) {
-	if size < limit.Heavy {
+	if size < t.budget().Heavy() {
 		size = 0
 	}
 	t.s.mu.Lock()
@@ -111,7 +111,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.body.Read(p)
 	if before := c.n; n > 0 {
 		c.n += n
-		if c.n/limit.Heavy != before/limit.Heavy {
+		if heavy := c.t.budget().Heavy(); c.n/heavy != before/heavy {
 			c.t.arrive(c.n)
 		}
 	}

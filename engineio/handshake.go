@@ -21,7 +21,7 @@ func (srv *Server) verify(r *http.Request, q *query, upgrade bool) (*Session, *r
 		return nil, refuse(CodeTransportUnknown)
 	case !origin.Valid(r):
 		return nil, refuse(CodeBadRequest)
-	case !srv.origins.Load().Allowed(r):
+	case !srv.origins.Load().Allowed(r), q.jsonp && !srv.origins.Load().Scripted(r):
 		return nil, forbid(nil)
 	case q.sid != "":
 		return srv.verifySession(q, upgrade)
@@ -48,7 +48,7 @@ func (srv *Server) verify(r *http.Request, q *query, upgrade bool) (*Session, *r
 // admit refuses those who come when there are too many, before anybody spends time on them.
 func (srv *Server) admit(r *http.Request) *refusal {
 	if srv.full() {
-		srv.trace.limit("MaxSessions")
+		srv.trace.limit("MaxSessions", srv.cfg.Quota.Visitor(r.RemoteAddr))
 		return busy(nil)
 	}
 	if err := srv.cfg.Quota.Handshake(r.RemoteAddr); err != nil {
@@ -91,6 +91,7 @@ func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q *query)
 	if c := srv.cfg.Cookie; c != nil {
 		cookie := *c
 		cookie.Value = s.id
+		cookie.Secure = cookie.Secure || r.TLS != nil
 		http.SetCookie(w, &cookie)
 	}
 	if err := t.write(w, r, []*Frame{srv.openPacket(s, upgrades)}, true); err != nil {
@@ -196,7 +197,7 @@ func (srv *Server) register(r *http.Request, q *query) (*Session, *refusal) {
 		srv.cfg.Log.Error("session id is empty or not unique")
 		return nil, refuse(CodeBadRequest)
 	case errors.Is(err, errFull):
-		srv.trace.limit("MaxSessions")
+		srv.trace.limit("MaxSessions", srv.cfg.Quota.Visitor(r.RemoteAddr))
 		return nil, busy(nil)
 	case err != nil:
 		return nil, busy(nil)

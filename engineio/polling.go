@@ -285,7 +285,7 @@ func (t *pollTransport) left(frames []*Frame, err error) {
 	switch {
 	case err != nil:
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			s.srv.trace.limit("WriteTimeout")
+			s.srv.trace.limit("WriteTimeout", s.peer)
 		}
 		s.fail(&fault{ReasonTransportError, err})
 	case slices.Contains(frames, framePing):

@@ -53,12 +53,12 @@ func (t *pollTransport) post(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	case errors.Is(err, errTooBig):
-		t.s.srv.trace.limit("MaxPayload")
+		t.s.srv.trace.limit("MaxPayload", t.s.peer)
 		w.WriteHeader(http.StatusRequestEntityTooLarge) // the session goes on
 		return
 	case err != nil:
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			t.s.srv.trace.limit("WriteTimeout")
+			t.s.srv.trace.limit("WriteTimeout", t.s.peer)
 		}
 		t.s.fail(&fault{ReasonTransportError, err})
 		w.WriteHeader(http.StatusBadRequest)
@@ -67,7 +67,7 @@ func (t *pollTransport) post(w http.ResponseWriter, r *http.Request) {
 	_ = conn.SetReadDeadline(time.Time{}) // handlers may take longer than a piece of the body
 	if err := t.decode(body.Bytes(), binary); err != nil {
 		if errors.Is(err, errTooManyPackets) {
-			t.s.srv.trace.limit("MaxPackets")
+			t.s.srv.trace.limit("MaxPackets", t.s.peer)
 		}
 		t.s.fail(err)
 		t.farewell()

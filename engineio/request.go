@@ -20,7 +20,7 @@ type RequestInfo struct {
 	Host string
 	// RemoteAddr is the address of the peer, or of the last proxy.
 	RemoteAddr string
-	// TLS is the state of the TLS connection; nil without TLS.
+	// TLS is the state of the TLS connection; nil without TLS, and empty if it ended at a proxy that is trusted.
 	TLS *tls.ConnectionState
 
 	secret string // what [Config.Secret] said

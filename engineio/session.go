@@ -157,7 +157,7 @@ func (s *Session) unconfirmed() {
 	late := s.confirm != nil && s.confirm.Fired()
 	s.mu.Unlock()
 	if late {
-		s.srv.trace.limit("ConfirmTimeout")
+		s.srv.trace.limit("ConfirmTimeout", s.peer)
 		s.Close(ReasonForcedServerClose)
 	}
 }

@@ -52,7 +52,7 @@ func (s *Session) upgradeTooLate(u *upgrade) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.upgrade == u && u.timeout.Fired() {
-		s.srv.trace.limit("UpgradeTimeout")
+		s.srv.trace.limit("UpgradeTimeout", s.peer)
 		s.cancelUpgradeLocked()
 	}
 }

@@ -99,7 +99,7 @@ func (s *Session) sendLocked(frames []*Frame, later bool) error {
 func (s *Session) passLocked(f *Frame, later bool) error {
 	err := s.transport.send(f, later)
 	if errors.Is(err, ErrTooSlow) {
-		s.srv.trace.limit("MaxQueue")
+		s.srv.trace.limit("MaxQueue", s.peer)
 		s.failLocked(&fault{ReasonTransportError, ErrTooSlow}, endCut)
 	}
 	return err

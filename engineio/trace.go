@@ -3,6 +3,8 @@ package engineio
 import (
 	"net/http"
 	"time"
+
+	"github.com/tutti-rt/tutti/quota"
 )
 
 // Trace is told what happens in a [Server]. Any field may be nil. The functions may be called from several goroutines
@@ -51,10 +53,12 @@ func (t *Trace) refused(r *http.Request, code Code) {
 	}
 }
 
-func (t *Trace) limit(name string) {
+// limit tells that a peer reached a limit, and who it was.
+func (t *Trace) limit(name string, p *quota.Peer) {
 	if t.LimitHit != nil {
 		t.LimitHit(name)
 	}
+	p.Reached("engine", name)
 }
 
 func (t *Trace) received(kind byte, size int) {

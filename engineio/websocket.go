@@ -70,7 +70,7 @@ func (t *wsTransport) Ended(err error) {
 	if t.probe != nil {
 		t.s.probeEnded(t.probe)
 	} else {
-		t.s.fail(t.s.srv.lost(err))
+		t.s.fail(t.s.lost(err))
 	}
 }
 
@@ -89,16 +89,16 @@ func (*unwanted) Ended(error)                {}
 // Gone implements [websocket.Receiver].
 func (u *unwanted) Gone() { (*wsTransport)(u).Gone() }
 
-// lost returns the fault of a connection that has ended with err.
-func (srv *Server) lost(err error) *fault {
+// lost returns the fault of the session's connection, which has ended with err.
+func (s *Session) lost(err error) *fault {
 	var wrong *websocket.ProtocolError
 	switch {
 	case errors.As(err, &wrong):
 		if wrong.Code == websocket.CodeTooBig {
-			srv.trace.limit("MaxPayload")
+			s.srv.trace.limit("MaxPayload", s.peer)
 		}
 	case errors.Is(err, websocket.ErrTooSlow):
-		srv.trace.limit("WriteTimeout")
+		s.srv.trace.limit("WriteTimeout", s.peer)
 	default:
 		return &fault{ReasonTransportClose, err}
 	}

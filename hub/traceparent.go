@@ -19,3 +19,8 @@ func Traceparent(ctx context.Context) string {
 	text, _ := ctx.Value(traceparentKey{}).(string)
 	return text
 }
+
+// SenderKey is the key of contexts for Publish that say, as a string, which peer's
+// message it is, so that who follows messages can be fair to all peers. Without
+// it the message is the application's own.
+type SenderKey struct{}

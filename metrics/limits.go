@@ -13,6 +13,7 @@ var limitNames = map[string][]string{
 	"hub":    {"ids", "room name", "rooms", "sessions"},
 	"auth":   {"grants", "revocations", "session questions"},
 	"quota":  quota.Limits(),
+	"admin":  {"logins"},
 	// Of the program, which refuses connections before there is a request.
 	"listener": {"files", "host", "request", "requests"},
 	"door":     {"body", "calls", "data", "event", "event name", "id", "message", "queue", "rate", "rooms", "streams", "write"},
@@ -39,6 +40,9 @@ func (m *Metrics) WatchQuota(q *quota.Quota) { m.waiting.Store(q) }
 // Listener returns what a listener tells that refuses connections: the limits
 // "files", "host", "request" and "requests".
 func (m *Metrics) Listener() func(limit string) { return m.hit("listener") }
+
+// Operators returns what a listener for operators tells of limits: "logins".
+func (m *Metrics) Operators() func(limit string) { return m.hit("admin") }
 
 // SchemaChecked counts an event that was held to a schema, for schema.Trace.
 func (m *Metrics) SchemaChecked(_ string, right bool) {

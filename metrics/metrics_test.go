@@ -289,7 +289,7 @@ func TestRegistry(t *testing.T) {
 // lists are where the stages write down what the metrics have lists of. Both
 // the server and the doors pass on what the verbs refuse.
 var lists = []struct{ series, dirs, pattern string }{
-	{`tutti_limit_hits_total{limit="%",stage="engine"}`, "engineio", `trace\.limit\("([^"]+)"\)`},
+	{`tutti_limit_hits_total{limit="%",stage="engine"}`, "engineio", `trace\.limit\("([^"]+)"`},
 	{`tutti_limit_hits_total{limit="%",stage="server"}`, ". verb", `(?:limitHit|tooLarge)\("([^"]+)"`},
 	{`tutti_limit_hits_total{limit="%",stage="hub"}`, "hub", `limitHit\("([^"]+)"\)`},
 	{`tutti_limit_hits_total{limit="%",stage="auth"}`, "auth", `(?:LimitHit|onLimit)\("([^"]+)"\)`},

@@ -41,10 +41,12 @@ type Config struct {
 	Room Rates
 
 	// Handshakes is how often sessions and streams may begin, and
-	// AddressHandshakes how often from one address.
+	// AddressHandshakes how often from one address. From a /48 of IPv6, of which
+	// one sender may have all the /64, it is eight times that.
 	Handshakes, AddressHandshakes Rate
 	// MaxAddress is how many sessions and streams one address may have at a
-	// time, and MaxUser how many one user. 0 or less: no limit.
+	// time, and MaxUser how many one user. 0 or less: no limit. A /48 of IPv6 may
+	// have eight times as many as an address.
 	MaxAddress, MaxUser int
 
 	// Exempt are the addresses to which no limit of addresses applies: those
@@ -84,6 +86,9 @@ type Trace struct {
 	// one address, the zero one if there is none, and the user, "" if that is not
 	// known.
 	Refused func(limit string, address netip.Prefix, user string)
+	// Reached runs when a peer reached a limit that others keep, see
+	// [Peer.Reached].
+	Reached func(stage, limit string, address netip.Prefix, user string)
 	// Shed runs when a peer was cut off because too much waited for all.
 	Shed func(bytes int)
 }
@@ -117,13 +122,15 @@ const (
 	LimitHandshakes        = "handshakes"
 	LimitAddressHandshakes = "address handshakes"
 	LimitAddressSessions   = "address sessions"
+	LimitNetworkHandshakes = "network handshakes"
+	LimitNetworkSessions   = "network sessions"
 	LimitUserSessions      = "user sessions"
 	LimitWaiting           = "waiting"
 )
 
 // Limits returns the names of all limits.
 func Limits() []string {
-	names := []string{LimitHandshakes, LimitAddressHandshakes, LimitAddressSessions, LimitUserSessions, LimitWaiting}
+	names := []string{LimitHandshakes, LimitAddressHandshakes, LimitAddressSessions, LimitNetworkHandshakes, LimitNetworkSessions, LimitUserSessions, LimitWaiting}
 	for _, of := range []string{ofConnection, ofUser, ofAddress, ofRoom} {
 		for k := Event; k < kinds; k++ {
 			if of != ofRoom || k == Publish || k == Join {

@@ -35,6 +35,7 @@ type Quota struct {
 
 	pacing       atomic.Pointer[pacing]
 	addressCount *limit.Tally[netip.Prefix]
+	networkCount *limit.Tally[netip.Prefix]
 	userCount    *limit.Tally[string]
 	budget       *limit.Budget
 }
@@ -46,8 +47,8 @@ type room struct{ namespace, name string }
 func New(cfg Config) *Quota {
 	q := &Quota{
 		trace: cfg.Trace, base: time.Now(),
-		addressCount: limit.NewTally[netip.Prefix](cfg.MaxAddress),
-		userCount:    limit.NewTally[string](cfg.MaxUser),
+		addressCount: limit.NewTally[netip.Prefix](cfg.MaxAddress), networkCount: limit.NewTally[netip.Prefix](cfg.MaxAddress * limit.Wider),
+		userCount: limit.NewTally[string](cfg.MaxUser),
 	}
 	if q.trace == nil {
 		q.trace = &Trace{}
@@ -62,6 +63,7 @@ func New(cfg Config) *Quota {
 // more. MaxWaiting and Trace stay as they were.
 func (q *Quota) Reload(cfg Config) {
 	q.addressCount.SetMost(cfg.MaxAddress)
+	q.networkCount.SetMost(cfg.MaxAddress * limit.Wider)
 	q.userCount.SetMost(cfg.MaxUser)
 	q.pacing.Store(newPacing(cfg, q.pacing.Load()))
 }
@@ -126,6 +128,11 @@ func (q *Quota) Handshake(remote string) error {
 		if wait, ok := q.pacing.Load().addressHandshake.Take(a); !ok {
 			return q.exceeded(LimitAddressHandshakes, "too many connections from this address", wait, by{address: a})
 		}
+		if wide := limit.WideOf(a); wide.IsValid() {
+			if wait, ok := q.pacing.Load().networkHandshake.Take(wide); !ok {
+				return q.exceeded(LimitNetworkHandshakes, "too many connections from this network", wait, by{address: wide})
+			}
+		}
 	}
 	if wait, ok := q.pacing.Load().handshakes.Take(); !ok {
 		return q.exceeded(LimitHandshakes, "too many connections", wait, by{address: a})
@@ -168,7 +175,12 @@ func (q *Quota) Enter(remote string) (*Peer, error) {
 	if p.counts && !q.addressCount.Take(p.address) {
 		return nil, q.exceeded(LimitAddressSessions, "too many connections from this address", sessionsWait, by{address: p.address})
 	}
+	if wide := limit.WideOf(p.address); p.counts && wide.IsValid() && !q.networkCount.Take(wide) {
+		q.addressCount.Give(p.address)
+		return nil, q.exceeded(LimitNetworkSessions, "too many connections from this network", sessionsWait, by{address: wide})
+	}
 	p.entered = true
+	q.budget.Queues(1)
 	return p, nil
 }
 
@@ -212,8 +224,12 @@ func (p *Peer) Leave() {
 	if left {
 		return
 	}
+	p.quota.budget.Queues(-1)
 	if p.counts {
 		p.quota.addressCount.Give(p.address)
+		if wide := limit.WideOf(p.address); wide.IsValid() {
+			p.quota.networkCount.Give(wide)
+		}
 	}
 	for _, u := range users {
 		p.quota.userCount.Give(u)
@@ -314,6 +330,21 @@ func (p *Peer) Patience() bool {
 	r.PerSecond, r.Burst = r.PerSecond/10, max(r.Burst/10, 1)
 	_, ok := p.take(patience, r, 1)
 	return ok
+}
+
+// Reached says that the peer reached a limit that is not the quota's, in the words
+// of the stage that keeps it, so that who did can be named.
+func (p *Peer) Reached(stage, limit string) {
+	if p == nil || p.quota.trace.Reached == nil {
+		return
+	}
+	p.mu.Lock()
+	user := ""
+	if len(p.users) > 0 {
+		user = p.users[len(p.users)-1]
+	}
+	p.mu.Unlock()
+	p.quota.trace.Reached(stage, limit, p.address, user)
 }
 
 func (p *Peer) take(i Kind, r limit.Rate, n int) (wait time.Duration, ok bool) {

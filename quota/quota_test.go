@@ -224,3 +224,58 @@ func TestSizes(t *testing.T) {
 	refused(t, "and one", p.TakeBytes(8192), "connection events")
 	refused(t, "more than there ever are", enter(t, q, home).TakeBytes(1<<30), "")
 }
+
+// TestConnectionsAreQueues: with very many of them less waits for each before it
+// counts.
+func TestConnectionsAreQueues(t *testing.T) {
+	q := quota.New(quota.Config{MaxWaiting: 64 << 20})
+	var all []*quota.Peer
+	for range 4096 {
+		all = append(all, enter(t, q, home))
+	}
+	if got := q.Budget().Heavy(); got != 4<<10 {
+		t.Errorf("%d bytes are much for one of 4096, want a quarter of what may wait for all", got)
+	}
+	for _, p := range all {
+		p.Leave()
+		p.Leave()
+	}
+	if got := q.Budget().Heavy(); got != 16<<10 {
+		t.Errorf("%d bytes are much for nobody", got)
+	}
+}
+
+// TestNetworks: who has 65,536 networks of IPv6 does not count as so many.
+func TestNetworks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := quota.New(quota.Config{AddressHandshakes: quota.Rate{PerSecond: 1, Burst: 2}, MaxAddress: 3, Exempt: []netip.Prefix{netip.MustParsePrefix("2001:db8:f::/48")}})
+		of := func(site, network int) string { return fmt.Sprintf("[2001:db8:%x:%x::7]:1", site, network) }
+		for i := range 16 {
+			refused(t, "eight times as often as one", q.Handshake(of(1, i)), "")
+		}
+		refused(t, "and once more", q.Handshake(of(1, 100)), quota.LimitNetworkHandshakes)
+		refused(t, "another network", q.Handshake(of(2, 1)), "")
+		time.Sleep(time.Second)
+		for i := range 8 {
+			refused(t, "in the next second", q.Handshake(of(1, i)), "")
+		}
+		refused(t, "no more", q.Handshake(of(1, 8)), quota.LimitNetworkHandshakes)
+		for i := range 100 {
+			refused(t, "who is exempt", q.Handshake(of(15, i)), "")
+			enter(t, q, of(15, i))
+		}
+		var all []*quota.Peer
+		for i := range 24 {
+			all = append(all, enter(t, q, of(1, i)))
+		}
+		for range 5 {
+			_, err := q.Enter(of(1, 100))
+			refused(t, "more than eight times as many as one", err, quota.LimitNetworkSessions)
+		}
+		all[0].Leave()
+		for range 2 {
+			p := enter(t, q, of(1, 100)) // who was refused was counted for nothing
+			p.Leave()
+		}
+	})
+}

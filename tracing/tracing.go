@@ -29,8 +29,8 @@ type Config struct {
 	// Ratio is the share of messages that is followed whose publisher does not
 	// say, from 0, none and the default, to 1.
 	Ratio float64
-	// Rate is how many messages are followed per second at most. Default 100;
-	// negative: no limit.
+	// Rate is how many messages are followed per second at most, and of one peer
+	// ([hub.SenderKey]) a tenth of it, at least one. Default 100; negative: no limit.
 	Rate int
 	// Service is what the server is called. Default "tutti".
 	Service string
@@ -38,12 +38,16 @@ type Config struct {
 	Version string
 }
 
-const defaultRate = 100
+const (
+	defaultRate = 100
+	maxPeers    = 10_000 // whose shares are counted; beyond it nobody is followed who is new
+)
 
 // Tracing follows messages. It is safe for concurrent use.
 type Tracing struct {
 	ratio    float64
 	bucket   *limit.Bucket
+	shares   *limit.Group[string] // by peer
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
 }
@@ -74,8 +78,12 @@ func Open(ctx context.Context, cfg Config) (*Tracing, error) {
 	about := resource.NewSchemaless(attribute.String("service.name", cfg.Service), attribute.String("service.version", cfg.Version))
 	// What is followed is decided before there is a span.
 	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(about), sdk.WithSampler(sdk.AlwaysSample()))
+	share := limit.Rate{PerSecond: float64(max(cfg.Rate/10, 1)), Burst: max(cfg.Rate/10, 1)}
+	if cfg.Rate < 0 {
+		share = limit.Rate{}
+	}
 	return &Tracing{
-		ratio: cfg.Ratio, bucket: limit.NewBucket(limit.Rate{PerSecond: float64(cfg.Rate), Burst: cfg.Rate}),
+		ratio: cfg.Ratio, shares: limit.NewGroup[string](share, maxPeers), bucket: limit.NewBucket(limit.Rate{PerSecond: float64(cfg.Rate), Burst: cfg.Rate}),
 		provider: provider, tracer: provider.Tracer("github.com/tutti-rt/tutti/tracing"),
 	}, nil
 }
@@ -160,6 +168,9 @@ func (t *Tracing) follow(ctx context.Context) (context.Context, bool) {
 	wanted := given.IsSampled()
 	if !given.IsValid() {
 		wanted = t.ratio > 0 && rand.Float64() < t.ratio
+	}
+	if peer, ok := ctx.Value(hub.SenderKey{}).(string); wanted && ok {
+		_, wanted = t.shares.Take(peer) // first: who sends too much must not use up what is for all
 	}
 	if wanted {
 		_, wanted = t.bucket.Take()

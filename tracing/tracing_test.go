@@ -183,6 +183,32 @@ func TestFollowed(t *testing.T) {
 	}
 }
 
+// TestShares: one peer cannot have all that may be followed.
+func TestShares(t *testing.T) {
+	var contexts []context.Context
+	flooder, other := context.WithValue(t.Context(), hub.SenderKey{}, "flooder"), context.WithValue(t.Context(), hub.SenderKey{}, "other")
+	for range 500 {
+		contexts = append(contexts, hub.WithTraceparent(flooder, sampled))
+	}
+	const another = "00-11111111111111111111111111111111-b7ad6b7169203331-01"
+	for range 5 {
+		contexts = append(contexts, hub.WithTraceparent(other, another))
+	}
+	const own = "00-22222222222222222222222222222222-b7ad6b7169203331-01"
+	for range 50 {
+		contexts = append(contexts, hub.WithTraceparent(t.Context(), own))
+	}
+	n := map[string]int{}
+	for _, s := range publish(t, tracing.Config{Rate: 100}, contexts...) {
+		if s.Name == "publish /" {
+			n[hex(s.TraceId)[:1]]++
+		}
+	}
+	if n["0"] < 10 || n["1"] != 5 || n["2"] != 50 {
+		t.Errorf("of the flooder %d messages were followed, of another peer %d of 5, and of the application's own %d of 50", n["0"], n["1"], n["2"])
+	}
+}
+
 // TestHTTP: a request's traceparent reaches what it publishes.
 func TestHTTP(t *testing.T) {
 	tr, err := tracing.Open(t.Context(), tracing.Config{Endpoint: "http://127.0.0.1:1/"})

@@ -29,6 +29,12 @@ var kinds = map[string]func(target string){
 	"events": func(target string) {
 		flood(target, frame(text, []byte(`42["nobody",{"some":"data","that":["is","parsed"]}]`)))
 	},
+	"acks": func(target string) {
+		flood(target, frame(text, []byte(`431["`+strings.Repeat("x", 8000)+`"]`)))
+	},
+	"unknown sessions": func(target string) {
+		request("GET", target, "/socket.io/?EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA", "")
+	},
 	"calls": func(target string) {
 		flood(target, frame(text, []byte(`425["join",{"room":"room:x"}]`)))
 	},

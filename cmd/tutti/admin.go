@@ -36,7 +36,7 @@ func (a *app) openAdmin(s config.Settings, cfg *tutti.Config, log *slog.Logger, 
 		if a.audit, err = openAuditFile(string(s.Admin.Audit)); err != nil {
 			return err
 		}
-		c.Audit = a.audit
+		c.Audit = escaped{a.audit}
 	}
 	if a.admin, err = admin.New(c); err != nil {
 		return err

@@ -84,6 +84,9 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 	a := &app{blocked: m.Listener(), level: level, link: link{Metrics: m}, closeAudit: func() error { return nil }}
 	allowed.Trace = m.Quota()
 	allowed.Trace.Refused = func(limit string, address netip.Prefix, user string) { a.admin.Limited("quota: "+limit, address, user) }
+	allowed.Trace.Reached = func(stage, limit string, address netip.Prefix, user string) {
+		a.admin.Limited(stage+": "+limit, address, user)
+	}
 	a.quota = quota.New(allowed)
 	a.keys.Store(&s.Door.Key)
 	var err error

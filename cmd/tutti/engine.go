@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,6 +65,9 @@ func openEngine(s config.Settings, l *link, log *slog.Logger) (hub.Engine, error
 	if open == nil {
 		return nil, fmt.Errorf("engine: there is none for %s://; choose redis:// or nats:// with --engine", u.Scheme)
 	}
+	if exposed(u) {
+		log.Warn("the engine has neither password nor TLS: who can reach it is a node, and reads and writes everything", "name", u.Host)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), engineStart)
 	defer cancel()
 	e, err := open(ctx, s, l, log)
@@ -71,6 +75,22 @@ func openEngine(s config.Settings, l *link, log *slog.Logger) (hub.Engine, error
 		return nil, fmt.Errorf("engine %s: %w", u.Redacted(), err)
 	}
 	return e, nil
+}
+
+// exposed says whether an engine on another machine asks for nothing, by its URL.
+func exposed(u *url.URL) bool {
+	q := u.Query()
+	shown := u.User.String() != "" // of NATS it may be a token
+	if u.Scheme == "redis" {
+		_, shown = u.User.Password()
+	}
+	if u.Scheme != "redis" && u.Scheme != "nats" || shown || q.Has("password") || q.Has("creds") || q.Has("nkey") {
+		return false
+	}
+	return slices.ContainsFunc(strings.Split(u.Host, ","), func(host string) bool {
+		host = strings.Trim(withoutPort(host), "[]")
+		return host != "" && !isLoopback(host)
+	})
 }
 
 func openRedis(ctx context.Context, s config.Settings, l *link, log *slog.Logger) (hub.Engine, error) {

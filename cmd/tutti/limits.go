@@ -164,9 +164,10 @@ func onlyHosts(next http.Handler, rule *atomic.Pointer[hostRule], hit func(limit
 // some files stay free for the rest of the process.
 type gate struct {
 	net.Listener
-	addresses *limit.Tally[netip.Prefix]
-	free      []netip.Prefix // of the limit of addresses
-	files     int            // connections have lower descriptors; 0: any
+	addresses *limit.Tally[netip.Prefix] // by what counts as one
+	networks  *limit.Tally[netip.Prefix] // the wider ones around them
+	free      []netip.Prefix             // of the limit of addresses
+	files     int                        // connections have lower descriptors; 0: any
 	hit       func(limit string)
 	log       *slog.Logger
 	visits    sync.Map // *visit by net.Conn
@@ -221,6 +222,11 @@ func newGate(l net.Listener, s config.Settings, hit func(string), log *slog.Logg
 		}
 	}
 	g.addresses = limit.NewTally[netip.Prefix](most)
+	wider := most * limit.Wider
+	if files > 0 {
+		wider = min(wider, max(files/2, 1)) // none stays none
+	}
+	g.networks = limit.NewTally[netip.Prefix](wider)
 	return g
 }
 
@@ -260,7 +266,7 @@ func (g *gate) Admit(remote netip.AddrPort, descriptor int) (refusal []byte, ok 
 	case g.files > 0 && descriptor >= g.files:
 		g.hit("files")
 		return busyAnswer, false
-	case counts && !g.addresses.Take(network):
+	case counts && !g.take(network):
 		if g.nodes != nil && g.nodes(remote.Addr().Unmap()) {
 			// It passes on what its own clients ask for, each of whom it has counted.
 			g.uncounted.Store(remote, struct{}{})
@@ -286,7 +292,22 @@ func (g *gate) Left(remote netip.AddrPort, served bool) {
 	}
 	if network, counts := g.network(remote); counts {
 		g.addresses.Give(network)
+		if wide := limit.WideOf(network); wide.IsValid() {
+			g.networks.Give(wide)
+		}
 	}
+}
+
+// take counts a connection for its address, and for the network around it.
+func (g *gate) take(network netip.Prefix) bool {
+	if !g.addresses.Take(network) {
+		return false
+	}
+	if wide := limit.WideOf(network); wide.IsValid() && !g.networks.Take(wide) {
+		g.addresses.Give(network)
+		return false
+	}
+	return true
 }
 
 // state is the server's ConnState: it gives back the place of a connection that

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -106,6 +107,35 @@ func TestGateOfNode(t *testing.T) {
 	g.nodes = nil
 	if n := admitted("10.0.0.7"); n != 2 {
 		t.Errorf("an address that was a node's has %d connections, want 2", n)
+	}
+}
+
+// TestGateOfNetworks: the networks of one site of IPv6 together have eight times
+// the connections of one.
+func TestGateOfNetworks(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	hits := 0
+	g := newGate(l, settingsOf(t, "--limit-requests=2"), func(string) { hits++ }, slog.New(slog.DiscardHandler))
+	remote := func(i int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("2001:db8:1:%x::1", i)), 1)
+	}
+	for round := range 2 { // what was given back is there again
+		in := 0
+		for i := range 40 {
+			if _, ok := g.Admit(remote(i), -1); ok {
+				in++
+			}
+		}
+		if in != 16 || hits != 24*(round+1) {
+			t.Errorf("%d connections of a site, %d refused", in, hits)
+		}
+		for i := range 16 {
+			g.Left(remote(i), true)
+		}
 	}
 }
 

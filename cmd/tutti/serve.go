@@ -162,7 +162,7 @@ func listenAll(a *app, s config.Settings, listener net.Listener, log *slog.Logge
 		says          string
 	}{
 		{s.Metrics, "--metrics", a.private, ""},
-		{s.Admin.Listen, "--admin", a.admin.Handler(), "Operators: %s\n"},
+		{s.Admin.Listen, "--admin", tutti.TrustProxies(a.admin.Handler(), config.Prefixes(s.Proxies)...), "Operators: %s\n"},
 		{s.TLS.Redirect, "--tls-redirect", a.encryption.redirector(listener.Addr()), ""},
 	} {
 		if private.address == "" {
@@ -357,6 +357,7 @@ func urlOf(addr net.Addr) string {
 
 func newLog(w io.Writer, format string, level slog.Leveler) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
+	w = escaped{w}
 	if strings.EqualFold(format, "json") {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}

@@ -25,7 +25,7 @@ type Settings struct {
 
 	Origin      []string  `set:"origin ORIGIN: An origin, such as https://app.example.com, whose pages may connect, besides the server's own. Repeatable. '*' lets every page of the web connect." live:"yes"`
 	Hosts       []string  `set:"hosts HOST: A name by which this server is asked for, such as app.example.com or app.example.com:8443; requests for others are refused. Repeatable. '*' lets every name pass. Default: when listen is a loopback address, localhost, names ending in .localhost, and the names of origin, so that no page of the web can reach the server by a name of its own (DNS rebinding); else every name. Addresses always pass but where names are given here." live:"yes"`
-	Proxies     []Network `set:"trusted-proxies CIDR: Addresses of proxies whose X-Forwarded-For is believed: the client is then the right-most address there that is none of them. Repeatable."`
+	Proxies     []Network `set:"trusted-proxies CIDR: Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: the client is then the right-most address there that is none of them, and https is https. Repeatable."`
 	Credentials bool      `set:"credentials: Let pages of other origins send cookies with polling requests." live:"yes"`
 	AllowEIO3   bool      `set:"allow-eio3: Serve the clients of Socket.IO 1 and 2 too."`
 	Transport   []string  `set:"transport NAME: A transport to serve: polling or websocket. Repeatable."`
@@ -81,7 +81,7 @@ type Admin struct {
 type Traces struct {
 	Endpoint string `set:"endpoint URL: Send OpenTelemetry traces there, by OTLP over HTTP, such as http://127.0.0.1:4318."`
 	Ratio    string `set:"ratio NUMBER: Which share of the messages is followed whose publisher doesn't say, from 0 to 1. Who publishes with a traceparent decides for itself."`
-	Rate     Count  `set:"rate NUMBER: How many messages per second are followed at most."`
+	Rate     Count  `set:"rate NUMBER: How many messages per second are followed at most; a tenth of them of one connection, or of one address that publishes by HTTP without a key."`
 }
 
 // Node is a cluster of Socket.IO servers on Node.js to take part in.

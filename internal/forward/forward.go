@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -74,8 +75,9 @@ type Trace struct {
 
 // Headers between nodes.
 const (
-	headerToken = "X-Tutti-Token" // of the node that is asked
-	headerPeer  = "X-Tutti-Peer"  // the address of the client
+	headerToken  = "X-Tutti-Token"  // of the node that is asked
+	headerPeer   = "X-Tutti-Peer"   // the address of the client
+	headerSecure = "X-Tutti-Secure" // it came over TLS
 )
 
 const (
@@ -163,7 +165,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next http.Ha
 	peer, passed, ok := h.passedOn(r)
 	if ok {
 		r.RemoteAddr = peer
+		r.TLS = nil // that between nodes says nothing of the client's
+		if r.Header.Get(headerSecure) != "" {
+			r.TLS = &tls.ConnectionState{}
+		}
 	}
+	r.Header.Del(headerSecure)
 	name := owner(r)
 	if passed || name == "" || name == h.cfg.Name {
 		next.ServeHTTP(w, r)
@@ -225,6 +232,9 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, name string, t
 			}
 			p.Out.Header.Set(headerToken, token)
 			p.Out.Header.Set(headerPeer, p.In.RemoteAddr)
+			if p.In.TLS != nil {
+				p.Out.Header.Set(headerSecure, "1")
+			}
 			if p.Out.Body == nil {
 				p.Out.Body, p.Out.GetBody = io.NopCloser(strings.NewReader("")), onlyOnce
 			}

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -136,18 +137,19 @@ func TestStrangers(t *testing.T) {
 	self, _ := NewNode("http://127.0.0.1:1")
 	h := New(Config{Name: "a", Self: self, Find: func(string) (Node, bool) { return Node{}, false }, Log: slog.Default()})
 	next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		seen = fmt.Sprint(r.RemoteAddr, r.Header.Get(headerPeer), r.Header.Get(headerToken))
+		seen = fmt.Sprint(r.RemoteAddr, r.Header.Get(headerPeer), r.Header.Get(headerToken), r.Header.Get(headerSecure), r.TLS != nil)
 	})
 	defer h.Close()
 	for _, token := range []string{"", "guess", self.Token} {
 		r := httptest.NewRequest("GET", "/?sid=x.b", nil)
 		r.Header.Set(headerPeer, "6.6.6.6:6")
+		r.Header.Set(headerSecure, "1")
 		if token != "" {
 			r.Header.Set(headerToken, token)
 		}
-		want := r.RemoteAddr
+		want := r.RemoteAddr + "false"
 		if token == self.Token {
-			want = "6.6.6.6:6"
+			want = "6.6.6.6:6true"
 		}
 		h.ServeHTTP(httptest.NewRecorder(), r, next)
 		if seen != want {
@@ -246,5 +248,44 @@ func TestNode(t *testing.T) {
 	}
 	if _, err := Unmarshal([]byte("{")); err == nil {
 		t.Error("half a node is read")
+	}
+}
+
+// TestSecure: whether the client came over TLS is known on the node that its session
+// is of, by what the node says that it asked, and not by what it says itself.
+func TestSecure(t *testing.T) {
+	c := &cluster{nodes: make(map[string]Node)}
+	a, _ := c.node(t, "a")
+	secure := make(chan bool, 1)
+	var b *Handler
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.ServeHTTP(w, r, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			secure <- r.TLS != nil
+			if got := r.Header.Get(headerSecure); got != "" {
+				t.Errorf("the header is left: %q", got)
+			}
+		}))
+	}))
+	defer srv.Close()
+	self, err := NewNode(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = New(Config{Name: "b", Self: self, Find: c.find, Log: slog.New(slog.DiscardHandler)})
+	defer b.Close()
+	c.mu.Lock()
+	c.nodes["b"] = self
+	c.mu.Unlock()
+	for _, want := range []bool{true, false} {
+		r := httptest.NewRequest("GET", "/?sid="+b.NewID(nil), nil)
+		if want {
+			r.TLS = &tls.ConnectionState{}
+		} else {
+			r.Header.Set(headerSecure, "1") // a stranger's
+		}
+		a.ServeHTTP(httptest.NewRecorder(), r, nil)
+		if got := <-secure; got != want {
+			t.Errorf("who came over TLS %v is served as if %v", want, got)
+		}
 	}
 }

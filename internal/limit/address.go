@@ -29,3 +29,24 @@ func NetworkOf(a netip.Addr) netip.Prefix {
 	}
 	return prefix
 }
+
+// Wider is how many times as much as one sender a wider network may do, and wide
+// is how many bits of IPv6 that has: what a site is given, with 65,536 networks
+// that count as one sender each.
+const (
+	Wider = 8
+	wide  = 48
+)
+
+// WideOf returns the wider network of what counts as one sender, the zero Prefix
+// for what has none: IPv4, where addresses are too dear to be had by thousands.
+func WideOf(network netip.Prefix) netip.Prefix {
+	if !network.Addr().Is6() {
+		return netip.Prefix{}
+	}
+	prefix, err := network.Addr().Prefix(wide)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return prefix
+}

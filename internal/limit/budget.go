@@ -7,17 +7,22 @@ import (
 	"time"
 )
 
-// Heavy is from how many bytes on a queue counts against a [Budget]: less than
-// that is on its way, and costs no counting.
-const Heavy = 16 << 10
+// heavy and light are between what the weight is, from how many bytes on a queue
+// counts against a [Budget]: less than that is on its way, and costs no counting.
+const (
+	heavy = 16 << 10
+	light = 256
+)
 
 // A Budget is how many bytes may wait for all peers together. When more do, it
 // cuts off those for whom most waits, until a tenth of it is free again. It is
 // safe for concurrent use; a nil Budget has no limit and counts nothing.
 type Budget struct {
-	most int64
-	shed func(bytes int) // told of each that is cut off
-	used atomic.Int64
+	most   int64
+	shed   func(bytes int) // told of each that is cut off
+	used   atomic.Int64
+	queues atomic.Int64
+	weight atomic.Int64 // 0: heavy
 
 	mu       sync.Mutex
 	debtors  map[Debtor]struct{}
@@ -49,6 +54,29 @@ func (b *Budget) Used() int64 {
 		return 0
 	}
 	return b.used.Load()
+}
+
+// Queues counts so many queues more, or less, that bytes may wait in.
+func (b *Budget) Queues(n int) {
+	if b == nil || b.most <= 0 {
+		return
+	}
+	// What is not counted is in all of them together a quarter of the budget, so
+	// that it cannot be the memory that the budget is to keep free.
+	all := max(b.queues.Add(int64(n)), 1)
+	b.weight.Store(min(max(b.most/4/all, light), heavy))
+}
+
+// Heavy is from how many bytes on a queue counts: 16 KiB, and less with so many
+// queues that this is much in all of them. What is counted stays counted.
+func (b *Budget) Heavy() int {
+	if b == nil {
+		return heavy
+	}
+	if w := b.weight.Load(); w > 0 {
+		return int(w)
+	}
+	return heavy
 }
 
 // Enter makes d one that may be cut off, until Leave.

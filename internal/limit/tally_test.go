@@ -21,6 +21,14 @@ func TestNetwork(t *testing.T) {
 			t.Errorf("%s counts as %v, want %s", remote, got, want)
 		}
 	}
+	for network, want := range map[string]string{"192.0.2.1/32": "invalid Prefix", "2001:db8:1:2::/64": "2001:db8:1::/48"} {
+		if got := limit.WideOf(netip.MustParsePrefix(network)).String(); got != want {
+			t.Errorf("%s is in %s, want %s", network, got, want)
+		}
+	}
+	if got := limit.WideOf(netip.Prefix{}); got.IsValid() {
+		t.Errorf("no network is in %v", got)
+	}
 	if got := limit.Network("@"); got.IsValid() {
 		t.Errorf("a socket without address counts as %v", got)
 	}
@@ -139,5 +147,26 @@ func TestBudgetOfWhatIsShared(t *testing.T) {
 	none.Enter(&debtor{})
 	if none.Used() != 0 {
 		t.Error("no budget counts")
+	}
+}
+
+// TestHeavy: what is not counted is at most a quarter of the budget in all
+// queues together, however many there are.
+func TestHeavy(t *testing.T) {
+	b := limit.NewBudget(64<<20, nil)
+	for _, step := range []struct{ more, want int }{
+		{0, 16 << 10}, {1000, 16 << 10}, {24, 16 << 10}, {1024, 8 << 10}, {14 << 10, 1 << 10}, {1 << 20, 256}, {-1 << 20, 1 << 10}, {-15 << 10, 16 << 10}, {-1 << 10, 16 << 10},
+	} {
+		b.Queues(step.more)
+		if got := b.Heavy(); got != step.want {
+			t.Errorf("%d queues more: %d bytes are much, want %d", step.more, got, step.want)
+		}
+	}
+	none := limit.NewBudget(0, nil)
+	for _, b := range []*limit.Budget{none, nil} {
+		b.Queues(1 << 20)
+		if got := b.Heavy(); got != 16<<10 {
+			t.Errorf("without a limit %d bytes are much", got)
+		}
 	}
 }

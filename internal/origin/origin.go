@@ -59,6 +59,19 @@ func (p *Policy) Allowed(r *http.Request) bool {
 	return p.any || same(values[0], r) || p.lists(values[0])
 }
 
+// Scripted reports whether the answer to r may be a script (JSONP). A page of any origin can run it, and a browser says
+// nothing of the page in Origin then, but where it stands in Sec-Fetch-Site. Pages that are listed by name are not told
+// apart from others, and can ask in another way. Browsers that don't have the header are too old to be helped.
+func (p *Policy) Scripted(r *http.Request) bool {
+	return p.any || len(r.Header["Origin"]) > 0 || ofOwn(r) // with an Origin it is Allowed that decides
+}
+
+// ofOwn reports whether no page of another origin sent r, as far as the browser says.
+func ofOwn(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site == "" || site == "same-origin" || site == "none"
+}
+
 // crossOrigin reports whether any origin besides the server's own is allowed.
 func (p *Policy) crossOrigin() bool { return p.any || len(p.listed) > 0 }
 
@@ -169,9 +182,7 @@ func stripPort(scheme, host string) string {
 func (p *Policy) Trusted(r *http.Request) bool {
 	switch values := r.Header["Origin"]; len(values) {
 	case 0:
-		// Browsers leave Origin out of what a page may send without asking, and say so here.
-		site := r.Header.Get("Sec-Fetch-Site")
-		return site == "" || site == "same-origin" || site == "none"
+		return ofOwn(r) // browsers leave Origin out of what a page may send without asking, and say so there
 	case 1:
 		return values[0] != "null" && (same(values[0], r) || p.lists(values[0]))
 	}

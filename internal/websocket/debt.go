@@ -22,7 +22,7 @@ func (c *Conn) pushLocked(f *Frame) *batch {
 	b := c.out.batch()
 	b.frames = append(b.frames, f)
 	c.out.queued += f.cost()
-	if budget := c.limits.budget; budget != nil && (b.held > 0 || c.out.queued >= limit.Heavy) {
+	if budget := c.limits.budget; budget != nil && (b.held > 0 || c.out.queued >= budget.Heavy()) {
 		if b.held == 0 {
 			b.budget, b.held = budget, len(b.frames)
 		}
@@ -61,12 +61,16 @@ func (b *batch) drop(end int) {
 
 // arrive counts the size of the message that has begun to arrive.
 func (c *Conn) arrive(size int) {
-	if c.limits.budget == nil || size < limit.Heavy && c.arrived == 0 { // which only who reads changes
+	if c.limits.budget == nil {
+		return
+	}
+	heavy := c.limits.budget.Heavy()
+	if size < heavy && c.arrived == 0 { // which only who reads changes
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if size < limit.Heavy {
+	if size < heavy {
 		size = 0
 	}
 	c.limits.budget.Add(size - c.arrived)

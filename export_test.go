@@ -1,0 +1,12 @@
+package tutti
+
+// LedgerPage answers another node's question for what is revoked behind after, with
+// how many that are and behind which to ask on, "" if they are all.
+func (srv *Server) LedgerPage(after string) (n int, next string) {
+	srv.ledgers.srv = srv
+	p := srv.ledgers.page(ledgerQuestion{After: after})
+	if n = len(p.Revoked); p.More {
+		next = revocationKey(p.Revoked[n-1])
+	}
+	return n, next
+}
