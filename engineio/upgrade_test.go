@@ -302,6 +302,7 @@ func TestUpgradeToADeadSession(t *testing.T) {
 		h.last().Close(engineio.ReasonForcedClose) // it still waits for a GET
 		p.probe().wantEnd("closing", 1000)
 		p.want("1")
+		synctest.Wait() // until who has answered has gone
 		h.want("gone", h.refused("EIO=4&transport=websocket&sid="+p.sid), 400, "Session ID unknown")
 	})
 }
