@@ -49,7 +49,8 @@ type server struct {
 	admin   string // of the operators'
 	process *exec.Cmd
 	log     *journal
-	fails   bool // it is to end with an error
+	first   readings // before the first item
+	fails   bool     // it is to end with an error
 }
 
 // subject are the settings that most items run against: everything open that
@@ -62,7 +63,7 @@ func subject(t *testing.T) []string {
 		"--door-listen=news*", "--door-publish=news*", "--allow-eio3", "--compress-websocket=1KiB",
 		"--ping-interval=400ms", "--ping-timeout=1200ms", "--timeout-header=1s", "--timeout-idle=1s", "--timeout-connect=2s",
 		"--timeout-upgrade=300ms", "--timeout-attachment=1s", "--timeout-write=1s",
-		"--origin=https://app.example.com", "--trusted-proxies=127.0.0.1",
+		"--origin=" + allowed, "--trusted-proxies=127.0.0.1",
 	}
 }
 
@@ -81,7 +82,23 @@ func start(t *testing.T, wrap []string, args ...string) *server {
 	}
 	t.Cleanup(func() { s.stop(t) })
 	s.await(t)
+	s.fresh(t) // so that what the first client brings about is there
+	if err := s.begin(); err != nil {
+		t.Fatal(err)
+	}
 	return s
+}
+
+// begin takes the readings with which those at the end are compared.
+func (s *server) begin() error {
+	var err error
+	if !eventually(func() bool {
+		s.first, err = s.settled()
+		return err == nil && s.first["tutti_sessions"] == 0
+	}) {
+		return fmt.Errorf("readings at the start: %w", err)
+	}
+	return nil
 }
 
 // await returns when the server answers.
@@ -192,6 +209,9 @@ func (r readings) sum(prefix string) float64 {
 	return total
 }
 
+// of adds up the series of a metric.
+func (r readings) of(metric string) float64 { return r[metric] + r.sum(metric+"{") }
+
 // settled has the server collect its garbage and reads its metrics.
 func (s *server) settled() (readings, error) {
 	resp, err := client.Get("http://" + s.admin + "/debug/pprof/heap?gc=1")
@@ -213,24 +233,19 @@ func (s *server) goroutines() string {
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	return fmt.Sprint(string(text[:min(len(text), 6000)]), err)
+	return fmt.Sprint(string(text), err)
 }
-
-// What may be left of an attack: pools and tables keep some of what they have
-// grown to, on purpose.
-const (
-	slackGoroutines = 6
-	slackHeap       = 6 << 20
-	slackFiles      = 6
-)
 
 // patience is how long anything is waited for. It says nothing about how long it
 // takes.
 const patience = 45 * time.Second
 
 // eventually waits for something to become true.
-func eventually(what func() bool) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func eventually(what func() bool) bool { return within(patience, what) }
+
+// within waits so long for something to become true.
+func within(long time.Duration, what func() bool) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), long)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -242,36 +257,4 @@ func eventually(what func() bool) bool {
 		}
 	}
 	return true
-}
-
-// tryStart runs the program with a folder until it answers or ends, and returns
-// what it said.
-func tryStart(t *testing.T, data string) string {
-	t.Helper()
-	address := freeAddress(t)
-	said := &journal{}
-	p := exec.Command(program, "serve", "--listen="+address, "--data="+data)
-	p.Stdout, p.Stderr = said, said
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { // ends with the process
-		defer close(ended)
-		_ = p.Wait() // how is told by what it said
-	}()
-	over := func() bool {
-		select {
-		case <-ended:
-			return true
-		default:
-			return false
-		}
-	}
-	if !eventually(func() bool { return over() || strings.Contains(said.String(), "listening") }) {
-		t.Errorf("it neither starts nor ends: %s", said)
-	}
-	_ = p.Process.Signal(syscall.SIGTERM) // or it has ended
-	<-ended
-	return said.String()
 }
