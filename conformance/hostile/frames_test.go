@@ -21,7 +21,9 @@ func TestFrames(t *testing.T) {
 			for _, path := range []string{"/socket.io/?EIO=4&transport=websocket", "/ws?room=news"} {
 				w := must(t)(s.open(path, strings.Join(header, "")))
 				go func() { _, _ = io.Copy(w, bytes.NewReader(raw)) }() // ends with the connection
-				if code, words := w.closed(t); !slices.Contains(codes, code) {
+				code, words := w.closed(t)
+				w.Close()
+				if !slices.Contains(codes, code) {
 					t.Errorf("%s: closed with %d %q, want one of %v", path, code, words, codes)
 				}
 			}

@@ -133,6 +133,7 @@ func (s *server) unrest(before readings) (wrong []string) {
 // resting counts the goroutines that wait for the next handler to run. There is
 // a limit to them, and they end when nobody has needed them for some seconds.
 func resting(profile string) (n int) {
+	_, profile, _ = strings.Cut(profile, "\n") // the total
 	for block := range strings.SplitSeq(profile, "\n\n") {
 		head, frames, _ := strings.Cut(block, "\n")
 		if frame, _, _ := strings.Cut(frames, "\n"); strings.Contains(frame, "serial.(*Crew).serve") {

