@@ -2,7 +2,6 @@ package hostile
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -55,9 +54,7 @@ func TestConsumers(t *testing.T) {
 			}
 			for range n {
 				c := s.dial(t)
-				if tcp, ok := c.(*net.TCPConn); ok {
-					_ = tcp.SetReadBuffer(4096)
-				}
+				small(c)
 				fmt.Fprintf(c, "GET /events?room=news HTTP/1.1\r\nHost: localhost\r\n\r\n")
 				defer c.Close()
 			}
@@ -85,9 +82,7 @@ func starve(t *testing.T, s *server, n, megabytes int, keep func(w *wire)) {
 	var all []*wire
 	for range n {
 		w := must(t)(s.socket(""))
-		if tcp, ok := w.Conn.(*net.TCPConn); ok {
-			_ = tcp.SetReadBuffer(4096)
-		}
+		small(w.Conn)
 		if keep != nil {
 			go keep(w)
 		}

@@ -107,11 +107,11 @@ var connectItems = []item{
 		w.text(t, `40{"token":"`+strings.Repeat("x", 900_000)+`"}`)
 		w.until(t, "44")
 	}},
-	{"auth that is none", "a list, a text, half an object as credentials; a number (which is the id of an acknowledgement), null, values of the wrong kind in it", "the session ends; the latter are none", []string{closedParse}, func(t *testing.T, s *server) {
+	{"auth that is none", "a list, a text, half an object, null as credentials; a number (which is the id of an acknowledgement), values of the wrong kind in it", "the session ends; the latter are none", []string{closedParse}, func(t *testing.T, s *server) {
 		for _, auth := range []struct {
 			text string
 			in   bool
-		}{{"[]", false}, {`"x"`, false}, {"5", true}, {"{", false}, {"null", true}, {`{"token":{}}`, true}, {`{"pid":5,"offset":[]}`, true}} {
+		}{{"[]", false}, {`"x"`, false}, {"5", true}, {"{", false}, {"null", false}, {`{"token":{}}`, true}, {`{"pid":5,"offset":[]}`, true}} {
 			w := must(t)(s.engine(""))
 			w.text(t, "40"+auth.text)
 			op, data, err := w.read()

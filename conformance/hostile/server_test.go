@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +52,10 @@ type server struct {
 	process *exec.Cmd
 	log     *journal
 	first   readings // before the first item
+	keeps   float64  // how much more memory it may have in the end than at first
 	fails   bool     // it is to end with an error
+
+	encrypted bool // the public listener speaks TLS
 }
 
 // subject are the settings that most items run against: everything open that
@@ -74,7 +78,14 @@ func start(t *testing.T, wrap []string, args ...string) *server {
 	t.Helper()
 	s := &server{address: freeAddress(t), admin: freeAddress(t), log: &journal{}}
 	line := append(append([]string{}, wrap...), program, "serve", "--listen="+s.address, "--admin="+s.admin, "--log-level=debug", "--log-format=json")
-	line = append(line, args...)
+	s.encrypted = slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--tls-cert") })
+	s.run(t, append(line, args...))
+	return s
+}
+
+// run runs a command that is the server, until the test ends.
+func (s *server) run(t *testing.T, line []string) {
+	t.Helper()
 	s.process = exec.Command(line[0], line[1:]...)
 	s.process.Stderr = s.log
 	s.process.Stdout = s.log
@@ -87,7 +98,6 @@ func start(t *testing.T, wrap []string, args ...string) *server {
 	if err := s.begin(); err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
 // warm has all there that a server keeps once it has been used: what the first
@@ -186,7 +196,11 @@ type readings map[string]float64
 
 // client is for requests of ours that no test is about: it keeps no
 // connections, so that none are counted.
-var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: anyCertificate}}
+
+// anyCertificate believes every server: those of these tests have made theirs
+// themselves.
+var anyCertificate = &tls.Config{InsecureSkipVerify: true}
 
 // metrics reads /metrics.
 func (s *server) metrics() (readings, error) {

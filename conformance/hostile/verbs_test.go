@@ -14,6 +14,7 @@ import (
 
 func TestVerbs(t *testing.T) {
 	s := start(t, nil, subject(t)...)
+	s.keeps = 6 << 20 // the rates of thousands of rooms, and a tape of small messages: both have limits
 	survive(t, s, "Verbs", roomItems)
 	survive(t, s, "Verbs", readItems())
 	survive(t, s, "Recovery", recoveryItems)
