@@ -27,8 +27,12 @@ type item struct {
 	attack   func(t *testing.T, s *server)
 }
 
-// nothing is the evidence of what harms nobody and is served like anything else.
-const nothing = "nothing: it is served"
+// nothing is the evidence of what harms nobody.
+const (
+	nothing = "nothing: it is served"
+	// nothingSeen is that of what net/http refuses without telling anybody.
+	nothingSeen = "nothing: net/http closes the connection"
+)
 
 // times is an item whose attack does something n times, and says so in the place
 // of {n}.
