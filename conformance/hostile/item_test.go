@@ -28,11 +28,7 @@ type item struct {
 }
 
 // nothing is the evidence of what harms nobody.
-const (
-	nothing = "nothing: it is served"
-	// nothingSeen is that of what net/http refuses without telling anybody.
-	nothingSeen = "nothing: net/http closes the connection"
-)
+const nothing = "nothing: it is served"
 
 // times is an item whose attack does something n times, and says so in the place
 // of {n}.
