@@ -55,7 +55,8 @@ type server struct {
 	keeps   float64  // how much more memory it may have in the end than at first
 	fails   bool     // it is to end with an error
 
-	encrypted bool // the public listener speaks TLS
+	clock     string // the file that says by how many seconds its clock is put
+	encrypted bool   // the public listener speaks TLS
 }
 
 // subject are the settings that most items run against: everything open that
