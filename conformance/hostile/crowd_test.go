@@ -40,7 +40,7 @@ func TestCrowd(t *testing.T) {
 	const megabytes, each = 3, 160 << 10 // the second is what one who does not read may cost
 	s := start(t, nil, append(subject(t), "--relay=big", "--ping-interval=10m", "--timeout-connect=1m", "--timeout-write=2s", "--rate-handshakes=none", "--rate-room-joins=none",
 		"--rate-connection-events=none", "--rate-connection-publishes=none", "--limit-address=none")...)
-	s.keeps = 24 << 20 // tables and pools for ten thousand at a time
+	s.holds, s.keeps = 18<<20, 24<<20 // sessions of ten thousand, who may come back within the window
 	survive(t, s, "Crowds", []item{
 		times(10_000, item{"slow consumers", fmt.Sprintf("{n} sockets at once that read nothing, in a namespace where %d MB are sent to all, each of which another one reads", megabytes), fmt.Sprintf("closed after `timeout.write`. The process grows by at most %d KiB for each of them, and who reads has it all", each>>10), []string{limitWrite}, nil}, func(t *testing.T, s *server, n int) {
 			all := s.many(t, n)

@@ -75,6 +75,7 @@ func survive(t *testing.T, s *server, section string, items []item) {
 			it.attack(t, s)
 			s.tells(t, it, before, logged) // before the fresh client adds to what has grown
 			s.fresh(t)
+			before["go_memstats_heap_alloc_bytes"] += s.holds
 			s.quiet(t, before)
 			if !t.Failed() {
 				note(section, it)

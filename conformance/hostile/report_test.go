@@ -8,9 +8,9 @@ Each line is a test against ` + "`tutti serve`" + ` as a process of its own, ove
 families of namespaces are against an application on the library. The numbers are those that the tests send. First it is seen that what the
 last column names has grown, or stands in the log, before anybody else has come. Then a fresh client is served over both transports,
 within ten seconds; sessions, sockets, streams and rooms are as many as before; so are, but for 6 each, goroutines and open files, and
-but for 6 MiB the memory in use after a collection; nothing waits to be written; nothing panicked. Goroutines that rest between two handlers, which there may be
+but for 6 MiB the memory in use after a collection (24 after crowds: of each session it is kept for a while what a client needs to come back); nothing waits to be written; nothing panicked. Goroutines that rest between two handlers, which there may be
 a few of and which end by themselves, are not counted. At the end of each table all of it is compared with the start as well, with the same
-slack and some MiB more for what is kept on purpose (24 after crowds), so that what an item leaves behind cannot add up.
+slack and a few MiB more for what is kept on purpose, so that what an item leaves behind cannot add up.
 
 In Storage a server that has failed serves nobody, on purpose: there the fresh client comes after a start on a folder that works.
 The figures in [limits](limits.md) say how a well-behaved client fares meanwhile.

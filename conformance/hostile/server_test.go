@@ -52,6 +52,7 @@ type server struct {
 	process *exec.Cmd
 	log     *journal
 	first   readings // before the first item
+	holds   float64  // how much more memory it may have after an item than others may
 	keeps   float64  // how much more memory it may have in the end than at first
 	fails   bool     // it is to end with an error
 

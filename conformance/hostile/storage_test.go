@@ -54,7 +54,7 @@ func TestStorage(t *testing.T) {
 	const section = "Storage"
 	t.Run("full-disk", func(t *testing.T) {
 		full, after := t.TempDir(), t.TempDir()
-		mount := []string{"unshare", "--mount", "--map-root-user", "sh", "-c", `mount -t tmpfs -o size=128m none "` + full + `" || exit 1; "$0" "$@" & p=$!; trap "kill -TERM $p" TERM; wait $p; wait $p; code=$?; cp -a "` + full + `/." "` + after + `"; exit $code`}
+		mount := []string{"unshare", "--mount", "--map-root-user", "sh", "-c", `mount -t tmpfs -o size=256m none "` + full + `" || exit 1; "$0" "$@" & p=$!; trap "kill -TERM $p" TERM; wait $p; wait $p; code=$?; cp -a "` + full + `/." "` + after + `"; exit $code`}
 		if os.Getuid() == 0 {
 			mount = append([]string{"unshare", "--mount"}, mount[3:]...)
 		}
@@ -69,6 +69,7 @@ func TestStorage(t *testing.T) {
 			refused = strings.Contains(w.publishKept(t, acknowledged, 100_000), `"error"`)
 		}
 		acknowledged--
+		t.Logf("%d messages of 100 kB", acknowledged)
 		if !refused {
 			t.Fatal("a full disk acknowledges")
 		}

@@ -73,11 +73,11 @@ var roomItems = []item{
 		}
 		w.Close()
 	}),
-	publishFlood("publish flood", "publications as fast as they go, over one connection", "connection", 1, 2000, func(i int) (room, header string) { return "room:flood", "" }),
-	publishFlood("publish flood of one address", "{n} connections of one address publish, each into a room of its own", "address", 40, 399, func(i int) (room, header string) {
+	publishFlood("connection", "publications as fast as they go, over one connection", 1, 2000, func(i int) (room, header string) { return "room:flood", "" }),
+	publishFlood("address", "{n} connections of one address publish, each into a room of its own", 40, 399, func(i int) (room, header string) {
 		return fmt.Sprint("room:mine", i), "X-Forwarded-For: 203.0.113.200\r\n"
 	}),
-	publishFlood("publish flood of one room", "{n} connections of as many addresses publish into one room", "room", 24, 399, func(i int) (room, header string) {
+	publishFlood("room", "{n} connections of as many addresses publish into one room", 24, 399, func(i int) (room, header string) {
 		return "room:one", fmt.Sprintf("X-Forwarded-For: 203.0.113.%d\r\n", i+1)
 	}),
 	times(4000, item{"join and leave", "a room joined and left {n} times as fast as it goes, watched by another", "refused: too many requests", []string{hit("connection joins")}, nil}, func(t *testing.T, s *server, n int) {
@@ -111,12 +111,12 @@ var roomItems = []item{
 
 // publishFlood is an item of n connections that publish so often each, until the
 // limit of whom it names is in a refusal's words. Those of a connection has none.
-func publishFlood(name, tried, whose string, n, often int, to func(i int) (room, header string)) item {
-	words := "of this " + whose
+func publishFlood(whose, tried string, n, often int, to func(i int) (room, header string)) item {
+	words, told := "of this "+whose, "refused: too many messages published of this "+whose+", and when to come again"
 	if whose == "connection" {
-		words = `"too many messages published"`
+		words, told = `"too many messages published"`, "refused: too many messages published, and when to come again"
 	}
-	return times(n, item{name, tried, "refused: too many messages published " + words + ", and when to come again", []string{hit(whose + " publishes")}, nil}, func(t *testing.T, s *server, n int) {
+	return times(n, item{"publish flood of one " + whose, tried, told, []string{hit(whose + " publishes")}, nil}, func(t *testing.T, s *server, n int) {
 		var refused atomic.Bool
 		crowd(n, func(i int) {
 			room, header := to(i)
