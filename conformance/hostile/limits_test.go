@@ -83,7 +83,8 @@ func TestDescriptors(t *testing.T) {
 			if !eventually(func() bool { _, err := s.metrics(); return err == nil }) {
 				t.Error("operators can't look")
 			}
-			if n := strings.Count(s.log.String(), "Accept error"); n > 200 {
+			// One that does not rest tries tens of thousands of times a second.
+			if n := strings.Count(s.log.String(), "Accept error"); n > 2000 {
 				t.Errorf("the listener tried %d times: it spins", n)
 			}
 		})
