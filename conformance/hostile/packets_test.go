@@ -15,7 +15,8 @@ func TestSocketIO(t *testing.T) {
 	survive(t, s, "Socket.IO: binary packets", binaryItems())
 }
 
-// packetItems are texts after which the session ends, or goes on.
+// packetItems are texts after which the session ends, or goes on; with | between
+// several of them, of which those that begin with a NUL are binary.
 func packetItems() []item {
 	var items []item
 	const ends, on = true, false
@@ -27,7 +28,13 @@ func packetItems() []item {
 		items = append(items, item{name, tried, told, evidence, func(t *testing.T, s *server) {
 			for _, p := range packets {
 				w := must(t)(s.socket(""))
-				w.text(t, p)
+				for _, one := range strings.Split(p, "|") {
+					if strings.HasPrefix(one, "\x00") {
+						_ = w.send(opBinary, []byte(one))
+						continue
+					}
+					w.text(t, one)
+				}
 				if over {
 					w.closed(t)
 					continue
@@ -48,10 +55,15 @@ func packetItems() []item {
 	add("deep nesting", "10,000 brackets, 100,000 objects", ends, `42["echo",`+strings.Repeat("[", 10_000)+strings.Repeat("]", 10_000)+"]", `42["echo",`+strings.Repeat(`{"a":`, 100_000)+"1"+strings.Repeat("}", 100_000)+"]")
 	add("strange JSON", "1e400, names twice, half a surrogate, NUL, -0, 400 digits", on, `42["echo",1e400]`, `42["echo",{"a":1,"a":2}]`, `42["echo","\ud800"]`, `42["echo","\u0000"]`, `42["echo",-0]`, `42["echo",`+strings.Repeat("9", 400)+`]`)
 	add("no JSON", "NaN, a comment, single quotes, a raw NUL, leading zeroes", ends, `42["echo",NaN]`, `42["echo",/**/1]`, `42['echo']`, "42[\"echo\",\"\x00\"]", `42["echo",01]`)
-	add("namespaces with strange names", "no comma, a question mark, 2 MB of path; for a namespace that is not there", ends, `42/nowhere,["echo"]`, "42/"+strings.Repeat("x", 64_000)+`,["echo"]`)
-	add("answers to nothing", "acks that nobody asked for, twice, with large ids", on, `431[]`, `43999999[1]`, `439007199254740991[1]`)
+	add("namespaces with strange names", "events for a namespace that is not there: no comma, a question mark, dots, 900 kB of path", ends, `42/nowhere["echo"]`, `42/nowhere?a=b,["echo"]`, `42/../other,["echo"]`, "42/"+strings.Repeat("x", 900_000)+`,["echo"]`)
+	add("answers to nothing", "acks that nobody asked for, the same twice, with large ids, with attachments", on, `431[]|431[]`, `43999999[1]`, `439007199254740991[1]`, `461-7[{"_placeholder":true,"num":0}]|`+"\x00data")
 	add("DISCONNECT of others", "leaving a namespace that one is not in", on, `41/other,`, `41/nowhere,`)
 	return items
+}
+
+var strangeNames = []variant{
+	{"64 kB", strings.Repeat("x", 64_000)}, {"1,025 bytes", strings.Repeat("x", 1025)}, {"question marks", "a?b=c?d"}, {"commas", "a,b,c"},
+	{"nothing but commas", ",,,,"}, {"dots and slashes", "%2e%2e/../other"}, {"control characters", "\x01\n"},
 }
 
 var connectItems = []item{
@@ -60,10 +72,10 @@ var connectItems = []item{
 		w.text(t, `42["echo",1]`)
 		w.closed(t)
 	}},
-	{"100000 namespaces", "CONNECT to 100,000 names that are not there", "connect_error, until it is too many", []string{socketRefused, limits}, func(t *testing.T, s *server) {
+	times(100_000, item{"100000 namespaces", "CONNECT to {n} names that are not there", "connect_error, until it is too many", []string{socketRefused, `tutti_limit_hits_total{limit="namespaces",stage="server"}`}, nil}, func(t *testing.T, s *server, n int) {
 		w := must(t)(s.engine(""))
 		go func() { // ends with the connection
-			for i := range 100_000 {
+			for i := range n {
 				if w.send(opText, fmt.Appendf(nil, "40/nowhere%d,", i)) != nil {
 					return
 				}
@@ -72,12 +84,21 @@ var connectItems = []item{
 		if code, words := w.closed(t); code != 1008 && code != 0 && code != 1000 {
 			t.Errorf("closed with %d %s", code, words)
 		}
-	}},
-	{"long name of a namespace", "64 kB, with commas and question marks", "connect_error, or the session ends", []string{opened}, func(t *testing.T, s *server) {
-		for _, name := range []string{strings.Repeat("x", 64_000), "a?b=c?d", "?", "a,b,c", ",,,,", "%2e%2e/"} {
+	}),
+	{"long name of a namespace", "CONNECT to " + names(strangeNames), "connect_error, or the session ends; nobody is let in", []string{socketRefused, closedParse}, func(t *testing.T, s *server) {
+		for _, name := range strangeNames {
 			w := must(t)(s.engine(""))
-			w.text(t, "40/"+name+",{}")
-			w.text(t, "41")
+			w.text(t, "40/"+name.text+",{}")
+			for {
+				op, data, err := w.read()
+				if err != nil || op == opClose || strings.HasPrefix(string(data), "44/") {
+					break
+				}
+				if strings.HasPrefix(string(data), "40") {
+					t.Errorf("%s is answered %.80s", name.name, data)
+					break
+				}
+			}
 			w.Close()
 		}
 	}},
@@ -86,34 +107,40 @@ var connectItems = []item{
 		w.text(t, `40{"token":"`+strings.Repeat("x", 900_000)+`"}`)
 		w.until(t, "44")
 	}},
-	{"auth that is none", "a list, a text, a number, null, half an object as credentials", "the session ends, or they are none", []string{opened}, func(t *testing.T, s *server) {
-		for _, auth := range []string{"[]", `"x"`, "5", "null", "{", `{"token":{}}`, `{"pid":5,"offset":[]}`} {
+	{"auth that is none", "a list, a text, half an object, null as credentials; a number (which is the id of an acknowledgement), values of the wrong kind in it", "the session ends; the latter are none", []string{closedParse}, func(t *testing.T, s *server) {
+		for _, auth := range []struct {
+			text string
+			in   bool
+		}{{"[]", false}, {`"x"`, false}, {"5", true}, {"{", false}, {"null", false}, {`{"token":{}}`, true}, {`{"pid":5,"offset":[]}`, true}} {
 			w := must(t)(s.engine(""))
-			w.text(t, "40"+auth)
+			w.text(t, "40"+auth.text)
+			op, data, err := w.read()
+			for err == nil && op != opClose && string(data) == "2" {
+				op, data, err = w.read()
+			}
+			if in := err == nil && strings.HasPrefix(string(data), "40{"); in != auth.in {
+				t.Errorf("%s is answered %s, %v", auth.text, data, err)
+			}
 			w.Close()
 		}
 	}},
-	{"in and out", "CONNECT and DISCONNECT 20,000 times on one session", "the session ends: too many namespaces, or events", []string{limits}, func(t *testing.T, s *server) {
+	times(20_000, item{"in and out", "CONNECT and DISCONNECT {n} times on one session", "the session ends: too many namespaces, or events", []string{limitEvents + ` or tutti_limit_hits_total{limit="namespaces",stage="server"}`}, nil}, func(t *testing.T, s *server, n int) {
 		w := must(t)(s.engine(""))
 		// At once: who is slow is ended for want of a heartbeat, and no limit is hit.
 		both := append(frame(fin|opText, []byte("40/other,")), frame(fin|opText, []byte("41/other,"))...)
-		go w.Write(bytes.Repeat(both, 20_000)) // ends with the connection
+		go w.Write(bytes.Repeat(both, n)) // ends with the connection
 		w.closed(t)
-	}},
+	}),
 }
 
 var answerItems = []item{
-	{"flood of events", "100,000 events without an acknowledgement", "the session ends with 1008 \"too many events\"", []string{`tutti_limit_hits_total{limit="connection events",stage="quota"}`, "log: too many events"}, func(t *testing.T, s *server) {
-		w := must(t)(s.socket(""))
-		go floodText(w, `42["nobody",1]`, 100_000)
-		if code, words := w.closed(t); code != 1008 && code != 0 || code == 1008 && words != "too many events" {
-			t.Errorf("closed with %d %q", code, words)
-		}
-	}},
-	{"flood of calls", "100,000 events that ask for an answer", "refused with an error, a code and when to come again; then the session ends", []string{`tutti_limit_hits_total{limit="connection events",stage="quota"}`}, func(t *testing.T, s *server) {
+	times(100_000, item{"flood of events", "{n} events without an acknowledgement", "the session ends with 1008 \"too many events\"", []string{limitEvents, "log: too many events"}, nil}, func(t *testing.T, s *server, n int) {
+		tooManyEvents(t, s, `42["nobody",1]`, n)
+	}),
+	times(100_000, item{"flood of calls", "{n} events that ask for an answer", "refused with an error, a code and when to come again; then the session ends", []string{limitEvents}, nil}, func(t *testing.T, s *server, n int) {
 		w := must(t)(s.socket(""))
 		go func() { // ends with the connection
-			for i := range 100_000 {
+			for i := range n {
 				if w.send(opText, fmt.Appendf(nil, `42%d["nobody",1]`, i)) != nil {
 					return
 				}
@@ -133,7 +160,7 @@ var answerItems = []item{
 			}
 		}
 		w.closed(t)
-	}},
+	}),
 }
 
 // floodText sends a text so often, frame by frame.
@@ -180,8 +207,8 @@ func binaryItems() []item {
 	add("binary without a packet", "an attachment that nobody announced", []string{"\x00x"})
 	add("text between attachments", "an event before the second attachment", []string{`452-["echo",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`, "\x00x", `42["echo"]`})
 	add("binary for a namespace not joined", "a binary event for another namespace", []string{`451-/other,["echo",{"_placeholder":true,"num":0}]`, "\x00x"})
-	items = append(items, item{"attachments that do not come", "30 sessions that announce attachments, send some and wait", "the session ends after `timeout.attachment`", []string{`tutti_limit_hits_total{limit="attachment timeout"`}, func(t *testing.T, s *server) {
-		crowd(30, func(int) {
+	items = append(items, times(30, item{"attachments that do not come", "{n} sessions that announce attachments, send some and wait", "the session ends after `timeout.attachment`", []string{`tutti_limit_hits_total{limit="attachment timeout"`}, nil}, func(t *testing.T, s *server, n int) {
+		crowd(n, func(int) {
 			w, err := s.socket("")
 			if err != nil {
 				t.Error(err)
@@ -192,13 +219,16 @@ func binaryItems() []item {
 			w.closed(t)
 			w.Close()
 		})
-	}}, item{"placeholders twice and not at all", "two placeholders for one attachment; an attachment without one", "an answer, or the session ends", []string{opened}, func(t *testing.T, s *server) {
-		for _, text := range []string{
-			`451-["echo",{"_placeholder":true,"num":0},{"_placeholder":true,"num":0}]`, `451-["echo","x"]`,
+	}), item{"placeholders twice and not at all", "two placeholders for one attachment; an attachment without one", "the session ends; the latter is nothing", []string{closedParse}, func(t *testing.T, s *server) {
+		for text, goesOn := range map[string]bool{
+			`451-["echo",{"_placeholder":true,"num":0},{"_placeholder":true,"num":0}]`: false, `451-["echo","x"]`: true,
 		} {
 			w := must(t)(s.socket(""))
 			w.text(t, text)
 			_ = w.send(opBinary, []byte("data"))
+			if on := w.answers(7); on != goesOn {
+				t.Errorf("after %s the session goes on: %v", text, on)
+			}
 			w.Close()
 		}
 	}})

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,7 +51,13 @@ type server struct {
 	admin   string // of the operators'
 	process *exec.Cmd
 	log     *journal
-	fails   bool // it is to end with an error
+	first   readings // before the first item
+	holds   float64  // how much more memory it may have after an item than others may
+	keeps   float64  // how much more memory it may have in the end than at first
+	fails   bool     // it is to end with an error
+
+	clock     string // the file that says by how many seconds its clock is put
+	encrypted bool   // the public listener speaks TLS
 }
 
 // subject are the settings that most items run against: everything open that
@@ -62,7 +70,8 @@ func subject(t *testing.T) []string {
 		"--door-listen=news*", "--door-publish=news*", "--allow-eio3", "--compress-websocket=1KiB",
 		"--ping-interval=400ms", "--ping-timeout=1200ms", "--timeout-header=1s", "--timeout-idle=1s", "--timeout-connect=2s",
 		"--timeout-upgrade=300ms", "--timeout-attachment=1s", "--timeout-write=1s",
-		"--origin=https://app.example.com", "--trusted-proxies=127.0.0.1", "--auth-anonymous=true",
+		"--origin=" + allowed, "--trusted-proxies=127.0.0.1", "--auth-anonymous=true",
+		"--timeout-refusal=20ms", // many are refused one after another here
 	}
 }
 
@@ -72,7 +81,14 @@ func start(t *testing.T, wrap []string, args ...string) *server {
 	t.Helper()
 	s := &server{address: freeAddress(t), admin: freeAddress(t), log: &journal{}}
 	line := append(append([]string{}, wrap...), program, "serve", "--listen="+s.address, "--admin="+s.admin, "--log-level=debug", "--log-format=json")
-	line = append(line, args...)
+	s.encrypted = slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--tls-cert") })
+	s.run(t, append(line, args...))
+	return s
+}
+
+// run runs a command that is the server, until the test ends.
+func (s *server) run(t *testing.T, line []string) {
+	t.Helper()
 	s.process = exec.Command(line[0], line[1:]...)
 	s.process.Stderr = s.log
 	s.process.Stdout = s.log
@@ -81,7 +97,38 @@ func start(t *testing.T, wrap []string, args ...string) *server {
 	}
 	t.Cleanup(func() { s.stop(t) })
 	s.await(t)
-	return s
+	s.warm(t)
+	if err := s.begin(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// warm has all there that a server keeps once it has been used: what the first
+// client brings about, and the tape at its full size.
+func (s *server) warm(t *testing.T) {
+	t.Helper()
+	s.fresh(t)
+	if !slices.Contains(s.process.Args, "--relay=echo") {
+		return
+	}
+	w := must(t)(s.socket(""))
+	for range 40 {
+		w.text(t, `42["echo","`+strings.Repeat("x", 50_000)+`"]`)
+		w.until(t, `42["echo",`)
+	}
+	w.Close()
+}
+
+// begin takes the readings with which those at the end are compared.
+func (s *server) begin() error {
+	var err error
+	if !eventually(func() bool {
+		s.first, err = s.settled()
+		return err == nil && s.first["tutti_sessions"] == 0
+	}) {
+		return fmt.Errorf("readings at the start: %w", err)
+	}
+	return nil
 }
 
 // await returns when the server answers.
@@ -152,7 +199,11 @@ type readings map[string]float64
 
 // client is for requests of ours that no test is about: it keeps no
 // connections, so that none are counted.
-var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: anyCertificate}}
+
+// anyCertificate believes every server: those of these tests have made theirs
+// themselves.
+var anyCertificate = &tls.Config{InsecureSkipVerify: true}
 
 // metrics reads /metrics.
 func (s *server) metrics() (readings, error) {
@@ -192,6 +243,9 @@ func (r readings) sum(prefix string) float64 {
 	return total
 }
 
+// of adds up the series of a metric.
+func (r readings) of(metric string) float64 { return r[metric] + r.sum(metric+"{") }
+
 // settled has the server collect its garbage and reads its metrics.
 func (s *server) settled() (readings, error) {
 	resp, err := client.Get("http://" + s.admin + "/debug/pprof/heap?gc=1")
@@ -213,24 +267,19 @@ func (s *server) goroutines() string {
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	return fmt.Sprint(string(text[:min(len(text), 6000)]), err)
+	return fmt.Sprint(string(text), err)
 }
-
-// What may be left of an attack: pools and tables keep some of what they have
-// grown to, on purpose.
-const (
-	slackGoroutines = 6
-	slackHeap       = 6 << 20
-	slackFiles      = 6
-)
 
 // patience is how long anything is waited for. It says nothing about how long it
 // takes.
 const patience = 45 * time.Second
 
 // eventually waits for something to become true.
-func eventually(what func() bool) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func eventually(what func() bool) bool { return within(patience, what) }
+
+// within waits so long for something to become true.
+func within(long time.Duration, what func() bool) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), long)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -242,36 +291,4 @@ func eventually(what func() bool) bool {
 		}
 	}
 	return true
-}
-
-// tryStart runs the program with a folder until it answers or ends, and returns
-// what it said.
-func tryStart(t *testing.T, data string) string {
-	t.Helper()
-	address := freeAddress(t)
-	said := &journal{}
-	p := exec.Command(program, "serve", "--listen="+address, "--data="+data)
-	p.Stdout, p.Stderr = said, said
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { // ends with the process
-		defer close(ended)
-		_ = p.Wait() // how is told by what it said
-	}()
-	over := func() bool {
-		select {
-		case <-ended:
-			return true
-		default:
-			return false
-		}
-	}
-	if !eventually(func() bool { return over() || strings.Contains(said.String(), "listening") }) {
-		t.Errorf("it neither starts nor ends: %s", said)
-	}
-	_ = p.Process.Signal(syscall.SIGTERM) // or it has ended
-	<-ended
-	return said.String()
 }

@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -55,7 +56,8 @@ func ended(t *testing.T, c net.Conn) {
 // request sends a request and returns the status and the body.
 func (s *server) request(t *testing.T, method, path, body string, header ...string) (int, string) {
 	t.Helper()
-	r, err := http.NewRequest(method, "http://"+s.address+path, strings.NewReader(body))
+	scheme := map[bool]string{true: "https://", false: "http://"}[s.encrypted]
+	r, err := http.NewRequest(method, scheme+s.address+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,9 +96,27 @@ type wire struct {
 
 const upgrade = "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n"
 
+// connect opens a connection, with TLS if the server speaks it.
+func (s *server) connect() (net.Conn, error) {
+	if s.encrypted {
+		return tls.Dial("tcp", s.address, anyCertificate)
+	}
+	return net.Dial("tcp", s.address)
+}
+
+// small has little room for what comes.
+func small(c net.Conn) {
+	if encrypted, ok := c.(*tls.Conn); ok {
+		c = encrypted.NetConn()
+	}
+	if plain, ok := c.(*net.TCPConn); ok {
+		_ = plain.SetReadBuffer(4096)
+	}
+}
+
 // open opens a WebSocket.
 func (s *server) open(path, header string) (*wire, error) {
-	c, err := net.Dial("tcp", s.address)
+	c, err := s.connect()
 	if err != nil {
 		return nil, err
 	}
