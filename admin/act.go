@@ -157,12 +157,12 @@ type disconnectRequest struct {
 	Room      string `json:"room"`
 	Address   string `json:"address"` // or a network, as 203.0.113.0/24
 	Namespace string `json:"namespace"`
-	Reason    string `json:"reason"` // for the audit log
+	Reason    string `json:"reason"` // for the audit log, and for the peers where streams end, too
 	// Revoke refuses from now on what was issued to the user up to now.
 	Revoke bool `json:"revoke,omitempty"`
 }
 
-// disconnected says how many sockets were, on all nodes, and on which not all may
+// disconnected says how many sockets and streams were, on all nodes, and on which not all may
 // have been done.
 type disconnected struct {
 	Sockets int      `json:"sockets"`
@@ -225,13 +225,20 @@ func (q *disconnectRequest) detail(n int) map[string]any {
 
 // end disconnects who is meant on this node, and returns how many that were.
 func (a *Admin) end(q *disconnectRequest) (int, error) {
-	list, err := a.meant(q)
+	network, err := networkOf(q.Address)
+	if err != nil {
+		return 0, err
+	}
+	list, err := a.meant(q, network)
 	if err != nil {
 		return 0, err
 	}
 	n := 0
-	if q.User != "" && q.Namespace == "" {
-		n = a.server.Users().Disconnect(q.User, q.Reason) // streams too, and they are told why
+	switch { // streams too, and they are told why
+	case q.User != "" && q.Namespace == "":
+		n = a.server.Users().Disconnect(q.User, q.Reason)
+	case q.Address != "":
+		n = a.cfg.EndStreams(network, q.Namespace, q.Reason)
 	}
 	for _, s := range list {
 		switch {
@@ -257,7 +264,8 @@ func (q *disconnectRequest) target() string {
 }
 
 // meant returns the sockets of a request as they are now, not a second ago.
-func (a *Admin) meant(q *disconnectRequest) ([]*tutti.Socket, error) {
+// network is that of its address.
+func (a *Admin) meant(q *disconnectRequest, network netip.Prefix) ([]*tutti.Socket, error) {
 	to := hub.Address{}
 	if room := q.Room + q.Socket; room != "" {
 		to.Rooms = []string{room}
@@ -269,10 +277,6 @@ func (a *Admin) meant(q *disconnectRequest) ([]*tutti.Socket, error) {
 			return nil, err
 		}
 		spaces = []*hub.Space{sp}
-	}
-	network, err := networkOf(q.Address)
-	if err != nil {
-		return nil, err
 	}
 	var list []*tutti.Socket
 	for _, sp := range spaces {

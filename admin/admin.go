@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -47,6 +48,11 @@ type Config struct {
 	// Reload reads the configuration again. An error, whose text is for the
 	// operator, leaves everything as it was. Nil: it can't be asked to.
 	Reload func(context.Context) (Reloaded, error)
+	// EndStreams ends, on this node, what comes from a network and is not a
+	// socket, in a namespace or ("") in all, tells the peers why, and returns how
+	// many these were; it must not wait. Nil: there is nothing else.
+	// [github.com/tutti-rt/tutti/door.Door.DisconnectNetwork] does that.
+	EndStreams func(from netip.Prefix, namespace, reason string) int
 	// Limits are the limits that are in force, by name, to be shown.
 	Limits map[string]string
 	// UI lets the official Socket.IO admin UI connect. Nil: it can't.
@@ -110,6 +116,9 @@ func New(cfg Config) (*Admin, error) {
 	}
 	if cfg.Unready == nil {
 		cfg.Unready = func() []Reason { return nil }
+	}
+	if cfg.EndStreams == nil {
+		cfg.EndStreams = func(netip.Prefix, string, string) int { return 0 }
 	}
 	if err := errors.Join(validate(cfg.Keys), cfg.UI.validate()); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -265,6 +266,41 @@ func TestDisconnect(t *testing.T) {
 	refused(t, k.request("POST", "/api/disconnect", `{}`), http.StatusBadRequest, "bad_request")
 	refused(t, k.request("POST", "/api/disconnect", `{"session":"a"}`), http.StatusBadRequest, "bad_request")
 	if !strings.Contains(k.audit.String(), `"action":"disconnect","target":"user ada","detail":{"namespace":"","reason":"spam","sockets":2},"result":"ok"`) {
+		t.Errorf("the audit log is\n%s", k.audit)
+	}
+}
+
+// TestDisconnectStreams: by address, what is not a socket is ended too, and counted.
+func TestDisconnectStreams(t *testing.T) {
+	var asked []string
+	k := newKit(t, func(c *admin.Config) {
+		c.EndStreams = func(from netip.Prefix, namespace, reason string) int {
+			asked = append(asked, strings.Join([]string{from.String(), namespace, reason}, " "))
+			return 3
+		}
+	})
+	for _, c := range []struct {
+		body    string
+		sockets int
+		asked   []string
+	}{
+		{`{"address":"203.0.113.0/24","reason":"attack"}`, 3, []string{"203.0.113.0/24  attack"}},
+		{`{"address":"::ffff:203.0.113.7","namespace":"/"}`, 3, []string{"203.0.113.7/32 / "}},
+		{`{"user":"ada"}`, 0, nil},
+		{`{"room":"tea"}`, 0, nil},
+	} {
+		asked = nil
+		if got := post[count](k, "/api/disconnect", c.body); got.Sockets != c.sockets || !slices.Equal(asked, c.asked) {
+			t.Errorf("%s: %d, asked for %q", c.body, got.Sockets, asked)
+		}
+	}
+	asked = nil
+	refused(t, k.request("POST", "/api/disconnect", `{"address":"203.0.113"}`), http.StatusBadRequest, "bad_request")
+	refused(t, k.request("POST", "/api/disconnect", `{"address":"::1","namespace":"/nowhere"}`), http.StatusNotFound, "not_found")
+	if len(asked) > 0 {
+		t.Errorf("asked for %q", asked)
+	}
+	if want := `"target":"address 203.0.113.0/24","detail":{"namespace":"","reason":"attack","sockets":3}`; !strings.Contains(k.audit.String(), want) {
 		t.Errorf("the audit log is\n%s", k.audit)
 	}
 }

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -44,9 +45,10 @@ type Door struct {
 	loop    websocket.Loop             // carries WebSockets
 	guesses *limit.Group[netip.Prefix] // of tokens, where streams are wanted
 
-	mu      sync.Mutex
-	active  int // requests and streams
-	streams int
+	mu     sync.Mutex
+	active int // requests and streams
+	// Where each comes from; the zero Addr if that is not known, or it is ending.
+	streams map[client]netip.Addr
 	// No new streams: those that are there are ending, see Drain.
 	draining bool
 	closed   bool
@@ -72,13 +74,13 @@ const (
 	ReasonLeft     Reason = "client left"
 	ReasonSlow     Reason = "client too slow"
 	ReasonMisuse   Reason = "misuse"   // of the protocol, of a limit, or of what it may do
-	ReasonExpelled Reason = "expelled" // what its user may do has ended
+	ReasonExpelled Reason = "expelled" // what its user may do has ended, or it was disconnected
 	ReasonShutdown Reason = "server shutting down"
 	ReasonFault    Reason = "internal error"
 )
 
 func newDoor(kind string, space *hub.Space, log *slog.Logger, trace *Trace) *Door {
-	d := &Door{kind: kind, space: space, log: log, trace: trace, idle: make(chan struct{}), guesses: limit.NewGroup[netip.Prefix](guessing, addresses)}
+	d := &Door{kind: kind, space: space, log: log, trace: trace, idle: make(chan struct{}), streams: make(map[client]netip.Addr), guesses: limit.NewGroup[netip.Prefix](guessing, addresses)}
 	if d.log == nil {
 		d.log = slog.Default()
 	}
@@ -120,7 +122,30 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (d *Door) Streams() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.streams
+	return len(d.streams)
+}
+
+// Namespace returns the name of the space that the door opens.
+func (d *Door) Namespace() string { return d.space.Namespace() }
+
+// DisconnectNetwork ends the streams whose clients come from a network, by the
+// RemoteAddr of their requests, and returns how many these were. reason is told
+// to the clients, as [auth.Register.Disconnect] does. They may come back.
+func (d *Door) DisconnectNetwork(network netip.Prefix, reason string) int {
+	var all []client
+	d.mu.Lock()
+	for c, from := range d.streams {
+		if network.Contains(from) {
+			all = append(all, c)
+			d.streams[c] = netip.Addr{} // counted once, however slowly it goes
+		}
+	}
+	d.mu.Unlock()
+	why := auth.Refuse(auth.Disconnected, cmp.Or(reason, "disconnected by the server"))
+	for _, c := range all {
+		c.Expel(why)
+	}
+	return len(all)
 }
 
 // Shutdown refuses new requests, ends the streams, and waits until nothing is
@@ -207,15 +232,21 @@ func (d *Door) spend(p *quota.Peer, k quota.Kind, owner string, rooms []string) 
 	return nil
 }
 
+// A client is the member behind a stream, which can be told to end.
+type client interface {
+	hub.Reader
+	auth.Connection
+}
+
 // enter gives a new stream its seat, if there is room for one. Who gets a seat
 // closes it, and then the stream.
-func (d *Door) enter(m hub.Reader, after hub.Offset, rooms []string) (entry, error) {
-	if err := d.count(); err != nil {
+func (d *Door) enter(c client, remote string, after hub.Offset, rooms []string) (entry, error) {
+	if err := d.count(c, remote); err != nil {
 		return entry{}, err
 	}
-	in, err := d.seat(m, after, rooms)
+	in, err := d.seat(c, after, rooms)
 	if err != nil {
-		d.uncount()
+		d.uncount(c)
 		return entry{}, roomRefusal(err)
 	}
 	if d.trace.Opened != nil {
@@ -224,27 +255,27 @@ func (d *Door) enter(m hub.Reader, after hub.Offset, rooms []string) (entry, err
 	return in, nil
 }
 
-func (d *Door) count() error {
+func (d *Door) count(c client, remote string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.draining {
 		return errShutdown
 	}
-	if most := d.now().most; most >= 0 && d.streams >= most {
+	if most := d.now().most; most >= 0 && len(d.streams) >= most {
 		return errStreams
 	}
-	d.streams++
+	d.streams[c] = limit.Address(remote)
 	return nil
 }
 
-func (d *Door) uncount() {
+func (d *Door) uncount(c client) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.streams--
+	delete(d.streams, c)
 }
 
-func (d *Door) closeStream(remote string, why Reason, err error) {
-	d.uncount()
+func (d *Door) closeStream(c client, remote string, why Reason, err error) {
+	d.uncount(c)
 	if d.trace.Closed != nil {
 		d.trace.Closed(why)
 	}

@@ -134,7 +134,7 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 	}
 	// First the seat, then the headers: what is published after a client has
 	// seen them reaches it.
-	in, err := e.enter(&s.inbox, lastEventID(r), rooms)
+	in, err := e.enter(&s.inbox, r.RemoteAddr, lastEventID(r), rooms)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 	defer func() {
 		in.seat.End()
 		s.inbox.over()
-		e.closeStream(r.RemoteAddr, why, err)
+		e.closeStream(&s.inbox, r.RemoteAddr, why, err)
 	}()
 	listed, err := e.enlist(&s.inbox, g)
 	if err != nil {

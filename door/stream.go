@@ -50,7 +50,7 @@ type stream struct {
 
 // A talk is what framings differ in.
 type talk interface {
-	hub.Reader
+	client
 	// greet says how the client has come in, if it wants to know.
 	greet(in entry)
 	// receive takes one message of the client. data is valid only during the
@@ -73,7 +73,7 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.peer, s.remote = peer, r.RemoteAddr
-	in, err := s.door.enter(t, hub.Offset(r.URL.Query().Get("after")), s.rooms)
+	in, err := s.door.enter(t, r.RemoteAddr, hub.Offset(r.URL.Query().Get("after")), s.rooms)
 	if err != nil {
 		peer.Leave()
 		return err
@@ -81,7 +81,7 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 	s.seat = in.seat
 	if s.entry, err = s.door.enlist(s, s.whose()); err != nil {
 		s.retreat(t)
-		s.door.closeStream(r.RemoteAddr, ReasonExpelled, err)
+		s.door.closeStream(t, r.RemoteAddr, ReasonExpelled, err)
 		return authRefusal(err)
 	}
 	conn, err := websocket.Accept(w, r, websocket.Options{
@@ -95,7 +95,7 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 	})
 	if err != nil {
 		s.retreat(t)
-		s.door.closeStream(r.RemoteAddr, ReasonLeft, err)
+		s.door.closeStream(t, r.RemoteAddr, ReasonLeft, err)
 		if bad := (*websocket.HandshakeError)(nil); errors.As(err, &bad) {
 			return handshakeRefusal(bad)
 		}
@@ -169,7 +169,7 @@ func (o *opened) Gone() {
 	o.stop()
 	o.cut()
 	s.peer.Leave()
-	s.door.closeStream(o.remote, s.reason(o.err), o.err)
+	s.door.closeStream(o.talk, o.remote, s.reason(o.err), o.err)
 	s.door.end()
 }
 

@@ -16,15 +16,16 @@ import (
 func (a *app) openAdmin(s config.Settings, cfg *tutti.Config, log *slog.Logger, m *metrics.Metrics) error {
 	a.stop = make(chan struct{})
 	c := admin.Config{
-		Version:  programVersion(),
-		Address:  s.Advertise,
-		Keys:     adminKeys(s),
-		Payloads: s.Admin.Payloads,
-		Metrics:  m,
-		Log:      log,
-		Unready:  a.unready,
-		Drain:    a.askToStop,
-		Reload:   func(ctx context.Context) (admin.Reloaded, error) { return a.reloader.Load().reload(ctx) },
+		Version:    programVersion(),
+		Address:    s.Advertise,
+		Keys:       adminKeys(s),
+		Payloads:   s.Admin.Payloads,
+		Metrics:    m,
+		Log:        log,
+		Unready:    a.unready,
+		Drain:      a.askToStop,
+		EndStreams: a.endStreams,
+		Reload:     func(ctx context.Context) (admin.Reloaded, error) { return a.reloader.Load().reload(ctx) },
 	}
 	if s.Admin.UI != "off" {
 		c.UI = &admin.UI{

@@ -41,9 +41,9 @@ type app struct {
 	nodes   io.Closer    // the cluster of Node's servers; nil if there is none
 	quota   *quota.Quota // what peers may do together
 	blocked func(limit string)
-	relayed *door.Door // plain WebSockets; nil unless asked for
-	doors   []mounted
-	serving bool // the verbs, to sockets
+	relayed *door.Door                // plain WebSockets; nil unless asked for
+	doors   atomic.Pointer[[]mounted] // other nodes may ask for them before all are mounted
+	serving bool                      // the verbs, to sockets
 	desk    *verb.Desk
 	who     *identities
 	schemas *schema.Checker
@@ -82,6 +82,7 @@ func newApp(s config.Settings, log *slog.Logger, level *slog.LevelVar) (*app, er
 	}
 	allowed := quotaConfig(s)
 	a := &app{blocked: m.Listener(), level: level, link: link{Metrics: m}, closeAudit: func() error { return nil }}
+	a.doors.Store(new([]mounted))
 	allowed.Trace = m.Quota()
 	allowed.Trace.Refused = func(limit string, address netip.Prefix, user string) { a.admin.Limited("quota: "+limit, address, user) }
 	allowed.Trace.Reached = func(stage, limit string, address netip.Prefix, user string) {

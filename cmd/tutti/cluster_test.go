@@ -243,6 +243,17 @@ func testOperators(t *testing.T, hash, key string, nodes []node, bob *caller) {
 	if got := bob.read(); got != "41" && !strings.Contains(got, "EOF") && !strings.Contains(got, "1005") && got != "1" {
 		t.Errorf("bob is told %s", got)
 	}
+	stream, err := http.Get(nodes[2].url + "/events?room=chat:a&token=" + key)
+	if err != nil || stream.StatusCode != 200 {
+		t.Fatalf("a stream of another node: %v %v", stream, err)
+	}
+	defer stream.Body.Close()
+	if status, text := ask(t, "POST", nodes[0].operators+"/api/disconnect", key, `{"address":"127.0.0.1","reason":"spam"}`); status != 200 || !strings.Contains(text, `"sockets":1`) {
+		t.Errorf("disconnect by address: %d %s", status, text)
+	}
+	if text, err := io.ReadAll(stream.Body); err != nil || !strings.Contains(string(text), `{"code":"disconnected","error":"spam"}`) {
+		t.Errorf("the stream of another node ends with %q, %v", text, err)
+	}
 	if status, text := ask(t, "POST", nodes[0].operators+"/api/reload", key, ""); status != 200 || strings.Contains(text, "advertise") {
 		t.Errorf("reload of the same settings: %d %s", status, text)
 	}

@@ -11,17 +11,17 @@ func disconnectManual() *manual {
 	return &manual{
 		name: "disconnect", does: "disconnect sockets of a running server",
 		synopsis: []string{"[flags] --user USER", "[flags] --socket ID", "[flags] --session ID", "[flags] --room ROOM", "[flags] --address ADDRESS"},
-		about: `Ends the sockets of a user, a room or an address, or a single one, and tells how many there were. Clients are told
-so and do not come back by themselves; to keep a user out, revoke what she came in with. In a cluster all nodes do so; those
+		about: `Ends the sockets of a user, a room or an address, or a single one, and tells how many there were; of a user and an
+address event streams and plain WebSockets, too, which are counted as sockets. Clients are told so, and those of Socket.IO do not come back by themselves; to keep a user out, revoke what she came in with. In a cluster all nodes do so; those
 that have not answered are named.`,
 		options: append([]option{
 			{name: "user", value: "USER", does: "All sockets and streams of a user."},
 			{name: "socket", value: "ID", does: "One socket."},
 			{name: "session", value: "ID", does: "All sockets of one connection."},
 			{name: "room", value: "ROOM", does: "All in a room."},
-			{name: "address", value: "ADDRESS", does: "All sockets that came from an IP address, or a network, as 203.0.113.0/24."},
+			{name: "address", value: "ADDRESS", does: "All sockets, event streams and plain WebSockets that came from an IP address, or a network, as 203.0.113.0/24."},
 			{name: "namespace", value: "NAME", does: "Only those in this namespace. Default: all, for a room /."},
-			{name: "reason", value: "TEXT", does: "Why, for the audit log."},
+			{name: "reason", value: "TEXT", does: "Why, for the audit log; streams that end are told, too."},
 			{name: "revoke", does: "Refuse from now on what was issued to the user up to now, for a day: see docs/auth.md."},
 			jsonOption,
 		}, operatorOptions...),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"github.com/tutti-rt/tutti/door"
 	"github.com/tutti-rt/tutti/hub"
@@ -24,7 +25,10 @@ const relaySpace = "relay:/ws"
 func (a *app) mountDoors(s config.Settings, mux *http.ServeMux, log *slog.Logger, m *metrics.Metrics) error {
 	desk := a.desk
 	s = withDemo(s)
-	var errs []error
+	var (
+		errs  []error
+		doors []mounted
+	)
 	for _, namespace := range append([]string{"/"}, s.Namespaces...) {
 		space, suffix := a.server.Namespace(namespace).Space(), namespace
 		if namespace == "/" {
@@ -36,7 +40,7 @@ func (a *app) mountDoors(s config.Settings, mux *http.ServeMux, log *slog.Logger
 				return
 			}
 			mux.Handle(path+suffix, d)
-			a.doors = append(a.doors, mounted{path, d})
+			doors = append(doors, mounted{path, d})
 			a.closers = append(a.closers, d.Shutdown)
 		}
 		events := eventsConfig(s, log)
@@ -68,6 +72,7 @@ func (a *app) mountDoors(s config.Settings, mux *http.ServeMux, log *slog.Logger
 			mount("/api/disconnect", d, err)
 		}
 	}
+	a.doors.Store(&doors)
 	return errors.Join(errs...)
 }
 
@@ -89,10 +94,20 @@ type mounted struct {
 func (a *app) reloadDoors(s config.Settings) error {
 	s = withDemo(s)
 	var errs []error
-	for _, d := range a.doors {
+	for _, d := range *a.doors.Load() {
 		errs = append(errs, d.Reload(liveDoor(s, d.path)))
 	}
 	return errors.Join(errs...)
+}
+
+// endStreams ends those that come from a network, in a namespace or in all.
+func (a *app) endStreams(from netip.Prefix, namespace, reason string) (n int) {
+	for _, d := range *a.doors.Load() {
+		if namespace == "" || namespace == d.Namespace() {
+			n += d.DisconnectNetwork(from, reason)
+		}
+	}
+	return n
 }
 
 // liveDoor is what can change of a door, by its path.

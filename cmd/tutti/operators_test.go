@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -168,10 +172,11 @@ func TestReadyWithEngine(t *testing.T) {
 }
 
 // TestDisconnectNetwork: who came from an address or a network is disconnected,
-// and nobody else.
+// by whatever door, and nobody else.
 func TestDisconnectNetwork(t *testing.T) {
 	data := t.TempDir()
-	p := start(t, "--data", data, "--trusted-proxies", "127.0.0.1")
+	p := start(t, "--data", data, "--trusted-proxies", "127.0.0.1", "--door-listen", "news", "--namespace", "/other", "--auth-anonymous", "true")
+	all := []*streams{streamsFrom(t, p, "198.51.100.8"), streamsFrom(t, p, "198.51.102.8")}
 	from := func(address, method, path, body string) string {
 		r, err := http.NewRequestWithContext(t.Context(), method, p.url+path, strings.NewReader(body))
 		if err != nil {
@@ -201,14 +206,75 @@ func TestDisconnectNetwork(t *testing.T) {
 			t.Fatalf("got %q", got)
 		}
 	}
-	for _, c := range []struct{ address, want string }{
-		{"198.51.100.0/24", "2 sockets"}, {"198.51.100.7", "0 sockets"}, {"198.51.101.1", "1 socket"}, {"2001:db8::/32", "1 socket"}, {"203.0.113.9", "1 socket"},
+	for _, c := range []struct{ address, namespace, want string }{
+		{"198.51.100.8", "/other", "1 socket"}, {"198.51.100.0/24", "", "4 sockets"}, {"198.51.100.7", "", "0 sockets"}, {"198.51.100.8", "", "0 sockets"},
+		{"198.51.101.1", "", "1 socket"}, {"2001:db8::/32", "", "1 socket"}, {"203.0.113.9", "", "1 socket"}, {"198.51.102.8", "", "3 sockets"},
 	} {
-		if o := runCommand(t, nil, "", "disconnect", "--data", data, "--address", c.address); o.code != exitOK || !strings.Contains(o.stdout, c.want) {
-			t.Errorf("%s: %+v, want %s", c.address, o, c.want)
+		o := runCommand(t, nil, "", "disconnect", "--data", data, "--address", c.address, "--namespace", c.namespace, "--reason", "attack")
+		if o.code != exitOK || o.stdout != "disconnected "+c.want+"\n" {
+			t.Errorf("%s %s: %+v, want %s", c.address, c.namespace, o, c.want)
 		}
 	}
+	for _, s := range all {
+		s.wantEnd("attack")
+	}
 	runCommand(t, nil, "", "disconnect", "--data", data, "--address", "198.51.100").want(t, "no address", exitFailed, "", "tutti disconnect: address: want one as")
+	p.signal(syscall.SIGTERM)
+	p.wait() // after which nobody writes to stderr
+	if want := `target="address 198.51.100.0/24" result=ok detail="map[namespace: reason:attack sockets:4]"`; !strings.Contains(p.stderr.String(), want) {
+		t.Errorf("the audit log has no %s:\n%s", want, p.stderr.String())
+	}
+}
+
+// streams are those of one client, at every door that has some.
+type streams struct {
+	t       *testing.T
+	events  io.Reader
+	sockets map[string]net.Conn // by path
+}
+
+// streamsFrom opens them from an address behind the proxy.
+func streamsFrom(t *testing.T, p *program, address string) *streams {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", p.url+"/events?room=news", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Forwarded-For", address)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("events: %d", res.StatusCode)
+	}
+	s := &streams{t, res.Body, map[string]net.Conn{}}
+	dialer := ws.Dialer{Header: ws.HandshakeHeaderHTTP(r.Header)}
+	for _, path := range []string{"/ws?room=news", "/ws/other?room=news"} {
+		conn, _, _, err := dialer.Dial(t.Context(), "ws"+strings.TrimPrefix(p.url, "http")+path)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(patience))
+		s.sockets[path] = conn
+	}
+	return s
+}
+
+// wantEnd reads until all have ended, for a reason that they are told.
+func (s *streams) wantEnd(reason string) {
+	s.t.Helper()
+	if text, err := io.ReadAll(s.events); err != nil || !strings.Contains(string(text), `{"code":"disconnected","error":"`+reason+`"}`) {
+		s.t.Errorf("the event stream ends with %q, %v", text, err)
+	}
+	for path, conn := range s.sockets {
+		_, err := wsutil.ReadServerText(conn)
+		if closed, ok := errors.AsType[wsutil.ClosedError](err); !ok || closed.Code != ws.StatusPolicyViolation || closed.Reason != reason {
+			s.t.Errorf("the WebSocket at %s ends with %v", path, err)
+		}
+	}
 }
 
 // TestShippedSettings: the settings in deploy are right.

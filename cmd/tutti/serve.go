@@ -246,7 +246,7 @@ func (a *app) pace(ctx context.Context, over time.Duration) {
 	// time is over or ctx ends, and are waited for here. What is left then is for
 	// what follows.
 	var going sync.WaitGroup
-	for _, d := range a.doors {
+	for _, d := range *a.doors.Load() {
 		going.Go(func() { _ = d.Drain(ctx, over) })
 	}
 	going.Go(func() { _ = a.server.Drain(ctx, over) })

@@ -137,6 +137,12 @@ var answerItems = []item{
 	times(100_000, item{"flood of events", "{n} events without an acknowledgement", "the session ends with 1008 \"too many events\"", []string{limitEvents, "log: too many events"}, nil}, func(t *testing.T, s *server, n int) {
 		tooManyEvents(t, s, `42["nobody",1]`, n)
 	}),
+	times(100_000, item{"flood of answers", "{n} acknowledgements of calls that nobody made", "ignored; then the session ends with 1008 \"too many events\"", []string{limitEvents, "log: too many events"}, nil}, func(t *testing.T, s *server, n int) {
+		tooManyEvents(t, s, `431["x"]`, n)
+	}),
+	times(100_000, item{"flood of goodbyes", "{n} DISCONNECTs from a namespace that it is not in", "ignored; then the session ends with 1008 \"too many events\"", []string{limitEvents, "log: too many events"}, nil}, func(t *testing.T, s *server, n int) {
+		tooManyEvents(t, s, `41/elsewhere,`, n)
+	}),
 	times(100_000, item{"flood of calls", "{n} events that ask for an answer", "refused with an error, a code and when to come again; then the session ends", []string{limitEvents}, nil}, func(t *testing.T, s *server, n int) {
 		w := must(t)(s.socket(""))
 		go func() { // ends with the connection
