@@ -542,11 +542,14 @@ func TestTokensInQueries(t *testing.T) {
 	cfg := patient(k.authority(t))
 	cfg.Engine.AllowEIO3 = true
 	inWorld(t, cfg, func(w *world) {
+		var mu sync.Mutex
 		var seen []string
 		for _, name := range []string{"/", "/late", "/other"} {
 			w.srv.Namespace(name).OnConnect(func(_ context.Context, s *tutti.Socket) {
 				h := s.Handshake()
+				mu.Lock()
 				seen = append(seen, s.Identity().Subject, h.Query.Get("color"))
+				mu.Unlock()
 				for _, text := range []string{h.URL, h.Query.Encode(), s.Session().Request().RequestURI, fmt.Sprint(s.Describe().Handshake)} {
 					if strings.Contains(text, "SECRET") || strings.Contains(text, "token=") {
 						t.Errorf("in %s it keeps %s", name, text)
@@ -559,6 +562,7 @@ func TestTokensInQueries(t *testing.T) {
 		time.Sleep(time.Minute)
 		c.send("0/late")
 		c.want("0/late,", "the token counts later as well")
+		synctest.Wait() // handlers run behind the reply
 		c.send("0/other?token=SECRET2&color=blue")
 		c.want("0/other,", "and that of a namespace there")
 		synctest.Wait()
