@@ -335,13 +335,13 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		d.trace.Refused(refused.status, refused.code)
 	}
 	if refused.late {
-		wait(r.Context(), d.quota.Refusal())
+		d.wait(r.Context(), d.quota.Refusal())
 	}
 	refused.answer(w)
 }
 
-// wait returns after t, or when ctx is done.
-func wait(ctx context.Context, t time.Duration) {
+// wait returns after t, or when ctx is done or the door is being shut.
+func (d *Door) wait(ctx context.Context, t time.Duration) {
 	if t <= 0 {
 		return
 	}
@@ -350,5 +350,6 @@ func wait(ctx context.Context, t time.Duration) {
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
+	case <-d.open.Done():
 	}
 }

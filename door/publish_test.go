@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tutti-rt/tutti/door"
@@ -165,18 +166,40 @@ func TestPublishRate(t *testing.T) {
 // TestPublishTooOftenWaits: who is told to come later is told so later.
 func TestPublishTooOftenWaits(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		w.publisher(door.PublishConfig{Rate: 0.01, Burst: 1, Quota: quota.New(quota.Config{Refusal: 4 * time.Second}), Publish: open})
+		w.publisher(door.PublishConfig{
+			Rate: 0.01, Burst: 1, KeyRate: 1, KeyBurst: 1, Quota: quota.New(quota.Config{Refusal: 4 * time.Second}),
+			Publish: door.Access{Rooms: open.Rooms, Keys: []door.Key{{Name: "backend", Secret: secret, Rooms: []string{"chat:*"}}}},
+		})
+		withKey := append([]string{"Authorization", "Bearer " + secret}, asJSON...)
 		for i, want := range []struct {
 			status      int
 			least, most time.Duration
-		}{{200, 0, 0}, {429, 2 * time.Second, 4 * time.Second}} {
+			headers     []string
+		}{
+			{200, 0, 0, asJSON}, {429, 2 * time.Second, 4 * time.Second, asJSON},
+			{200, 0, 0, withKey}, {429, 0, 0, withKey}, // who has a key goes by what it says
+		} {
 			began := time.Now()
-			resp, body := w.answer("POST", "/api/publish", `{"room":"chat:a","event":"e"}`, asJSON...)
+			resp, body := w.answer("POST", "/api/publish", `{"room":"chat:a","event":"e"}`, want.headers...)
 			if d := time.Since(began); resp.StatusCode != want.status || d < want.least || d > want.most {
 				t.Errorf("request %d: %d %s after %v, want %+v", i, resp.StatusCode, body, d, want)
 			}
 		}
-		w.wantTold("rates", "limit: rate", "refused: 429 too_many_requests")
+		w.wantTold("rates", "limit: rate", "refused: 429 too_many_requests", "limit: rate", "refused: 429 too_many_requests")
+	})
+}
+
+// TestPublishRefusedAtTheEnd: nobody who waits to be refused holds up the end.
+func TestPublishRefusedAtTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		d := w.publisher(door.PublishConfig{Rate: 0.01, Burst: 1, Quota: quota.New(quota.Config{Refusal: time.Hour}), Publish: open})
+		w.answer("POST", "/api/publish", `{"room":"chat:a","event":"e"}`, asJSON...)
+		began := time.Now()
+		go w.answer("POST", "/api/publish", `{"room":"chat:a","event":"e"}`, asJSON...)
+		synctest.Wait()
+		if err := d.Shutdown(t.Context()); err != nil || time.Since(began) != 0 {
+			t.Errorf("a door was shut with somebody waiting to be refused: %v after %v", err, time.Since(began))
+		}
 	})
 }
 

@@ -181,8 +181,10 @@ func (q *pace) take(r *http.Request, g grant) error {
 		take = func() (time.Duration, bool) { return q.strangers.Take(limit.Network(r.RemoteAddr)) }
 	}
 	wait, ok := take()
-	if !ok {
-		return tooMany(wait)
+	if ok {
+		return nil
 	}
-	return nil
+	e := tooMany(wait)
+	e.late = g.key == ""
+	return e
 }

@@ -67,6 +67,9 @@ func tooManyRooms(limit int) *refusal {
 	return e
 }
 
+// tooMany is what strangers are told, who can wait for it. Who has a key may have
+// many requests under way, for rooms that others fill, and goes by what it says:
+// that is told at once.
 func tooMany(wait time.Duration) *refusal {
 	return &refusal{status: http.StatusTooManyRequests, code: "too_many_requests", message: "too many messages",
 		limit: "rate", retry: max(wait, time.Millisecond), late: true}

@@ -116,7 +116,7 @@ func verbRefusal(err error) error {
 	if status == 0 {
 		status = http.StatusBadRequest
 	}
-	return &refusal{status: status, code: string(r.Code), message: r.Message, at: r.At, limit: r.Limit, retry: r.Retry, late: r.Code == verb.TooManyRequests, err: r.Err}
+	return &refusal{status: status, code: string(r.Code), message: r.Message, at: r.At, limit: r.Limit, retry: r.Retry, err: r.Err}
 }
 
 // newPerson returns an id by which others know a client: it says nothing of it.

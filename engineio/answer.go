@@ -59,7 +59,7 @@ func (f *refusal) answer(srv *Server, w http.ResponseWriter, r *http.Request, up
 	}
 	later, ok := w.(deferrer)
 	if !ok {
-		wait(r.Context(), d)
+		srv.wait(r.Context(), d)
 		f.write(srv, w, r, upgrade)
 		return
 	}
@@ -72,13 +72,14 @@ func (f *refusal) answer(srv *Server, w http.ResponseWriter, r *http.Request, up
 	})
 }
 
-// wait returns after d, or when ctx is done.
-func wait(ctx context.Context, d time.Duration) {
+// wait returns after d, or when ctx is done or the server is shutting down.
+func (srv *Server) wait(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 	case <-ctx.Done():
+	case <-srv.ending:
 	}
 }
 

@@ -1,6 +1,7 @@
 package engineio_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -26,6 +27,12 @@ func TestRefusalWaits(t *testing.T) {
 		began = time.Now()
 		h.want("a WebSocket", h.refused("EIO=4&transport=websocket"), 503, "too many connections")
 		wantWaited(t, "a WebSocket", began)
+		began = time.Now()
+		go h.do("GET", "EIO=4&transport=polling", "")
+		synctest.Wait()
+		if err := h.srv.Shutdown(context.Background()); err != nil || time.Since(began) != 0 {
+			t.Errorf("shut down with somebody waiting to be refused: %v after %v", err, time.Since(began))
+		}
 	})
 }
 

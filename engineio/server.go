@@ -31,6 +31,7 @@ type Server struct {
 	sessions map[string]*Session
 	conns    *attached // WebSockets that are not gone
 	closing  bool
+	ending   chan struct{} // closed with closing
 	draining bool
 	most     int // of sessions; negative: no limit
 }
@@ -66,6 +67,7 @@ func New(cfg Config, a Acceptor) (*Server, error) {
 		},
 		wheel:    wheel.New(tickFor(min(cfg.PingInterval, cfg.PingTimeout))),
 		sessions: make(map[string]*Session),
+		ending:   make(chan struct{}),
 	}
 	srv.origins.Store(origins)
 	srv.most = cfg.MaxSessions
@@ -158,7 +160,10 @@ func (srv *Server) Sessions() int {
 // between two polls gets a second to come back. It may be called again.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.mu.Lock()
-	srv.closing = true
+	if !srv.closing {
+		srv.closing = true
+		close(srv.ending)
+	}
 	sessions := make([]*Session, 0, len(srv.sessions))
 	for _, s := range srv.sessions {
 		sessions = append(sessions, s)

@@ -184,13 +184,20 @@ const (
 	// looked at. A socket of another worker's, or of package net's, waits for as
 	// many turns as there are who have work, and for what these have started.
 	turn = 100 * time.Microsecond
+	// late is how long it takes at most until everybody has had a turn, unless
+	// there are goroutines that compute and leave the runtime no time to look at
+	// sockets but every ten milliseconds. Then a worker's turns would be all that
+	// is short, and it works as if there were none for pause.
+	late  = 5 * time.Millisecond
+	pause = 100 * time.Millisecond
 )
 
 // worker waits for the sockets that were given to it.
 type worker struct {
 	poller  *Poller
 	queue   *queue
-	sockets int // guarded by poller.mu
+	sockets int       // guarded by poller.mu
+	rushed  time.Time // until when it has no turns
 }
 
 func (w *worker) run() {
@@ -212,9 +219,12 @@ func (w *worker) run() {
 				notices[i].handler = nil
 				h.Ready(notices[i].event, buf)
 			}
-			if time.Since(began) > turn {
+			if now := time.Now(); now.Sub(began) > turn && now.After(w.rushed) {
 				w.queue.yield()
 				began = time.Now()
+				if began.Sub(now) > late {
+					w.rushed = began.Add(pause)
+				}
 			}
 		}
 		// What the handlers have started comes before more of the same.
