@@ -1,13 +1,18 @@
 package door_test
 
 import (
+	"context"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/tutti-rt/tutti/door"
+	"github.com/tutti-rt/tutti/packet"
 	"github.com/tutti-rt/tutti/quota"
 )
 
@@ -67,4 +72,76 @@ func TestBodiesCount(t *testing.T) {
 			t.Errorf("%d bytes count when none waits", n)
 		}
 	})
+}
+
+// TestBodiesRead: a body that is there is cut off no more, neither for what waits
+// nor for the time it took, and the connection is as good as new.
+func TestBodiesRead(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		delay time.Duration // of the commit
+		crowd bool          // meanwhile another body comes that is too much
+	}{
+		{"another body is too much", time.Second, true},
+		{"the commit takes longer than the body may", 4 * time.Second, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			memoryBubble(t, func(t *testing.T, w *world) { testBodyRead(t, w, c.delay, c.crowd) })
+		})
+	}
+}
+
+func testBodyRead(t *testing.T, w *world, delay time.Duration, crowd bool) {
+	q := quota.New(quota.Config{MaxWaiting: 100_000})
+	slow := func(_, event string, _ []string, _ packet.Args) error {
+		if event == "slow" {
+			<-time.After(delay)
+		}
+		return nil
+	}
+	w.publisher(door.PublishConfig{Publish: door.Access{Rooms: []string{"*"}}, Quota: q, Check: slow, ReadTimeout: 2 * time.Second})
+	dials := 0
+	one := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		dials++ // one request at a time
+		return w.listener.DialContext(ctx, network, address)
+	}}}
+	defer one.CloseIdleConnections()
+	post := func(client *http.Client, event string, size int, rest io.Reader) (int, string) {
+		body := strings.NewReader(`{"room":"chat:a","event":"` + event + `","data":"` + strings.Repeat("x", size))
+		resp, err := client.Post("http://example.test/api/publish", "application/json", io.MultiReader(body, rest))
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		return resp.StatusCode, string(text)
+	}
+	var others sync.WaitGroup
+	if crowd {
+		others.Go(func() { // ends with the answer
+			<-time.After(delay / 2)
+			if n := q.Waiting(); n < 60_000 {
+				t.Errorf("%d bytes count, want those of the body that is handed out", n)
+			}
+			rest, in := io.Pipe()
+			defer in.Close()
+			if status, text := post(w.client, "crowd", 50_000, rest); status != 503 || !strings.Contains(text, "too_many_requests") {
+				t.Errorf("who comes on top: %d %s", status, text)
+			}
+		})
+	}
+	if status, text := post(one, "slow", 60_000, strings.NewReader(`"}`)); status != 200 {
+		t.Errorf("whose body is there: %d %s", status, text)
+	}
+	others.Wait()
+	if status, text := post(one, "next", 1, strings.NewReader(`"}`)); status != 200 || dials != 1 {
+		t.Errorf("the next on the connection: %d %s, after %d dials", status, text, dials)
+	}
+	synctest.Wait()
+	if n := q.Waiting(); n != 0 {
+		t.Errorf("%d bytes count when none waits", n)
+	}
 }
