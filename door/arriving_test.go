@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti/door"
+	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/packet"
 	"github.com/tutti-rt/tutti/quota"
 )
@@ -144,4 +146,38 @@ func testBodyRead(t *testing.T, w *world, delay time.Duration, crowd bool) {
 	if n := q.Waiting(); n != 0 {
 		t.Errorf("%d bytes count when none waits", n)
 	}
+}
+
+// late is a body whose end comes after somebody had time to cut it off.
+type late struct{ text io.Reader }
+
+func (l late) Read(p []byte) (int, error) {
+	n, err := l.text.Read(p)
+	if err != nil {
+		<-time.After(time.Second)
+	}
+	return n, err
+}
+
+// TestBodyCutAtItsEnd: net/http waits for the client to go by then, and the
+// deadline that cuts off is in its way.
+func TestBodyCutAtItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.Config{})
+		defer h.Close()
+		d, err := door.Publish(h.Space("/"), door.PublishConfig{
+			Publish: open, Quota: quota.New(quota.Config{MaxWaiting: 50_000}), Log: quiet,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Shutdown(t.Context())
+		text := `{"room":"chat:a","event":"e","data":"` + strings.Repeat("x", 60_000) + `"}`
+		r := httptest.NewRequest("POST", "/api/publish", late{strings.NewReader(text)})
+		r.Header.Set("Content-Type", "application/json")
+		a := httptest.NewRecorder()
+		if d.ServeHTTP(a, r); a.Code != 503 || a.Header().Get("Connection") != "close" {
+			t.Errorf("%d %s, Connection %q", a.Code, a.Body, a.Header().Get("Connection"))
+		}
+	})
 }
