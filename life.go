@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/limit"
 )
 
 // life is the context of a socket's handlers: the server's, until the socket is
@@ -51,7 +52,7 @@ func (l *life) Err() error {
 // key of its package for the one that can be waited for.
 func (l *life) Value(key any) any {
 	if key == (hub.SenderKey{}) {
-		return l.link.session.Request().RemoteAddr // one connection, whatever namespaces it has
+		return limit.Network(l.link.session.Request().RemoteAddr).String() // whatever connections it has
 	}
 	l.mu.Lock()
 	a := l.awaited

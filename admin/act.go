@@ -299,7 +299,12 @@ func networkOf(text string) (netip.Prefix, error) {
 		return netip.Prefix{}, nil
 	}
 	if p, err := netip.ParsePrefix(text); err == nil {
-		return p, nil
+		switch mapped := p.Addr().Is4In6(); { // clients' addresses are compared unmapped
+		case !mapped:
+			return p, nil
+		case p.Bits() >= 96:
+			return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96), nil
+		}
 	}
 	a, err := netip.ParseAddr(text)
 	if err != nil {

@@ -286,6 +286,7 @@ func TestDisconnectStreams(t *testing.T) {
 	}{
 		{`{"address":"203.0.113.0/24","reason":"attack"}`, 3, []string{"203.0.113.0/24  attack"}},
 		{`{"address":"::ffff:203.0.113.7","namespace":"/"}`, 3, []string{"203.0.113.7/32 / "}},
+		{`{"address":"::ffff:203.0.113.0/120"}`, 3, []string{"203.0.113.0/24  "}},
 		{`{"user":"ada"}`, 0, nil},
 		{`{"room":"tea"}`, 0, nil},
 	} {
@@ -296,6 +297,7 @@ func TestDisconnectStreams(t *testing.T) {
 	}
 	asked = nil
 	refused(t, k.request("POST", "/api/disconnect", `{"address":"203.0.113"}`), http.StatusBadRequest, "bad_request")
+	refused(t, k.request("POST", "/api/disconnect", `{"address":"::ffff:203.0.113.0/95"}`), http.StatusBadRequest, "bad_request")
 	refused(t, k.request("POST", "/api/disconnect", `{"address":"::1","namespace":"/nowhere"}`), http.StatusNotFound, "not_found")
 	if len(asked) > 0 {
 		t.Errorf("asked for %q", asked)

@@ -12,7 +12,7 @@ import (
 
 // arriving is the body of a request as the budget sees it: it counts from its
 // first byte until leave, since as many of them as there are connections are read
-// at a time.
+// at a time. It may be cut off until it is read.
 type arriving struct {
 	body   io.Reader
 	budget *limit.Budget
@@ -22,7 +22,8 @@ type arriving struct {
 	n       int
 	entered bool
 	cut     bool
-	left    bool
+	whole   bool // its end has been read
+	read    bool // nothing more is
 }
 
 // errCutOff ends the reading of a body that is one too many.
@@ -38,6 +39,7 @@ func (a *arriving) Read(p []byte) (int, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.whole = a.whole || errors.Is(err, io.EOF)
 	if a.cut {
 		return 0, errCutOff
 	}
@@ -57,19 +59,45 @@ func (a *arriving) count(n int) {
 	a.budget.Add(n)
 }
 
+// readAll returns the body, which has to be there by then; the zero time: whenever.
+//
+// What comes after it is the connection's own: there net/http waits for the client
+// to go, and takes a deadline for that, which ends the contexts of this request and
+// of all that follow it on the connection. After a cut that came so late the
+// connection must not be used again.
+func (a *arriving) readAll(by time.Time) ([]byte, error) {
+	_ = a.conn.SetReadDeadline(by) // if it can't be set, whoever wraps the writer bounds the reading
+	text, err := io.ReadAll(a)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.endLocked()
+	if a.cut {
+		return nil, errCutOff
+	}
+	if err != nil {
+		return nil, err // the deadline bounds what net/http still reads of it
+	}
+	_ = a.conn.SetReadDeadline(time.Time{}) // as net/http does for itself at the end of a body
+	return text, nil
+}
+
 // leave says that nothing of the body is in memory any more.
 func (a *arriving) leave() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.left = true
 	a.forgetLocked()
 }
 
-func (a *arriving) forgetLocked() {
+func (a *arriving) endLocked() {
+	a.read = true
 	if a.entered {
 		a.entered = false
 		a.budget.Leave(a)
 	}
+}
+
+func (a *arriving) forgetLocked() {
+	a.endLocked()
 	a.budget.Add(-a.n)
 	a.n = 0
 }
@@ -85,8 +113,8 @@ func (a *arriving) Owes() int {
 func (a *arriving) CutOff() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.left {
-		return // the connection's next request is another's business
+	if a.read {
+		return // it is no longer the body that the connection's deadline is for
 	}
 	a.cut = true
 	a.forgetLocked()                       // it is on its way out, and nobody else has to go for it

@@ -218,17 +218,18 @@ func (p *publisher) read(w http.ResponseWriter, r *http.Request, a *arriving) ([
 		}
 		body = http.MaxBytesReader(w, r.Body, p.cfg.MaxBody)
 	}
-	// Where deadlines are not supported, whoever wraps the writer bounds the
-	// reading and writing.
 	var by time.Time
 	if p.cfg.ReadTimeout > 0 {
 		by = time.Now().Add(p.cfg.ReadTimeout)
 	}
-	_ = a.conn.SetReadDeadline(by)
 	a.body = body
-	text, err := io.ReadAll(a)
-	// The http.Server's may have passed, and every request gets an answer.
+	text, err := a.readAll(by)
+	// The http.Server's may have passed, and every request gets an answer. Where
+	// deadlines are not supported, whoever wraps the writer bounds the writing.
 	_ = a.conn.SetWriteDeadline(time.Now().Add(defaultWriteTimeout))
+	if err != nil && a.whole {
+		w.Header().Set("Connection", "close") // net/http would go on with it
+	}
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, p.tooLarge()
 	}

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/tutti-rt/tutti/door"
 	"github.com/tutti-rt/tutti/hub"
+	"github.com/tutti-rt/tutti/internal/pipe"
 )
 
 // TestSenders: who follows messages knows from which address they came, but for
@@ -42,4 +44,30 @@ func TestSenders(t *testing.T) {
 	if want := []string{"192.0.2.1/32", ""}; !slices.Equal(senders, want) {
 		t.Errorf("the senders are %q, want %q", senders, want)
 	}
+}
+
+// TestStreamSenders: all connections from an address are one sender.
+func TestStreamSenders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, pipe.DefaultBuffer)
+		var senders []string
+		w.hub = hub.New(hub.Config{Trace: &hub.Trace{Publishing: func(ctx context.Context, _ *hub.Message) any {
+			sender, _ := ctx.Value(hub.SenderKey{}).(string)
+			senders = append(senders, sender) // one message at a time
+			return nil
+		}}})
+		w.space = w.hub.Space("/")
+		defer w.hub.Close()
+		defer w.close()
+		w.sockets(chatty)
+		for range 2 {
+			s := w.connect("/ws?room=chat:a&framing=json")
+			s.send(`{"event":"e","data":1}`)
+			synctest.Wait()
+			s.close()
+		}
+		if want := []string{"192.0.2.2/32", "192.0.2.2/32"}; !slices.Equal(senders, want) {
+			t.Errorf("the senders are %q, want %q", senders, want)
+		}
+	})
 }

@@ -29,7 +29,7 @@ type stream struct {
 	framing         string
 	bucket          *limit.Bucket
 	peer            *quota.Peer // nil without a quota
-	remote          string      // its address
+	sender          string      // its network, by which it has its share of the traces
 	person          string      // by which others know the client; "": nobody is seen
 	seat            *hub.Seat
 	entry           *auth.Entry // in the register of users; nil if nobody's
@@ -72,7 +72,7 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.peer, s.remote = peer, r.RemoteAddr
+	s.peer, s.sender = peer, limit.Network(r.RemoteAddr).String()
 	in, err := s.door.enter(t, r.RemoteAddr, hub.Offset(r.URL.Query().Get("after")), s.rooms)
 	if err != nil {
 		peer.Leave()
@@ -379,7 +379,7 @@ func (s *stream) say(m *hub.Message, rooms []string) (hub.Receipt, error) {
 	if err := s.door.spend(s.peer, quota.Publish, s.publish.owner(), rooms); err != nil {
 		return hub.Receipt{}, err
 	}
-	return s.door.hand(context.WithValue(s.door.open, hub.SenderKey{}, s.remote), m, rooms)
+	return s.door.hand(context.WithValue(s.door.open, hub.SenderKey{}, s.sender), m, rooms)
 }
 
 // startBeating sends a ping now and then, when nothing else is under way. It is

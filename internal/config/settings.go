@@ -81,7 +81,7 @@ type Admin struct {
 type Traces struct {
 	Endpoint string `set:"endpoint URL: Send OpenTelemetry traces there, by OTLP over HTTP, such as http://127.0.0.1:4318."`
 	Ratio    string `set:"ratio NUMBER: Which share of the messages is followed whose publisher doesn't say, from 0 to 1. Who publishes with a traceparent decides for itself."`
-	Rate     Count  `set:"rate NUMBER: How many messages per second are followed at most; a tenth of them of one connection, or of one address that publishes by HTTP without a key."`
+	Rate     Count  `set:"rate NUMBER: How many messages per second are followed at most; a tenth of them of one address, but for who publishes with a key."`
 }
 
 // Node is a cluster of Socket.IO servers on Node.js to take part in.
