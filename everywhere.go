@@ -44,6 +44,8 @@ type ledgers struct {
 	news chan struct{}          // holds a token when there is another node to ask
 	told atomic.Pointer[ledger] // what others are being told; nil if nobody asks
 
+	collect sync.Mutex // held to make what is told anew: later ones know more
+
 	mu      sync.Mutex
 	asking  bool // a goroutine does
 	again   bool // it is to do so once more

@@ -232,7 +232,9 @@ func (s *Socket) revalidate() {
 	err := s.protect("identify", func() error {
 		id, err := s.link.server.cfg.Auth.Identify(s.ctx, c)
 		if err == nil {
-			_, err = s.renew(id)
+			var removed []string
+			removed, err = s.renew(id)
+			s.sayRemoved(removed)
 		}
 		return err
 	})

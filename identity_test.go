@@ -484,6 +484,28 @@ func TestSessionIsAskedAgain(t *testing.T) {
 	})
 }
 
+// TestSessionSaysLess: who is asked again and says less takes the socket out of
+// rooms, and it is told.
+func TestSessionSaysLess(t *testing.T) {
+	k := &tokens{}
+	session := pass{user: "ann", lasts: time.Minute, method: auth.BySession, rooms: auth.Rooms{"chat:*": {"join"}}}
+	k.set("", session)
+	cfg := identified(t, k)
+	cfg.Engine.PingInterval = 24 * time.Hour
+	inWorld(t, cfg, func(w *world) {
+		w.serveGrants()
+		handleProbe(w.srv.Namespace("/"))
+		c, _ := w.show("")
+		c.ask("join", `{"room":"chat:a"}`)
+		c.ask("join", `{"room":"chat:b"}`)
+		session.rooms = auth.Rooms{"chat:a": {"join"}}
+		k.set("", session)
+		time.Sleep(time.Minute)
+		c.want(`2["auth",{"code":"rooms_removed","error":"you may not be in these rooms any more","rooms":["chat:b"]}]`, "the session says less")
+		c.wantNothing("and it goes on")
+	})
+}
+
 // TestTokensAreNotLogged looks for tokens in all that is logged.
 func TestTokensAreNotLogged(t *testing.T) {
 	var log bytes.Buffer

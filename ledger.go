@@ -57,6 +57,8 @@ func (l *ledgers) ledger(q ledgerQuestion) *ledger {
 	if told := l.told.Load(); told != nil && q.After != "" {
 		return told
 	}
+	l.collect.Lock()
+	defer l.collect.Unlock()
 	all := l.srv.users.Revocations()
 	made := &ledger{all: all, sum: sumOf(all)}
 	l.told.Store(made)

@@ -143,8 +143,9 @@ func (a *Authority) Register() *Register { return a.register }
 // Identify says whose credentials these are. Who shows none is the anonymous
 // identity, if that is allowed. Its error is a [*Refusal].
 func (a *Authority) Identify(ctx context.Context, c Credentials) (*Identity, error) {
+	asked := a.register.Now() // before the policy is taken
 	p := a.policy.Load()
-	id, err := a.identify(ctx, p, c)
+	id, err := a.identify(ctx, p, c, asked)
 	if err != nil {
 		refusal := refusalOf(err)
 		if p.cfg.Trace.Refused != nil {
@@ -166,14 +167,18 @@ func refusalOf(err error) *Refusal {
 	return &Refusal{Code: Unavailable, Message: "who you are cannot be checked now", Err: err}
 }
 
-func (a *Authority) identify(ctx context.Context, p *policy, c Credentials) (*Identity, error) {
+func (a *Authority) identify(ctx context.Context, p *policy, c Credentials, asked Moment) (*Identity, error) {
 	for _, v := range p.cfg.Verifiers {
 		id, err := v.Verify(ctx, c)
 		if err != nil {
 			return nil, err
 		}
 		if id != nil {
-			return a.admit(a.policy.Load(), id) // asking may have taken a while
+			id, err = a.admit(a.policy.Load(), id) // asking may have taken a while
+			if err == nil {
+				id.asked = uint64(asked)
+			}
+			return id, err
 		}
 	}
 	switch {

@@ -45,6 +45,7 @@ type Identity struct {
 
 	grants []granted
 	epoch  uint64 // of the grants; 0: nobody's
+	asked  uint64 // when, of Register.ends; 0: nobody has
 }
 
 // Expired says whether the identity has ended.

@@ -43,8 +43,10 @@ type Register struct {
 	heads   [2]map[string]*Entry // byUser, byToken
 	revoked map[string]Revocation
 	clock   clock
-	epoch   uint64 // of grants
-	review  Review // from the second on
+	ends    uint64            // how often EndKey was called, and one
+	ended   map[string]uint64 // subjects of keys: the last time, of ends
+	epoch   uint64            // of grants
+	review  Review            // from the second on
 }
 
 // The lists that an entry may be in.
@@ -62,8 +64,8 @@ func NewRegister(notice time.Duration) *Register {
 	r := &Register{
 		notice: max(notice, 0), most: defaultMaxRevocations,
 		heads:   [2]map[string]*Entry{make(map[string]*Entry), make(map[string]*Entry)},
-		revoked: make(map[string]Revocation),
-		clock:   clock{wall: wall},
+		revoked: make(map[string]Revocation), ended: make(map[string]uint64), ends: 1,
+		clock: clock{wall: wall},
 	}
 	r.keepFor(defaultKeep)
 	return r
@@ -173,6 +175,31 @@ func (e *Entry) removeLocked() {
 // [Register.Revoke], and [Register.DisconnectEverywhere] for all nodes.
 func (r *Register) Disconnect(user, reason string) int {
 	return r.expel(byUser, user, math.MaxInt64, &Refusal{Code: Disconnected, Message: cmp.Or(reason, "disconnected by the server")})
+}
+
+// EndKey ends the connections of who has shown a key, and of those who have shown
+// it before and enter later. It is called when the key is not accepted any more.
+func (r *Register) EndKey(name, reason string) int {
+	r.mu.Lock()
+	r.ends++
+	r.ended[keySubject+name] = r.ends
+	r.mu.Unlock()
+	return r.Disconnect(keySubject+name, reason)
+}
+
+// A Moment is one in the history of a [Register]'s keys.
+type Moment uint64
+
+// Now returns the moment, for who looks a key up by itself: it is taken before.
+func (r *Register) Now() Moment {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return Moment(r.ends)
+}
+
+// ByKeyAt returns the identity of who shows a key that was looked up after a moment.
+func ByKeyAt(subject string, m Moment) *Identity {
+	return &Identity{Subject: subject, Method: ByKey, asked: uint64(m)}
 }
 
 // expel ends the connections in a list whose credentials were not issued later
@@ -319,6 +346,9 @@ func (r *Register) check(id *Identity) error {
 
 func (r *Register) checkLocked(id *Identity) error {
 	now := time.Now()
+	if id.asked != 0 && id.asked < r.ended[id.Subject] {
+		return &Refusal{Code: Disconnected, Message: "the key is not valid any more"}
+	}
 	if id.TokenID != "" {
 		if v, ok := r.revoked["t"+id.TokenID]; ok && now.Before(v.Until) {
 			return &Refusal{Code: Revoked, Message: "the token has been revoked"}

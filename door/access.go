@@ -102,6 +102,7 @@ type grant struct {
 	rooms patterns
 	key   string            // the name of the key it came with, or ""
 	hash  [sha256.Size]byte // of that key's secret
+	asked auth.Moment       // before the key was looked up
 	id    *auth.Identity    // who shows it; nil if nobody asked
 	locks bool              // a key would open more
 }

@@ -160,11 +160,11 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 // admit returns the rooms that r asks for, if it may have them, and what it may
 // do.
 func (e *events) admit(r *http.Request) (rooms []string, g grant, err error) {
-	access := e.now().listen
+	asked, access := e.moment(), e.now().listen
 	if access.closed() && !e.serves(verb.Join) {
 		return nil, grant{}, errClosed
 	}
-	grants, err := e.receive(r, access)
+	grants, err := e.receive(r, asked, access)
 	if err != nil {
 		return nil, grant{}, err
 	}

@@ -58,11 +58,16 @@ func (d *Door) credentials(r *http.Request) auth.Credentials {
 // receive says what somebody who wants a stream may do by each of the lists. Who
 // comes too often is told so before anybody is asked who it is, and who shows what
 // nobody knows is slowed down.
-func (d *Door) receive(r *http.Request, lists ...*access) ([]grant, error) {
+//
+// asked is the moment before the lists were taken, see [Door.moment].
+func (d *Door) receive(r *http.Request, asked auth.Moment, lists ...*access) ([]grant, error) {
 	if err := d.quota.Handshake(r.RemoteAddr); err != nil {
 		return nil, tooManyStreams(err)
 	}
 	grants, found := d.byKey(r, lists...)
+	for i := range grants {
+		grants[i].asked = asked
+	}
 	grants, err := d.recognise(r, grants, found)
 	if refused, ok := errors.AsType[*refusal](err); ok && (refused == errKey || refused.code == string(auth.InvalidToken)) {
 		if wait, ok := d.guesses.Take(limit.Network(r.RemoteAddr)); !ok {
@@ -70,6 +75,15 @@ func (d *Door) receive(r *http.Request, lists ...*access) ([]grant, error) {
 		}
 	}
 	return grants, err
+}
+
+// moment is that before a list of keys is taken, so that who shows a key that ends
+// meanwhile is not enlisted.
+func (d *Door) moment() auth.Moment {
+	if d.auth == nil {
+		return 0
+	}
+	return d.auth.Register().Now()
 }
 
 // guessing is how often an address may show a stream's door what nobody knows: as
@@ -145,7 +159,7 @@ func (g grant) user() *auth.Identity {
 		return g.id
 	}
 	if g.key != "" {
-		return &auth.Identity{Subject: g.owner(), Method: auth.ByKey}
+		return auth.ByKeyAt(g.owner(), g.asked)
 	}
 	return nil
 }

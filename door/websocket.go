@@ -159,11 +159,11 @@ func handshakeRefusal(e *websocket.HandshakeError) error {
 
 // admit returns the stream that r asks for, if it may have it.
 func (d *webSockets) admit(r *http.Request) (*stream, error) {
-	now := d.now()
+	asked, now := d.moment(), d.now()
 	if now.listen.closed() && !d.serves(verb.Join) {
 		return nil, errClosed
 	}
-	grants, err := d.receive(r, now.listen, now.publish)
+	grants, err := d.receive(r, asked, now.listen, now.publish)
 	if err != nil {
 		return nil, err
 	}

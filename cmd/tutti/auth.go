@@ -116,7 +116,7 @@ func (i *identities) inUse() config.Settings {
 // than they did. It is called when nobody accepts them any more.
 func (i *identities) endKeys(old, now config.Settings) {
 	end := func(name string) {
-		i.authority.Register().Disconnect("key:"+name, "the key is not valid any more")
+		i.authority.Register().EndKey(name, "the key is not valid any more")
 	}
 	for _, key := range old.Auth.Key {
 		if !slices.Contains(now.Auth.Key, key) {

@@ -116,7 +116,9 @@ func damage(t *testing.T, section string) {
 	s := start(t, nil, in(t, dir)...)
 	w := must(t)(s.socket(""))
 	for i := range messages {
-		w.publishKept(t, i, 1000)
+		if got := w.publishKept(t, i, 1000); strings.Contains(got, `"error"`) {
+			t.Fatalf("message %d: %s", i, got)
+		}
 	}
 	w.Close()
 	s.stop(t)
@@ -129,7 +131,10 @@ func damage(t *testing.T, section string) {
 					t.Fatal(err)
 				}
 				spoil(t, filepath.Join(damaged, file), how)
-				started, words := tryStart(t, damaged)
+				started, kept, words := tryStart(t, damaged)
+				if started && kept != messages { // it was stopped in order: no write was torn
+					t.Errorf("%s %s: %d messages were acknowledged, %d are there", file, how, messages, kept)
+				}
 				named := strings.Contains(words, damaged) && slices.ContainsFunc(damageWords, func(w string) bool { return strings.Contains(words, w) })
 				if strings.Contains(words, "panic") || strings.Contains(words, "goroutine ") || !started && !named {
 					t.Errorf("%s %s: %s", file, how, words)
@@ -139,15 +144,15 @@ func damage(t *testing.T, section string) {
 				t.Errorf("only %v to damage", files)
 			}
 			if !t.Failed() {
-				note(section, item{"file " + how, "each file of the folder " + how + ", then a start", "it starts and serves; or it ends, and names the folder and what is wrong with it", []string{"log: " + strings.Join(damageWords, " or log: ")}, nil})
+				note(section, item{"file " + how, "each file of the folder " + how + ", then a start", "it starts and serves all that was acknowledged; or it ends, and names the folder and what is wrong with it", []string{"log: " + strings.Join(damageWords, " or log: ")}, nil})
 			}
 		})
 	}
 }
 
 // tryStart runs the program with a folder until it answers or ends, and returns
-// what it said. If it answers, somebody comes.
-func tryStart(t *testing.T, data string) (started bool, words string) {
+// what it said. If it answers, somebody comes, and counts the messages.
+func tryStart(t *testing.T, data string) (started bool, kept int, words string) {
 	t.Helper()
 	s := &server{address: freeAddress(t), log: &journal{}}
 	p := exec.Command(program, append(in(t, data), "--listen="+s.address)...)
@@ -174,14 +179,14 @@ func tryStart(t *testing.T, data string) (started bool, words string) {
 	}
 	if started = !over(); started {
 		s.fresh(t)
-		s.kept(t)
+		kept = s.kept(t)
 	}
 	_ = p.Process.Signal(syscall.SIGTERM) // or it has ended
 	<-ended
 	if code := p.ProcessState.ExitCode(); started != (code == 0) {
 		t.Errorf("it started: %v; and ended with %d: %s", started, code, s.log)
 	}
-	return started, s.log.String()
+	return started, kept, s.log.String()
 }
 
 // filesIn returns the files below a folder that have something in them.

@@ -3,7 +3,7 @@ package websocket
 import "testing"
 
 // TestMessageBuffers says that what a peer has sent is never answered with much
-// more memory, and that buffers come back.
+// more memory, and that a buffer that comes back is of its size.
 func TestMessageBuffers(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 100, 4095, 4096, 4097, 16 << 10, 1_000_000, 1 << 20, 1<<20 + 1, 5_000_000} {
 		b := messageBuffer(n)
