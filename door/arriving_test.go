@@ -56,7 +56,8 @@ func TestBodiesCount(t *testing.T) {
 		}
 		half, halfGot := send(40_000)
 		large, largeGot := send(70_000)
-		if got := <-largeGot; got.status != 503 || !strings.Contains(got.text, "too_many_requests") {
+		// A client that is still sending may find out by that before it reads the answer.
+		if got := <-largeGot; (got.status != 503 || !strings.Contains(got.text, "too_many_requests")) && !strings.Contains(got.text, "broken pipe") {
 			t.Errorf("the largest: %d %s", got.status, got.text)
 		}
 		large.Close()
