@@ -195,10 +195,26 @@ func TestPublishRefusedAtTheEnd(t *testing.T) {
 		d := w.publisher(door.PublishConfig{Rate: 0.01, Burst: 1, Quota: quota.New(quota.Config{Refusal: time.Hour}), Publish: open})
 		w.answer("POST", "/api/publish", `{"room":"chat:a","event":"e"}`, asJSON...)
 		began := time.Now()
-		go w.answer("POST", "/api/publish", `{"room":"chat:a","event":"e"}`, asJSON...)
+		r, err := http.NewRequestWithContext(t.Context(), "POST", "http://example.test/api/publish", strings.NewReader(`{"room":"chat:a","event":"e"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		answered := make(chan int, 1)
+		go func() {
+			status := 0
+			if resp, err := w.client.Do(r); err == nil {
+				resp.Body.Close()
+				status = resp.StatusCode
+			}
+			answered <- status
+		}()
 		synctest.Wait()
 		if err := d.Shutdown(t.Context()); err != nil || time.Since(began) != 0 {
 			t.Errorf("a door was shut with somebody waiting to be refused: %v after %v", err, time.Since(began))
+		}
+		if status := <-answered; status != http.StatusTooManyRequests {
+			t.Errorf("who waited was answered %d", status)
 		}
 	})
 }
