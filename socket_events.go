@@ -132,7 +132,11 @@ func (s *Socket) drop(m *hub.Message) {
 // sendPacket sends a packet that is not an event. The namespace is filled in.
 func (s *Socket) sendPacket(p *packet.Packet) error {
 	p.Namespace = s.name
-	return sendError(s.link.session.Send(prepare(s.format, p, false)...))
+	frames := prepare(s.format, p, false)
+	if s.mailbox.Behind() { // more answers may follow at once, and leave together with this one
+		return sendError(s.link.session.Post(frames...))
+	}
+	return sendError(s.link.session.Send(frames...))
 }
 
 // sendError hides which way a session ended: to whoever sends, the socket is

@@ -26,5 +26,5 @@
 // A peer sees only the six answers of the protocol ([Code]) and the text of a [Refusal]. Why a session ended is a
 // [Reason], in the words that Socket.IO clients and servers use.
 //
-// May import: internal/websocket, internal/wheel, internal/origin.
+// May import: internal/websocket, internal/wheel, internal/origin, internal/slab, internal/turn.
 package engineio

@@ -1,7 +1,6 @@
 package engineio
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"mime"
@@ -9,15 +8,11 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/tutti-rt/tutti/internal/slab"
+	"github.com/tutti-rt/tutti/internal/turn"
 )
-
-// bodies are buffers for the bodies of POSTs.
-var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// keepBody is the size of the largest buffer that goes back to the pool.
-const keepBody = 64 << 10
 
 var errTooBig = errors.New("body too big")
 
@@ -37,15 +32,9 @@ func (t *pollTransport) post(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	body := bodies.Get().(*bytes.Buffer)
-	defer func() {
-		if body.Cap() <= keepBody {
-			body.Reset()
-			bodies.Put(body)
-		}
-	}()
 	conn := http.NewResponseController(w)
-	err := readBody(body, r.ContentLength, &counted{t: t, body: r.Body, conn: conn}, t.s.srv.cfg.MaxPayload)
+	body, err := readBody(r.ContentLength, &counted{t: t, body: r.Body, conn: conn}, t.s.srv.cfg.MaxPayload)
+	defer slab.Put(body)
 	defer t.arrive(0)
 	switch {
 	case t.bodyDone():
@@ -65,7 +54,7 @@ func (t *pollTransport) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = conn.SetReadDeadline(time.Time{}) // handlers may take longer than a piece of the body
-	if err := t.decode(body.Bytes(), binary); err != nil {
+	if err := t.decode(body, binary); err != nil {
 		if errors.Is(err, errTooManyPackets) {
 			t.s.srv.trace.limit("MaxPackets", t.s.peer)
 		}
@@ -144,25 +133,48 @@ func isBinary(r *http.Request) bool {
 	return err == nil && kind == "application/octet-stream"
 }
 
-// readBody reads a body. It does not believe the declared length except when that is too big already: what is
-// not there needs no memory.
-func readBody(b *bytes.Buffer, declared int64, r io.Reader, limit int64) error {
+// leastBody is the size of the buffer that a body is first read into.
+const leastBody = 4 << 10
+
+// readBody reads a body into a buffer of slab's, which is returned in any case. It does not believe the declared length
+// except when that is too big already: what is not there needs no memory.
+func readBody(declared int64, r io.Reader, limit int64) ([]byte, error) {
 	if declared > limit {
-		return errTooBig
+		return nil, errTooBig
 	}
-	n, err := b.ReadFrom(io.LimitReader(r, limit+1))
-	switch {
-	case err != nil:
-		return err
-	case n > limit:
-		return errTooBig
+	b := slab.Get(leastBody)
+	for {
+		if len(b) == cap(b) {
+			bigger := append(slab.Get(2*cap(b)), b...)
+			slab.Put(b)
+			b = bigger
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)) > limit:
+			return b, errTooBig
+		case errors.Is(err, io.EOF):
+			return b, nil
+		case err != nil:
+			return b, err
+		}
 	}
-	return nil
 }
+
+// fewPackets is how many packets are handled until the time is looked at.
+const fewPackets = 32
 
 // decode hands on the packets of a body.
 func (t *pollTransport) decode(body []byte, binary bool) error {
-	handle := func(p packet) error { return t.s.handle(t, p) }
+	n, began := 0, time.Now()
+	handle := func(p packet) error {
+		if n++; n%fewPackets == 0 && time.Since(began) > turn.Slice { // a body may be ten thousand packets
+			t.s.srv.line.Wait()
+			began = time.Now()
+		}
+		return t.s.handle(t, p)
+	}
 	limit := t.s.srv.cfg.MaxPackets
 	if t.script != nil {
 		text, err := formField(string(body))

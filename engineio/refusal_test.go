@@ -36,6 +36,28 @@ func TestRefusalWaits(t *testing.T) {
 	})
 }
 
+// TestMistakesWait says the same of requests that make no sense, if there are
+// many: the answer is what it would be.
+func TestMistakesWait(t *testing.T) {
+	cfg := engineio.Config{Quota: quota.New(quota.Config{AddressHandshakes: quota.Rate{PerSecond: 0.001, Burst: 2}, Refusal: 10 * time.Second})}
+	run(t, cfg, func(h *harness) {
+		began := time.Now()
+		h.want("the first", h.do("GET", "EIO=4&transport=polling&sid=nobody", ""), 400, `{"code":1,"message":"Session ID unknown"}`)
+		h.want("no transport", h.do("GET", "EIO=4", ""), 400, `{"code":0,"message":"Transport unknown"}`)
+		if d := time.Since(began); d != 0 {
+			t.Errorf("the first two waited %v", d)
+		}
+		for what, method := range map[string]string{"another": "GET", "a POST": "POST"} {
+			began = time.Now()
+			h.want(what, h.do(method, "EIO=4&transport=polling&sid=nobody", ""), 400, `{"code":1,"message":"Session ID unknown"}`)
+			wantWaited(t, what, began)
+		}
+		began = time.Now()
+		h.want("a WebSocket", h.refused("EIO=4&transport=websocket&sid=nobody"), 400, "Session ID unknown")
+		wantWaited(t, "a WebSocket", began)
+	})
+}
+
 // TestRefusalWaitsWithoutAGoroutine is the same where an answer can be put off,
 // and that it is not kept for somebody who is gone.
 func TestRefusalWaitsWithoutAGoroutine(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/internal/turn"
 	"github.com/tutti-rt/tutti/internal/websocket"
 	"github.com/tutti-rt/tutti/internal/wheel"
 )
@@ -25,6 +26,7 @@ type Server struct {
 	wheel     *wheel.Wheel
 	tasks     tasks
 	releaser  releaser
+	line      turn.Line // of requests that say much
 	born      time.Time // what heartbeats are timed by
 
 	mu       sync.Mutex // only that of tasks is taken after it
@@ -132,6 +134,7 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refused = srv.openPolling(w, r, &q)
 	}
 	if refused != nil {
+		refused.late = refused.late || refused.status == http.StatusBadRequest && srv.cfg.Quota.Mistake(r.RemoteAddr) != nil
 		refused.answer(srv, w, r, upgrade)
 	}
 }
@@ -171,6 +174,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.mu.Unlock()
 	srv.releaser.timer.Stop()
 	srv.loop.Close()
+	srv.line.Close()
 	for _, s := range sessions {
 		s.closeWithin(ReasonShutdown, shutdownTime)
 	}

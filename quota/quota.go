@@ -140,6 +140,22 @@ func (q *Quota) Handshake(remote string) error {
 	return nil
 }
 
+// Mistake is told of a request that makes no sense, as one for a session that
+// nobody knows. It counts like a handshake of its address, which may have made too
+// many.
+func (q *Quota) Mistake(remote string) error {
+	if q == nil {
+		return nil
+	}
+	a, counts := q.counted(remote)
+	if counts {
+		if wait, ok := q.pacing.Load().addressHandshake.Take(a); !ok {
+			return q.exceeded(LimitAddressHandshakes, "too many mistakes from this address", wait, by{address: a})
+		}
+	}
+	return nil
+}
+
 // Refusal returns how long the answer to a request is to wait that was refused
 // because of a limit: somewhere between half of [Config.Refusal] and all of it.
 func (q *Quota) Refusal() time.Duration {

@@ -70,6 +70,9 @@ func (c *conn) begin() {
 	}
 }
 
+// Of implements [poll.Handler].
+func (c *conn) Of() *poll.Socket { return &c.sock }
+
 // Ready implements [poll.Handler].
 func (c *conn) Ready(e poll.Event, buf []byte) {
 	c.mu.Lock()

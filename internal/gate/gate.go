@@ -162,6 +162,9 @@ type door struct {
 
 var _ poll.Handler = (*door)(nil)
 
+// Of implements [poll.Handler].
+func (d *door) Of() *poll.Socket { return &d.sock }
+
 // Ready implements [poll.Handler]: it takes connections until there are none.
 func (d *door) Ready(poll.Event, []byte) {
 	for range acceptAtOnce {

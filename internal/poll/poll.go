@@ -25,7 +25,7 @@
 // With the build tag memnet the sockets are in memory instead, of which there
 // can be a million: bench/scale is built so, and nothing else.
 //
-// May import: internal/memnet, with that tag.
+// May import: internal/turn; internal/memnet, with that tag.
 package poll
 
 import (
@@ -34,6 +34,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/tutti-rt/tutti/internal/turn"
 )
 
 // Event is what became of a socket.
@@ -54,6 +56,8 @@ type Handler interface {
 	// worker, must not wait, and may come without cause. buf is to read
 	// into, and only during the call.
 	Ready(e Event, buf []byte)
+	// Of returns the socket that it is told about.
+	Of() *Socket
 }
 
 // Poller is a set of workers that sockets are spread over. The zero value is
@@ -64,6 +68,7 @@ type Poller struct {
 	next    int // the worker of the next socket
 	closed  bool
 	running sync.WaitGroup
+	line    turn.Line // of the workers, which are everybody's
 
 	tableMu sync.RWMutex
 	pages   []*page // by descriptor; nil where there is no handler
@@ -95,7 +100,10 @@ func (p *Poller) Close() {
 }
 
 // Wait returns when no worker runs. It is for after Close.
-func (p *Poller) Wait() { p.running.Wait() }
+func (p *Poller) Wait() {
+	p.running.Wait()
+	p.line.Close()
+}
 
 // enter finds a worker for one more socket; nil if there is none.
 func (p *Poller) enter() *worker {
@@ -180,10 +188,9 @@ type notice struct {
 const (
 	batch    = 128      // notices taken at a time
 	readSize = 64 << 10 // of a worker's buffer
-	// turn is how long a worker may be at it until everybody else's sockets are
-	// looked at. A socket of another worker's, or of package net's, waits for as
-	// many turns as there are who have work, and for what these have started.
-	turn = 100 * time.Microsecond
+	// heavySize is what one is given of it who has taken much: 2 KiB may be
+	// a hundred frames, and each of them costs.
+	heavySize = 2 << 10
 	// late is how long it takes at most until everybody has had a turn, unless
 	// there are goroutines that compute and leave the runtime no time to look at
 	// sockets but every ten milliseconds. Then a worker's turns would be all that
@@ -196,40 +203,93 @@ const (
 type worker struct {
 	poller  *Poller
 	queue   *queue
-	sockets int       // guarded by poller.mu
-	rushed  time.Time // until when it has no turns
+	sockets int // guarded by poller.mu
+
+	buf    []byte
+	began  time.Time     // its turn
+	rushed time.Time     // until when it has no turns
+	heavy  []int         // descriptors with news that can wait, in order: few, or they would not be heavy
+	news   map[int]Event // and theirs
+	one    [1]notice     // of one of them
 }
 
 func (w *worker) run() {
-	defer w.queue.free()
-	buf := make([]byte, readSize)
+	w.buf, w.news = make([]byte, readSize), make(map[int]Event)
 	notices := make([]notice, batch)
-	began := time.Now()
 	for {
-		n, waited := w.queue.wait(notices)
+		n, waited := w.queue.wait(notices, len(w.heavy) == 0)
 		if n < 0 {
 			return
 		}
+		now := time.Now()
 		if waited {
-			began = time.Now()
+			w.began = now
 		}
 		w.poller.find(notices[:n])
 		for i := range notices[:n] {
-			if h := notices[i].handler; h != nil {
-				notices[i].handler = nil
-				h.Ready(notices[i].event, buf)
+			if !w.putOff(notices[i], now) {
+				now = w.tell(notices[i], w.buf, now)
 			}
-			if now := time.Now(); now.Sub(began) > turn && now.After(w.rushed) {
-				w.queue.yield()
-				began = time.Now()
-				if began.Sub(now) > late {
-					w.rushed = began.Add(pause)
-				}
-			}
+			notices[i].handler = nil
+		}
+		for len(w.heavy) > 0 && w.tellHeavy(now) {
+			now = time.Now()
 		}
 		// What the handlers have started comes before more of the same.
 		runtime.Gosched()
 	}
+}
+
+// putOff has one wait who has taken much of late.
+func (w *worker) putOff(n notice, now time.Time) bool {
+	if n.handler == nil {
+		return false
+	}
+	if s := n.handler.Of(); s.worker != w || !s.debt.Heavy(now) {
+		return false
+	}
+	if _, waits := w.news[n.fd]; !waits {
+		w.heavy = append(w.heavy, n.fd)
+	}
+	w.news[n.fd] |= n.event
+	return true
+}
+
+// tellHeavy tells one of those that wait, and says whether it may be the next
+// one's turn. After a slice it is not: there may be others who have taken little by then.
+func (w *worker) tellHeavy(now time.Time) bool {
+	began := w.began
+	one := w.one[:]
+	one[0].fd = w.heavy[0]
+	one[0].event = w.news[one[0].fd]
+	delete(w.news, one[0].fd)
+	w.heavy = w.heavy[:copy(w.heavy, w.heavy[1:])]
+	w.poller.find(one)
+	w.tell(one[0], w.buf[:heavySize], now)
+	one[0].handler = nil
+	return w.began.Equal(began)
+}
+
+// tell calls a handler, and lets others in when it is their turn. It returns the
+// time.
+func (w *worker) tell(n notice, buf []byte, now time.Time) time.Time {
+	if n.handler != nil {
+		n.handler.Ready(n.event, buf)
+		began := now
+		now = time.Now()
+		if s := n.handler.Of(); s.worker == w { // and not one that has got its descriptor since
+			s.debt.Add(now, now.Sub(began))
+		}
+	}
+	if now.Sub(w.began) <= turn.Slice || now.Before(w.rushed) {
+		return now
+	}
+	w.poller.line.Wait()
+	w.began = time.Now()
+	if w.began.Sub(now) > late {
+		w.rushed = w.began.Add(pause)
+	}
+	return w.began
 }
 
 // Socket is a connection's descriptor, of which it is the only owner. The zero
@@ -238,6 +298,7 @@ type Socket struct {
 	worker *worker
 	mu     sync.Mutex // held while the descriptor is in use, so that it is not closed and given to another meanwhile
 	handle int32      // the descriptor and 1; 0 = none
+	debt   turn.Debt  // its worker's
 }
 
 // Adopt takes the descriptor over from nc, which is closed without ending the

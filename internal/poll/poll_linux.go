@@ -34,8 +34,8 @@ type queue struct {
 	events [batch]syscall.EpollEvent
 	n      int
 	tries  int
+	rest   bool                         // wait for notices
 	try    func(fd uintptr) (done bool) // q.attempt, bound once
-	bell   bell
 }
 
 func newQueue() (*queue, error) {
@@ -54,21 +54,11 @@ func newQueue() (*queue, error) {
 		return nil, fmt.Errorf("make epoll: %w", err)
 	}
 	q.try = q.attempt
-	if err := q.bell.open(); err != nil {
-		q.close()
-		return nil, err
-	}
 	return q, nil
 }
 
 // close ends waiting, now and ever.
 func (q *queue) close() { _ = q.file.Close() } // it holds nothing that could be lost
-
-// free is for after the last wait.
-func (q *queue) free() { q.bell.close() }
-
-// yield lets everything else go first that can be done now.
-func (q *queue) yield() { q.bell.pass() }
 
 func (q *queue) add(fd int) error {
 	return q.control(syscall.EPOLL_CTL_ADD, fd, forReading)
@@ -93,10 +83,10 @@ func (q *queue) control(op, fd int, events uint32) error {
 	return nil
 }
 
-// wait returns how many notices it has filled in, at least one, or -1 after
-// close, and whether it had to wait for them.
-func (q *queue) wait(notices []notice) (n int, waited bool) {
-	q.tries = 0
+// wait returns how many notices it has filled in, at least one unless it is not
+// to rest, or -1 after close, and whether it had to wait for them.
+func (q *queue) wait(notices []notice, rest bool) (n int, waited bool) {
+	q.tries, q.rest = 0, rest
 	if err := q.raw.Read(q.try); err != nil {
 		return -1, false
 	}
@@ -120,7 +110,7 @@ func (q *queue) attempt(fd uintptr) (done bool) {
 	q.tries++
 	n, err := syscall.EpollWait(int(fd), q.events[:], 0)
 	q.n = max(n, 0)
-	return q.n > 0 || err != nil && err != syscall.EINTR
+	return q.n > 0 || !q.rest || err != nil && err != syscall.EINTR
 }
 
 // take duplicates the descriptor of a connection whose bytes are the socket's

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tutti-rt/tutti/internal/poll"
 )
@@ -41,6 +42,8 @@ type end struct {
 	over  chan error
 	wrote chan struct{}
 }
+
+func (e *end) Of() *poll.Socket { return &e.Socket }
 
 func (e *end) Ready(event poll.Event, buf []byte) {
 	if event&poll.Writable != 0 && e.wrote != nil {
@@ -200,6 +203,8 @@ type busy struct {
 	ended chan struct{}
 }
 
+func (b *busy) Of() *poll.Socket { return &b.Socket }
+
 func (b *busy) Ready(poll.Event, []byte) {
 	if b.over.Load() {
 		b.Close()
@@ -271,4 +276,91 @@ func TestOthersAreDeclined(t *testing.T) {
 		t.Error("a worker without a socket")
 	}
 	stop(t, &p)
+}
+
+// heavy is a socket that always has news, each of which takes a while.
+type heavy struct {
+	busy
+	took time.Duration
+}
+
+func (h *heavy) Ready(e poll.Event, buf []byte) {
+	for began := time.Now(); time.Since(began) < h.took; {
+	}
+	h.busy.Ready(e, buf)
+}
+
+// TestHeavyWait: those that have taken much wait for who has taken little, and
+// come one after another.
+func TestHeavyWait(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var p poll.Poller
+	all := make([]heavy, 32)
+	for i := range all {
+		client, server := pair(t)
+		defer client.Close()
+		h := &all[i]
+		h.ended, h.took = make(chan struct{}), 200*time.Microsecond
+		if !h.Adopt(&p, server) {
+			t.Fatal("not adopted")
+		}
+		if err := errors.Join(h.Start(h), h.Again()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	light := &answering{}
+	client, server := pair(t)
+	if !light.Adopt(&p, server) {
+		t.Fatal("not adopted")
+	}
+	if err := light.Start(light); err != nil {
+		t.Fatal(err)
+	}
+	const rounds = 50
+	buf := make([]byte, 1)
+	turns := func() (n int64) {
+		for i := range all {
+			n += all[i].turns.Load()
+		}
+		return n
+	}
+	before := int64(0)
+	for i := range rounds + 1 {
+		if i == 1 {
+			before = turns() // in the first round all were new
+		}
+		if _, err := client.Write(buf); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(client, buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := turns() - before
+	for i := range all {
+		all[i].over.Store(true)
+	}
+	for i := range all {
+		<-all[i].ended
+	}
+	client.Close()
+	stop(t, &p)
+	t.Logf("%d for %d round trips", n, rounds)
+	if n > 8*rounds {
+		t.Errorf("32 sockets had %d turns during %d round trips of another", n, rounds)
+	}
+}
+
+// answering says back what it is told.
+type answering struct{ poll.Socket }
+
+func (a *answering) Of() *poll.Socket { return &a.Socket }
+
+func (a *answering) Ready(_ poll.Event, buf []byte) {
+	n, err := a.Read(buf)
+	if err != nil {
+		a.Close()
+		return
+	}
+	_, _ = a.Write(buf[:n]) // a byte has room
 }

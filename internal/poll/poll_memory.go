@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 
 	"github.com/tutti-rt/tutti/internal/memnet"
@@ -82,8 +81,6 @@ func (q *queue) close() {
 	q.some.Broadcast()
 }
 
-func (q *queue) free() {}
-
 func (q *queue) push(n notice) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -108,7 +105,7 @@ func (q *queue) again(fd int) error {
 	return nil
 }
 
-func (q *queue) wait(notices []notice) (n int, waited bool) {
+func (q *queue) wait(notices []notice, rest bool) (n int, waited bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.head == len(q.due) {
@@ -116,15 +113,15 @@ func (q *queue) wait(notices []notice) (n int, waited bool) {
 			return -1, false
 		}
 		q.due, q.head = q.due[:0], 0
+		if !rest {
+			return 0, false
+		}
 		q.some.Wait()
 	}
 	n = copy(notices, q.due[q.head:])
 	q.head += n
 	return n, true
 }
-
-// yield lets others go first.
-func (q *queue) yield() { runtime.Gosched() }
 
 // Readable implements [memnet.Watcher].
 func (q *queue) Readable(c *memnet.Conn) {

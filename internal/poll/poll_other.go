@@ -16,15 +16,13 @@ const Supported = supported
 // queue has no form here: Adopt declines before there is one.
 type queue struct{}
 
-func newQueue() (*queue, error)          { return nil, errors.ErrUnsupported }
-func (*queue) close()                    {}
-func (*queue) free()                     {}
-func (*queue) add(int) error             { return errors.ErrUnsupported }
-func (*queue) remove(int)                {}
-func (*queue) wait([]notice) (int, bool) { return -1, false }
-func (*queue) yield()                    {}
-func take(net.Conn) (int, error)         { return 0, errors.ErrUnsupported }
-func closeDescriptor(int)                {}
+func newQueue() (*queue, error)                { return nil, errors.ErrUnsupported }
+func (*queue) close()                          {}
+func (*queue) add(int) error                   { return errors.ErrUnsupported }
+func (*queue) remove(int)                      {}
+func (*queue) wait([]notice, bool) (int, bool) { return -1, false }
+func take(net.Conn) (int, error)               { return 0, errors.ErrUnsupported }
+func closeDescriptor(int)                      {}
 
 func listening(*net.TCPListener) (int, error) { return 0, errors.ErrUnsupported }
 

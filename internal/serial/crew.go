@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tutti-rt/tutti/internal/turn"
 )
 
 // A Crew is what many mailboxes share: their limit, and goroutines that have
@@ -19,6 +21,8 @@ type Crew struct {
 	// together. Those that were not needed for a while go. It is set before the
 	// first Put. Who sets it calls Close.
 	Resting int
+
+	line turn.Line // of mailboxes with much to do
 
 	mu      sync.Mutex
 	resting []*hand // who rested last is woken first: it is warm still
@@ -47,6 +51,7 @@ func (c *Crew) Close() {
 	for _, h := range resting {
 		close(h.next)
 	}
+	c.line.Close()
 }
 
 // take returns one who rests, or nil.

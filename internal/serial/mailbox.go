@@ -8,12 +8,18 @@
 // a time. Slow functions make the queue longer, and a queue that reaches its
 // limit refuses: nothing here ever waits for room.
 //
-// May import: nothing of ours.
+// Fairness: a mailbox that works through a backlog, or was given much to do of
+// late, lets the others of its crew go first in between. See package turn.
+//
+// May import: internal/turn.
 package serial
 
 import (
 	"errors"
 	"sync"
+	"time"
+
+	"github.com/tutti-rt/tutti/internal/turn"
 )
 
 // DefaultLimit is what a [Mailbox] may hold whose [Crew] has no Limit, in bytes.
@@ -49,6 +55,7 @@ type Mailbox struct {
 	mu     sync.Mutex
 	work   *work // nil while there is nothing to do: then there is no goroutine
 	closed bool
+	debt   turn.Debt // of what was put in; only who runs it changes it
 }
 
 // work is what a mailbox needs only while it has a goroutine.
@@ -136,6 +143,13 @@ func (m *Mailbox) Busy() bool {
 	return m.work != nil
 }
 
+// Behind says whether more waits than what runs now.
+func (m *Mailbox) Behind() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.work != nil && m.work.head < len(m.work.tasks)
+}
+
 func (m *Mailbox) limit() int {
 	if m.Crew == nil || m.Crew.Limit == 0 {
 		return DefaultLimit
@@ -174,7 +188,9 @@ func (w *work) begin() { w.owner.Crew.serve(w) }
 func (w *work) run() {
 	m := w.owner
 	ran := 0
-	for {
+	now := time.Now()
+	began := now
+	for first := true; ; first = false {
 		m.mu.Lock()
 		w.size -= ran
 		f, size := w.nextLocked()
@@ -184,10 +200,29 @@ func (w *work) run() {
 			w.release()
 			return
 		}
+		more := w.head < len(w.tasks)
 		m.mu.Unlock()
+		if now.Sub(began) > turn.Slice || first && m.debt.Heavy(now) {
+			now = m.giveWay(!more)
+			began = now
+		}
 		f()
-		ran = size
+		then := time.Now()
+		m.debt.Add(then, then.Sub(now))
+		now, ran = then, size
 	}
+}
+
+// giveWay lets those go first who have less to do, and returns the time.
+func (m *Mailbox) giveWay(little bool) time.Time {
+	switch {
+	case m.Crew == nil:
+	case little:
+		m.Crew.line.WaitLittle()
+	default:
+		m.Crew.line.Wait()
+	}
+	return time.Now()
 }
 
 // nextLocked takes out what runs next; nil means that nothing is left.

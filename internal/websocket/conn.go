@@ -55,6 +55,7 @@ type state struct {
 	// Of the first form.
 	told  bool       // Receiver.Ended was called; the reader's
 	busy  bool       // somebody reads
+	held  bool       // what is queued is written when all that was read has been dealt with
 	again poll.Event // what has happened since
 }
 

@@ -36,5 +36,5 @@
 // is how the peer ended, [*ProtocolError] what it did wrong, [*HandshakeError]
 // why it never got in.
 //
-// May import: internal/poll.
+// May import: internal/poll, internal/slab, internal/turn.
 package websocket

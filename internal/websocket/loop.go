@@ -3,8 +3,10 @@ package websocket
 import (
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/tutti-rt/tutti/internal/poll"
+	"github.com/tutti-rt/tutti/internal/turn"
 )
 
 // Loop is what many connections share so that none needs a goroutine: workers
@@ -25,6 +27,7 @@ type Loop struct {
 func (l *Loop) Close() {
 	l.poller.Close()
 	l.flusher.close()
+	l.flusher.line.Close()
 }
 
 // Wait returns when no worker runs. It is for after Close.
@@ -73,6 +76,8 @@ type flusher struct {
 	wake    chan struct{} // holds a token for each that was resting and is running now
 	start   func()        // run, bound once so that starting it allocates nothing
 	closed  bool
+
+	line turn.Line // of flushers, which are everybody's
 }
 
 // add has t done. If that is a connection the caller has made it writing.
@@ -106,6 +111,7 @@ func (f *flusher) add(t Task) {
 
 func (f *flusher) run() {
 	var some [flushAtOnce]Task
+	began := time.Now()
 	for {
 		n, wake := f.take(some[:])
 		if n == 0 {
@@ -115,11 +121,16 @@ func (f *flusher) run() {
 			if _, more := <-wake; !more {
 				return
 			}
+			began = time.Now()
 			continue
 		}
 		for i, t := range some[:n] {
 			some[i] = nil
 			t.Do()
+			if time.Since(began) > turn.Slice {
+				f.line.Wait()
+				began = time.Now()
+			}
 		}
 		// Who reads or publishes comes in between, and adds to what leaves
 		// together.

@@ -283,7 +283,7 @@ func (c *Conn) FlushLater() { c.flushBy((*Conn).later) }
 
 func (c *Conn) flushBy(write func(*Conn)) {
 	c.mu.Lock()
-	start := c.writeLocked()
+	start := (!c.held || c.out.queued > c.limits.maxQueue/2) && c.writeLocked()
 	c.mu.Unlock()
 	if start {
 		write(c)

@@ -6,12 +6,19 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti/internal/poll"
+	"github.com/tutti-rt/tutti/internal/turn"
 )
 
-// mostReads is how many reads of 16 KiB a connection may do in a row while others
-// wait, so that who floods keeps nobody waiting for long: 16 KiB may be thousands
-// of frames.
-const mostReads = 2
+const (
+	// longInput is how long a connection goes on reading while others wait, so
+	// that who floods keeps nobody waiting for long: a read may be thousands of
+	// frames.
+	longInput = turn.Slice / 2
+	// holdFrom is how much has to be read at once for answers to it to be held
+	// until all of it has been dealt with. They leave together then: three
+	// hundred refusals were three hundred writes.
+	holdFrom = 512
+)
 
 // mostWaste is how many bytes are read, for the peer's close frame, behind ours: a
 // peer that goes on sending is not read for as long as it could.
@@ -21,6 +28,9 @@ const mostWaste = 64 << 10
 type polled Conn
 
 var _ poll.Handler = (*polled)(nil)
+
+// Of implements [poll.Handler].
+func (p *polled) Of() *poll.Socket { return &p.sock }
 
 // Ready implements [poll.Handler].
 func (p *polled) Ready(e poll.Event, buf []byte) {
@@ -109,8 +119,9 @@ func (c *Conn) vanishLocked() {
 
 // input reads what there is. It reports false if somebody else goes on.
 func (c *Conn) input(hangup bool, buf []byte) bool {
-	buf = buf[:readSize]
-	for range mostReads {
+	began := time.Now()
+	buf = buf[:min(len(buf), readSize)]
+	for {
 		n, err := c.sock.Read(buf)
 		switch {
 		case err != nil:
@@ -125,10 +136,11 @@ func (c *Conn) input(hangup bool, buf []byte) bool {
 			return false
 		case n < len(buf) && !hangup:
 			return true // what comes after a short read is news
+		case time.Since(began) > longInput:
+			c.expect() // others wait
+			return true
 		}
 	}
-	c.expect() // others wait
-	return true
 }
 
 // wasted counts what comes behind our close frame, and says when it is too much.
@@ -170,6 +182,10 @@ func (c *Conn) feed(p []byte) bool {
 		r = readers.Get().(*reader)
 		r.conn = c
 	}
+	if len(p) >= holdFrom {
+		c.hold(true)
+		defer c.release()
+	}
 	err := r.feed(p)
 	if wait, ok := err.(*later); ok {
 		c.reader, r.unread = r, bytes.Clone(r.unread)
@@ -180,6 +196,19 @@ func (c *Conn) feed(p []byte) bool {
 	}
 	c.settleReader(r, err)
 	return true
+}
+
+// hold has what is queued wait, or not any more.
+func (c *Conn) hold(held bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = held
+}
+
+// release has what was held written.
+func (c *Conn) release() {
+	c.hold(false)
+	c.Flush()
 }
 
 // settleReader keeps r if a message is under way, and ends reading for an error.

@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
+
+	"github.com/tutti-rt/tutti/internal/slab"
 )
 
 // reader makes messages of the peer's bytes, in whatever pieces these come. It
@@ -235,7 +237,7 @@ func (r *reader) payload(p []byte) error {
 	r.conn.arrive(0)
 	err := r.deliver(whole)
 	if _, wait := err.(*later); !wait {
-		recycle(whole)
+		slab.Put(whole)
 	}
 	return err
 }
@@ -247,9 +249,9 @@ func (r *reader) grow(n int) {
 	if need <= cap(r.message) {
 		return
 	}
-	bigger := messageBuffer(need)[:len(r.message)]
+	bigger := slab.Get(need)[:len(r.message)]
 	copy(bigger, r.message)
-	recycle(r.message)
+	slab.Put(r.message)
 	r.message = bigger
 	r.conn.arrive(cap(bigger))
 }

@@ -1,11 +1,13 @@
 //go:build !race
 
-package websocket
+package slab_test
 
 import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+
+	"github.com/tutti-rt/tutti/internal/slab"
 )
 
 // TestBuffersComeBack: what was recycled is what the next one gets. It is not for the
@@ -14,10 +16,10 @@ func TestBuffersComeBack(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties pools
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))  // which are per processor
 	for _, n := range []int{5000, 1 << 20} {
-		b := messageBuffer(n)
+		b := slab.Get(n)
 		first := &b[:1][0]
-		recycle(b)
-		if b = messageBuffer(n); &b[:1][0] != first {
+		slab.Put(b)
+		if b = slab.Get(n); &b[:1][0] != first {
 			t.Errorf("for %d bytes: the buffer did not come back", n)
 		}
 	}

@@ -1,10 +1,7 @@
-//go:build !memnet
-
-package poll
+package turn
 
 import (
 	"encoding/binary"
-	"fmt"
 	"os"
 	"runtime"
 	"syscall"
@@ -13,42 +10,47 @@ import (
 // bell has a goroutine wait until the runtime has looked at all sockets.
 //
 // The scheduler does that when nothing can run, or else every ten milliseconds: a
-// worker that always finds something to do, and only yields in between, keeps
+// goroutine that always finds something to do, and only yields in between, keeps
 // everybody waiting who waits for a socket, for ten milliseconds at a time. One
 // who waits for a socket himself comes when all others have had their turn,
 // those included whose sockets have become ready meanwhile. The bell is such a
 // socket, an eventfd, that he makes ready himself. It costs a write.
 type bell struct {
-	file *os.File
-	raw  syscall.RawConn
-	one  [8]byte // the number 1
+	file *os.File        // nil if there is none
+	raw  syscall.RawConn // its
+	one  [8]byte         // the number 1
 	rung bool
 	try  func(fd uintptr) (done bool) // b.attempt, bound once
 }
 
-func (b *bell) open() error {
+// open makes the bell ready. Without a descriptor to be had it is none, and
+// passing is a little less than it could be.
+func (b *bell) open() {
 	const flags = syscall.O_CLOEXEC | syscall.O_NONBLOCK // EFD_CLOEXEC and EFD_NONBLOCK are the same
 	fd, _, errno := syscall.Syscall(syscall.SYS_EVENTFD2, 0, flags, 0)
 	if errno != 0 {
-		return fmt.Errorf("make eventfd: %w", errno)
+		return
 	}
-	b.file = os.NewFile(fd, "eventfd")
+	file := os.NewFile(fd, "eventfd")
+	raw, err := file.SyscallConn()
+	if err != nil {
+		_ = file.Close() // it holds nothing that could be lost
+		return
+	}
 	binary.NativeEndian.PutUint64(b.one[:], 1)
-	b.try = b.attempt
-	var err error
-	if b.raw, err = b.file.SyscallConn(); err != nil {
-		b.close()
-		return fmt.Errorf("make eventfd: %w", err)
-	}
-	return nil
+	b.file, b.raw, b.try = file, raw, b.attempt
 }
 
-func (b *bell) close() { _ = b.file.Close() } // it holds nothing that could be lost
+func (b *bell) close() {
+	if b.file != nil {
+		_ = b.file.Close() // it holds nothing that could be lost
+	}
+}
 
 // pass waits until everybody else has had their turn.
 func (b *bell) pass() {
 	b.rung = false
-	if err := b.raw.Read(b.try); err != nil {
+	if b.file == nil || b.raw.Read(b.try) != nil {
 		runtime.Gosched() // the runtime cannot wait for it
 	}
 }

@@ -1,0 +1,115 @@
+// Package turn has those who take much of the processor wait for those who take
+// little.
+//
+// Go's scheduler knows no such difference: a goroutine that has work for ten
+// milliseconds has the processor for ten milliseconds, and while anything can run
+// it looks at sockets no more often than that. Thirty-two peers that send as fast
+// as they can then decide how long everybody else waits. Here everybody has a
+// [Debt] of what was done for them of late. Whoever works through a backlog asks a
+// [Line] after a [Slice] of time whether it goes on, and what is to be done for
+// somebody in debt begins with asking. Those who ask go on one after another, each
+// when all who did not have to ask have had their turn, those included whose
+// sockets have become ready meanwhile. Nobody waits if there is nobody to wait for.
+//
+// Who asked holds nothing when it goes on: work that waits for a disk or a
+// network keeps nobody else from going on.
+//
+// May import: nothing of ours.
+package turn
+
+import (
+	"sync"
+	"time"
+)
+
+// Slice is how long one goes on before it may be somebody else's turn. Asking
+// costs some 3 µs if nobody else is there.
+const Slice = 100 * time.Microsecond
+
+// Line is where those wait who ask. The zero value is ready to use. All methods
+// may be called concurrently.
+type Line struct {
+	mu     sync.Mutex // held by who is first
+	bell   bell
+	opened bool
+	passed time.Time // when all others had had their turn
+	joined int       // how many have gone on since who have little to do
+}
+
+// together is how many who have little to do share a slice.
+const together = 8
+
+// Wait waits until those who have asked before go on, and until all who did not
+// ask have had their turn. After Close it is [runtime.Gosched].
+func (l *Line) Wait() { l.wait(false) }
+
+// WaitLittle is Wait for who will be done soon, of whom some share a slice: a
+// pass for each would cost more than what they do.
+func (l *Line) WaitLittle() { l.wait(true) }
+
+func (l *Line) wait(little bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if little && l.joined < together && time.Since(l.passed) < Slice {
+		l.joined++
+		return
+	}
+	if !l.opened {
+		l.opened = true
+		l.bell.open()
+	}
+	l.bell.pass()
+	l.passed, l.joined = time.Now(), 0
+}
+
+// Close gives back what the line holds, a descriptor. It may be called again.
+func (l *Line) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.opened {
+		l.bell.close()
+	}
+	l.opened = true
+}
+
+// Debt is what was done for somebody of late: a hundredth of one processor is
+// forgotten all the time. The zero value is that of somebody who is new, and
+// counts as just too much: who comes again and again is always new. It is not
+// safe for concurrent use.
+//
+// It is the time at which all is forgotten, in units, by a clock that wraps every
+// nineteen hours. A clock that is set forgives, at worst.
+type Debt uint32
+
+const (
+	unit  = 16 * time.Microsecond
+	share = 100                   // one in so many
+	heavy = 20 * time.Millisecond // of debt, for a fifth of a millisecond's work
+	most  = time.Second           // of debt
+	// dear is what work counts for at most. It may have been waiting: how long it
+	// had the processor for nobody can say.
+	dear = time.Millisecond
+)
+
+// Heavy says whether it is so much that others come first.
+func (d Debt) Heavy(now time.Time) bool { return d.left(now) >= int32(heavy/unit) }
+
+// Add adds work that took so long.
+func (d *Debt) Add(now time.Time, took time.Duration) {
+	left := d.left(now) + int32(min(max(took, 0), dear)*share/unit)
+	*d = Debt(units(now) + uint32(min(left, int32(most/unit))))
+}
+
+// left is how long it takes until it is forgotten, in units.
+func (d Debt) left(now time.Time) int32 {
+	if d == 0 {
+		return int32(heavy / unit)
+	}
+	left := int32(uint32(d) - units(now))
+	if left < 0 || left > int32(most/unit) { // forgotten; or so long ago that the clock has wrapped
+		return 0
+	}
+	return left
+}
+
+func units(t time.Time) uint32 { return uint32(t.UnixMicro() / unit.Microseconds()) }

@@ -1,0 +1,135 @@
+package turn_test
+
+import (
+	"io"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tutti-rt/tutti/internal/turn"
+)
+
+func TestDebt(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var d turn.Debt
+	if !d.Heavy(start) {
+		t.Error("who is new is not taken for heavy")
+	}
+	d.Add(start, 50*time.Microsecond) // 5 ms until it is forgotten, and what a new one has
+	for after, want := range map[time.Duration]bool{0: true, 4 * time.Millisecond: true, 6 * time.Millisecond: false, time.Hour: false} {
+		if got := d.Heavy(start.Add(after)); got != want {
+			t.Errorf("50 µs of work, %v later: heavy is %v", after, got)
+		}
+	}
+	now := start.Add(time.Minute)
+	for range 1000 { // a hundred times a second, 60 µs each
+		if now = now.Add(10 * time.Millisecond); d.Heavy(now) {
+			t.Fatalf("heavy at %v", now.Sub(start))
+		}
+		d.Add(now, 60*time.Microsecond)
+	}
+	for range 100 { // and 300 µs each
+		now = now.Add(10 * time.Millisecond)
+		d.Add(now, 300*time.Microsecond)
+	}
+	for after, want := range map[time.Duration]bool{900 * time.Millisecond: true, time.Second: false} { // it ends somewhere
+		if got := d.Heavy(now.Add(after)); got != want {
+			t.Errorf("3 %% of a processor for a second, %v later: heavy is %v", after, got)
+		}
+	}
+	d = 0
+	d.Add(start, time.Hour) // most of which was waiting, perhaps
+	if !d.Heavy(start.Add(90*time.Millisecond)) || d.Heavy(start.Add(110*time.Millisecond)) {
+		t.Error("an hour's work does not count for a millisecond")
+	}
+	for _, jump := range []time.Duration{-time.Hour, 20 * time.Hour, -100 * 24 * time.Hour} {
+		if d.Heavy(start.Add(jump)) {
+			t.Errorf("heavy after the clock was set by %v", jump)
+		}
+	}
+	d.Add(start, -time.Second) // the clock was set meanwhile: nothing
+}
+
+// TestOthersGoFirst has many go on and on, and counts how often they do while one
+// byte goes to and fro.
+func TestOthersGoFirst(t *testing.T) {
+	for name, x := range map[string]struct {
+		wait func(*turn.Line)
+		most int64 // for a round trip, in which there are two looks at sockets
+	}{
+		"slices":       {(*turn.Line).Wait, 10},
+		"little":       {(*turn.Line).WaitLittle, 60},
+		"after Close:": {func(l *turn.Line) { l.Close(); l.Wait() }, 1 << 40}, // it goes on, if not as well
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+			var line turn.Line
+			defer line.Close()
+			there, back := echo(t)
+			var gone atomic.Int64
+			var over atomic.Bool
+			var all sync.WaitGroup
+			for range 32 {
+				all.Go(func() {
+					for !over.Load() {
+						spin(20 * time.Microsecond)
+						gone.Add(1)
+						x.wait(&line)
+					}
+				})
+			}
+			const rounds = 30
+			buf := make([]byte, 1)
+			for range rounds {
+				if _, err := there.Write(buf); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadFull(there, buf); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n := gone.Load()
+			over.Store(true)
+			all.Wait()
+			there.Close()
+			back.Wait()
+			t.Logf("%d for %d round trips", n, rounds)
+			if n > x.most*rounds {
+				t.Errorf("32 went on %d times during %d round trips, want at most %d for each", n, rounds, x.most)
+			}
+		})
+	}
+}
+
+// echo returns a connection that is answered, until it is closed.
+func echo(t *testing.T) (net.Conn, *sync.WaitGroup) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	there, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer back.Close()
+		_, _ = io.Copy(struct{ io.Writer }{back}, struct{ io.Reader }{back}) // ends with there
+	})
+	return there, &running
+}
+
+// spin has the processor for a while.
+func spin(d time.Duration) {
+	for began := time.Now(); time.Since(began) < d; {
+	}
+}
