@@ -65,6 +65,7 @@ func serve(ctx context.Context, c call) int {
 	if len(loaded.Ignored) > 0 {
 		log.Warn("variables that are no settings", "names", loaded.Ignored)
 	}
+	defer startCollector().end()
 	if err := listenAndServe(ctx, c, loaded.Settings, log, level); err != nil {
 		fmt.Fprintf(c.errors, "tutti serve: %v\n", err)
 		return exitFailed
