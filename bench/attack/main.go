@@ -1,14 +1,18 @@
+//go:build linux
+
 // Attack measures how a well-behaved client fares while others attack the server
 // at full speed from one address: its calls' round trips, quiet and under each
 // kind of attack, against `tutti serve`.
 //
 //	go run ./bench/attack -tutti bin/tutti
 //
-// The server has a core, and everything else another: the client that is
-// measured, before everybody else (SCHED_FIFO, for which it has to be root), and
-// the attackers when nobody else wants it (SCHED_IDLE), so that what is measured is
-// the server and not their fight for the core: without it the client waited up to
-// 4 ms, a tick of the kernel's, for an attacker to leave the core. See docs/limits.md.
+// The attackers have a core, and the server has another. The client that is
+// measured takes that of the server when it needs it, before everybody else
+// (SCHED_FIFO, for which it has to be root), which is a hundredth of the time: on
+// the attackers' it waits up to 4 ms, a tick of the kernel's, for one of them to
+// leave the core, and that is not the server's doing. All of it has a network of its own,
+// in which the kernel sends when there is something to send (cubic, as by default) and not
+// when it thinks it is time (BBR, up to some milliseconds). See docs/limits.md.
 //
 // May import: nothing of ours.
 package main
@@ -24,6 +28,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
@@ -38,6 +44,9 @@ func main() {
 		attack(*kind, *target)
 		return
 	}
+	if os.Getenv(inside) == "" {
+		os.Exit(alone())
+	}
 	names := kindNames()
 	if *only != "" {
 		names = strings.Split(*only, ",")
@@ -48,10 +57,53 @@ func main() {
 	}
 }
 
+// inside is set where the network is ours.
+const inside = "TUTTI_ATTACK_INSIDE"
+
+// alone runs this program again, in a network of its own.
+func alone() int {
+	self, err := os.Executable()
+	if err != nil {
+		self = os.Args[0]
+	}
+	again := exec.Command("unshare", append([]string{"--net", self}, os.Args[1:]...)...)
+	again.Env = append(os.Environ(), inside+"=1", "GOMAXPROCS=1")
+	again.Stdout, again.Stderr = os.Stdout, os.Stderr
+	if err := again.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "attack: unshare, which needs root:", err)
+		return 1
+	}
+	return 0
+}
+
+// ready makes the network usable.
+func ready() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	lo.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	if err := os.WriteFile("/proc/sys/net/ipv4/tcp_congestion_control", []byte("cubic"), 0); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	return nil
+}
+
 // settings are the program's own, but that the attackers can name an address.
 var settings = []string{"--open=room:*", "--relay=echo", "--trusted-proxies=127.0.0.1", "--auth-anonymous=true", "--memory=/", "--log-level=error"}
 
 func measure(program string, names []string, span time.Duration, rounds int) error {
+	if err := ready(); err != nil {
+		return err
+	}
 	address, err := freeAddress()
 	if err != nil {
 		return err
@@ -65,7 +117,7 @@ func measure(program string, names []string, span time.Duration, rounds int) err
 		_ = server.Process.Kill() // it is over
 		_ = server.Wait()
 	}()
-	if err := first("1"); err != nil {
+	if err := first("0"); err != nil {
 		return err
 	}
 	client, err := call(address)
@@ -149,7 +201,7 @@ func (c *caller) under(name, address string, span time.Duration) (half, tail tim
 		if err != nil {
 			return 0, 0, err
 		}
-		attacker := onCore("1", "chrt", "--idle", "0", self, "-attack", name, "-target", address)
+		attacker := onCore("1", "chrt", "--other", "0", self, "-attack", name, "-target", address)
 		attacker.Stderr = os.Stderr
 		if err := attacker.Start(); err != nil {
 			return 0, 0, err
