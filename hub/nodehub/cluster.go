@@ -89,6 +89,7 @@ func (c *Cluster) Close() error {
 	c.ears.close()
 	err := c.reader.Close()
 	c.running.Wait()
+	c.crew.Close()
 	return errors.Join(err, c.client.Close())
 }
 

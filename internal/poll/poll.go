@@ -66,6 +66,7 @@ type Poller struct {
 	mu      sync.Mutex
 	workers []*worker
 	next    int // the worker of the next socket
+	ended   int // workers
 	closed  bool
 	running sync.WaitGroup
 	line    turn.Line // of the workers, which are everybody's
@@ -100,9 +101,17 @@ func (p *Poller) Close() {
 }
 
 // Wait returns when no worker runs. It is for after Close.
-func (p *Poller) Wait() {
-	p.running.Wait()
-	p.line.Close()
+func (p *Poller) Wait() { p.running.Wait() }
+
+// over says that a worker has ended. They do so when the poller is closed.
+func (p *Poller) over() {
+	p.mu.Lock()
+	p.ended++
+	last := p.ended == len(p.workers)
+	p.mu.Unlock()
+	if last {
+		p.line.Close()
+	}
 }
 
 // enter finds a worker for one more socket; nil if there is none.
@@ -214,6 +223,7 @@ type worker struct {
 }
 
 func (w *worker) run() {
+	defer w.poller.over()
 	w.buf, w.news = make([]byte, readSize), make(map[int]Event)
 	notices := make([]notice, batch)
 	for {

@@ -13,7 +13,7 @@ import (
 // The sizes of buffers that are kept, as powers of two. Smaller ones cost nothing,
 // and larger ones are rare.
 const (
-	leastKept = 12
+	leastKept = 10
 	mostKept  = 20 // that of the default limit of a message
 )
 
