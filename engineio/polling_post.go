@@ -145,7 +145,7 @@ func readBody(declared int64, r io.Reader, limit int64) ([]byte, error) {
 	b := slab.Get(leastBody)
 	for {
 		if len(b) == cap(b) {
-			bigger := append(slab.Get(2*cap(b)), b...)
+			bigger := append(slab.Get(int(min(2*int64(cap(b)), max(limit+1, int64(cap(b))+1)))), b...)
 			slab.Put(b)
 			b = bigger
 		}

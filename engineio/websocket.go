@@ -40,7 +40,7 @@ func (t *wsTransport) send(f *Frame, later bool) error {
 
 func (t *wsTransport) flush() { t.conn.Flush() }
 
-func (t *wsTransport) ready() bool { return t.conn.Queued() == 0 }
+func (t *wsTransport) ready() bool { return t.conn.Ready() }
 
 func (t *wsTransport) backlog() int { return t.conn.Queued() }
 

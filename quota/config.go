@@ -121,6 +121,7 @@ const defaultMaxBusy = 100_000
 const (
 	LimitHandshakes        = "handshakes"
 	LimitAddressHandshakes = "address handshakes"
+	LimitAddressMistakes   = "address mistakes"
 	LimitAddressSessions   = "address sessions"
 	LimitNetworkHandshakes = "network handshakes"
 	LimitNetworkSessions   = "network sessions"
@@ -130,7 +131,7 @@ const (
 
 // Limits returns the names of all limits.
 func Limits() []string {
-	names := []string{LimitHandshakes, LimitAddressHandshakes, LimitAddressSessions, LimitNetworkHandshakes, LimitNetworkSessions, LimitUserSessions, LimitWaiting}
+	names := []string{LimitHandshakes, LimitAddressHandshakes, LimitAddressMistakes, LimitAddressSessions, LimitNetworkHandshakes, LimitNetworkSessions, LimitUserSessions, LimitWaiting}
 	for _, of := range []string{ofConnection, ofUser, ofAddress, ofRoom} {
 		for k := Event; k < kinds; k++ {
 			if of != ofRoom || k == Publish || k == Join {

@@ -22,6 +22,7 @@ type pacing struct {
 	rooms            [kinds]*limit.Group[room]
 	handshakes       *limit.Bucket
 	addressHandshake *limit.Group[netip.Prefix]
+	addressMistake   *limit.Group[netip.Prefix]
 	networkHandshake *limit.Group[netip.Prefix]
 }
 
@@ -55,6 +56,7 @@ func newPacing(cfg Config, last *pacing) *pacing {
 		p.rooms[k] = group(last.rooms[k], same && last.made.room[k] == p.made.room[k], p.made.room[k], cfg.MaxBusy)
 	}
 	p.addressHandshake = group(last.addressHandshake, same && last.made.addressHandshake == p.made.addressHandshake, p.made.addressHandshake, cfg.MaxBusy)
+	p.addressMistake = group(last.addressMistake, same && last.made.addressHandshake == p.made.addressHandshake, p.made.addressHandshake, cfg.MaxBusy)
 	wider := limit.Rate{PerSecond: p.made.addressHandshake.PerSecond * limit.Wider, Burst: max(p.made.addressHandshake.Burst, 1) * limit.Wider}
 	p.networkHandshake = group(last.networkHandshake, same && last.made.addressHandshake == p.made.addressHandshake, wider, cfg.MaxBusy)
 	if p.handshakes = last.handshakes; p.handshakes == nil || last.made.handshakes != p.made.handshakes {

@@ -141,16 +141,15 @@ func (q *Quota) Handshake(remote string) error {
 }
 
 // Mistake is told of a request that makes no sense, as one for a session that
-// nobody knows. It counts like a handshake of its address, which may have made too
-// many.
+// nobody knows. An address may make as many as handshakes.
 func (q *Quota) Mistake(remote string) error {
 	if q == nil {
 		return nil
 	}
 	a, counts := q.counted(remote)
 	if counts {
-		if wait, ok := q.pacing.Load().addressHandshake.Take(a); !ok {
-			return q.exceeded(LimitAddressHandshakes, "too many mistakes from this address", wait, by{address: a})
+		if wait, ok := q.pacing.Load().addressMistake.Take(a); !ok {
+			return q.exceeded(LimitAddressMistakes, "too many mistakes from this address", wait, by{address: a})
 		}
 	}
 	return nil

@@ -2,70 +2,87 @@ package main
 
 import (
 	"os"
-	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
+	"time"
 
 	"github.com/tutti-rt/tutti/quota"
 )
 
-// garbage is how much memory is thrown away at least until it is collected. By
-// its own rule the collector waits for no more than is in use: on a server that
-// holds 4 MB, peers that cause 50 MB of garbage a second start it thirteen times
-// a second, and each time it has the processor for some milliseconds.
-const garbage = 64 << 20
+const (
+	// garbage is how much memory is thrown away, about, until it is collected. By
+	// its own rule the collector waits for no more than is in use: on a server that
+	// holds 4 MB, peers that cause 50 MB of garbage a second start it thirteen times
+	// a second, and each time it has the processor for some milliseconds.
+	garbage = 64 << 20
+	// leastMemory is how much there must be for that: with less Go's rule stays.
+	leastMemory = 1 << 30
+	// mostPercent bounds what a heap grows to that was small a moment ago, until
+	// that is noticed: to nine times of what it was when it was collected.
+	mostPercent = 800
+	// leastHeap is what Go takes a smaller heap for.
+	leastHeap = 4 << 20
+	// adjusted is how often the rule is adjusted to what is in use.
+	adjusted = 200 * time.Millisecond
+)
 
 // A collector makes Go's wait longer while little memory is in use.
 type collector struct {
-	garbage uint64
-
-	mu      sync.Mutex
 	percent int
-	ended   bool
+	ended   chan struct{} // nil if it never began
+	running sync.WaitGroup
 }
 
 // startCollector begins with that, unless the environment says with GOGC what
-// it is to do. An eighth of the memory there is may be garbage, if that is less.
+// Go's is to do.
 func startCollector() *collector {
-	c := &collector{garbage: garbage, percent: 100}
-	if limit := quota.MemoryLimit(); limit > 0 {
-		c.garbage = min(c.garbage, uint64(limit)/8)
+	c := &collector{percent: 100}
+	if limit := quota.MemoryLimit(); os.Getenv("GOGC") != "" || limit > 0 && limit < leastMemory {
+		return c
 	}
-	if os.Getenv("GOGC") != "" {
-		c.ended = true
-	}
+	c.ended = make(chan struct{})
 	c.adjust()
+	c.running.Go(c.run) // ended, and waited for, by end
 	return c
+}
+
+func (c *collector) run() {
+	tick := time.NewTicker(adjusted)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			c.adjust()
+		case <-c.ended:
+			return
+		}
+	}
 }
 
 // end goes back to Go's own rule.
 func (c *collector) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.ended {
-		c.ended = true
-		debug.SetGCPercent(100)
-	}
-}
-
-// adjust sets how much the heap may grow until it is collected, and comes again
-// after that.
-func (c *collector) adjust() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ended {
+	if c.ended == nil {
 		return
 	}
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	percent := 100
-	if n := live[0].Value.Uint64(); n < c.garbage {
-		percent = int(100 * c.garbage / max(n, 1<<20))
+	close(c.ended)
+	c.running.Wait()
+	debug.SetGCPercent(100)
+}
+
+// adjust sets how much the heap may grow until it is collected.
+func (c *collector) adjust() {
+	inUse := []metrics.Sample{ // all of which the percentage is of
+		{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"},
 	}
-	if percent != c.percent { // the world stops for it
+	metrics.Read(inUse)
+	sum := uint64(0)
+	for _, s := range inUse {
+		sum += s.Value.Uint64()
+	}
+	percent := min(max(int(100*garbage/max(sum, leastHeap)), 100), mostPercent)
+	if apart := percent - c.percent; apart*10 > c.percent || apart*10 < -c.percent || percent == 100 && apart != 0 {
 		c.percent = percent
 		debug.SetGCPercent(percent)
 	}
-	runtime.AddCleanup(&struct{ self *collector }{c}, (*collector).adjust, c)
 }

@@ -48,6 +48,9 @@ const (
 	// Hangup means that the peer, or this side, has ended: a read that
 	// comes back short may be followed by the end without another event.
 	Hangup
+	// Heavy means that the socket has taken much of late, or is new: it is
+	// read a little at a time. It comes with others.
+	Heavy
 )
 
 // Handler is told about a socket.
@@ -66,10 +69,8 @@ type Poller struct {
 	mu      sync.Mutex
 	workers []*worker
 	next    int // the worker of the next socket
-	ended   int // workers
 	closed  bool
 	running sync.WaitGroup
-	line    turn.Line // of the workers, which are everybody's
 
 	tableMu sync.RWMutex
 	pages   []*page // by descriptor; nil where there is no handler
@@ -102,17 +103,6 @@ func (p *Poller) Close() {
 
 // Wait returns when no worker runs. It is for after Close.
 func (p *Poller) Wait() { p.running.Wait() }
-
-// over says that a worker has ended. They do so when the poller is closed.
-func (p *Poller) over() {
-	p.mu.Lock()
-	p.ended++
-	last := p.ended == len(p.workers)
-	p.mu.Unlock()
-	if last {
-		p.line.Close()
-	}
-}
 
 // enter finds a worker for one more socket; nil if there is none.
 func (p *Poller) enter() *worker {
@@ -197,15 +187,6 @@ type notice struct {
 const (
 	batch    = 128      // notices taken at a time
 	readSize = 64 << 10 // of a worker's buffer
-	// heavySize is what one is given of it who has taken much: 2 KiB may be
-	// a hundred frames, and each of them costs.
-	heavySize = 2 << 10
-	// late is how long it takes at most until everybody has had a turn, unless
-	// there are goroutines that compute and leave the runtime no time to look at
-	// sockets but every ten milliseconds. Then a worker's turns would be all that
-	// is short, and it works as if there were none for pause.
-	late  = 5 * time.Millisecond
-	pause = 100 * time.Millisecond
 )
 
 // worker waits for the sockets that were given to it.
@@ -214,20 +195,21 @@ type worker struct {
 	queue   *queue
 	sockets int // guarded by poller.mu
 
-	buf    []byte
-	began  time.Time     // its turn
-	rushed time.Time     // until when it has no turns
-	heavy  []int         // descriptors with news that can wait, in order: few, or they would not be heavy
-	news   map[int]Event // and theirs
-	one    [1]notice     // of one of them
+	buf   []byte
+	line  turn.Line     // it is everybody's, and waits for no other worker
+	began time.Time     // its turn
+	heavy []int         // descriptors with news that can wait, in order, from head on
+	head  int           //
+	news  map[int]Event // theirs
+	one   [1]notice     // of one of them
 }
 
 func (w *worker) run() {
-	defer w.poller.over()
+	defer w.line.Close()
 	w.buf, w.news = make([]byte, readSize), make(map[int]Event)
 	notices := make([]notice, batch)
 	for {
-		n, waited := w.queue.wait(notices, len(w.heavy) == 0)
+		n, waited := w.queue.wait(notices, w.head == len(w.heavy))
 		if n < 0 {
 			return
 		}
@@ -238,11 +220,11 @@ func (w *worker) run() {
 		w.poller.find(notices[:n])
 		for i := range notices[:n] {
 			if !w.putOff(notices[i], now) {
-				now = w.tell(notices[i], w.buf, now)
+				now = w.tell(notices[i], now)
 			}
 			notices[i].handler = nil
 		}
-		for len(w.heavy) > 0 && w.tellHeavy(now) {
+		for w.head < len(w.heavy) && w.tellHeavy(now) {
 			now = time.Now()
 		}
 		// What the handlers have started comes before more of the same.
@@ -258,6 +240,9 @@ func (w *worker) putOff(n notice, now time.Time) bool {
 	if s := n.handler.Of(); s.worker != w || !s.debt.Heavy(now) {
 		return false
 	}
+	if w.head > 0 && len(w.heavy) == cap(w.heavy) {
+		w.heavy, w.head = w.heavy[:copy(w.heavy, w.heavy[w.head:])], 0
+	}
 	if _, waits := w.news[n.fd]; !waits {
 		w.heavy = append(w.heavy, n.fd)
 	}
@@ -270,35 +255,37 @@ func (w *worker) putOff(n notice, now time.Time) bool {
 func (w *worker) tellHeavy(now time.Time) bool {
 	began := w.began
 	one := w.one[:]
-	one[0].fd = w.heavy[0]
-	one[0].event = w.news[one[0].fd]
+	one[0].fd = w.heavy[w.head]
+	one[0].event = w.news[one[0].fd] | Heavy
 	delete(w.news, one[0].fd)
-	w.heavy = w.heavy[:copy(w.heavy, w.heavy[1:])]
+	if w.head++; w.head == len(w.heavy) {
+		w.heavy, w.head = w.heavy[:0], 0
+	}
 	w.poller.find(one)
-	w.tell(one[0], w.buf[:heavySize], now)
+	w.tell(one[0], now)
 	one[0].handler = nil
 	return w.began.Equal(began)
 }
 
 // tell calls a handler, and lets others in when it is their turn. It returns the
 // time.
-func (w *worker) tell(n notice, buf []byte, now time.Time) time.Time {
-	if n.handler != nil {
-		n.handler.Ready(n.event, buf)
-		began := now
-		now = time.Now()
-		if s := n.handler.Of(); s.worker == w { // and not one that has got its descriptor since
-			s.debt.Add(now, now.Sub(began))
-		}
-	}
-	if now.Sub(w.began) <= turn.Slice || now.Before(w.rushed) {
+func (w *worker) tell(n notice, now time.Time) time.Time {
+	if n.handler == nil {
 		return now
 	}
-	w.poller.line.Wait()
-	w.began = time.Now()
-	if w.began.Sub(now) > late {
-		w.rushed = w.began.Add(pause)
+	s := n.handler.Of()
+	if s.worker != w { // it has got the descriptor since: its own worker is told
+		return now
 	}
+	n.handler.Ready(n.event, w.buf)
+	began := now
+	now = time.Now()
+	s.debt.Add(now, now.Sub(began))
+	if now.Sub(w.began) <= turn.Slice {
+		return now
+	}
+	w.line.Wait()
+	w.began = time.Now()
 	return w.began
 }
 

@@ -19,6 +19,7 @@ package turn
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,40 +27,68 @@ import (
 // costs some 3 µs if nobody else is there.
 const Slice = 100 * time.Microsecond
 
+const (
+	// late is how long a pass takes at most, unless there are goroutines that
+	// compute and leave the runtime no time to look at sockets but every ten
+	// milliseconds. Then turns would be all that who waits for them gets: for
+	// pause there are none.
+	late  = 5 * time.Millisecond
+	pause = 100 * time.Millisecond
+	// together is how many who have little to do share a slice.
+	together = 8
+)
+
 // Line is where those wait who ask. The zero value is ready to use. All methods
-// may be called concurrently.
+// may be called concurrently, under no lock.
 type Line struct {
+	passed atomic.Int64 // when all others had had their turn, as of Unix in ns
+	rushed atomic.Int64 // until when there are no turns
+	joined atomic.Int32 // how many have gone on since who have little to do
+
 	mu     sync.Mutex // held by who is first
 	bell   bell
 	opened bool
-	passed time.Time // when all others had had their turn
-	joined int       // how many have gone on since who have little to do
 }
 
-// together is how many who have little to do share a slice.
-const together = 8
-
 // Wait waits until those who have asked before go on, and until all who did not
-// ask have had their turn. After Close it is [runtime.Gosched].
-func (l *Line) Wait() { l.wait(false) }
-
-// WaitLittle is Wait for who will be done soon, of whom some share a slice: a
-// pass for each would cost more than what they do.
-func (l *Line) WaitLittle() { l.wait(true) }
-
-func (l *Line) wait(little bool) {
+// ask have had their turn. Beside goroutines that compute nobody waits.
+func (l *Line) Wait() {
+	if l.isRushed() {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if little && l.joined < together && time.Since(l.passed) < Slice {
-		l.joined++
+	if l.isRushed() { // since
 		return
 	}
 	if !l.opened {
 		l.opened = true
 		l.bell.open()
 	}
+	began := time.Now()
 	l.bell.pass()
-	l.passed, l.joined = time.Now(), 0
+	now := time.Now()
+	if now.Sub(began) > late {
+		l.rushed.Store(now.Add(pause).UnixNano())
+	}
+	l.passed.Store(now.UnixNano())
+	l.joined.Store(0)
+}
+
+// WaitLittle is Wait for who will be done soon, of whom some share a slice: a
+// pass for each would cost more than what they do.
+func (l *Line) WaitLittle() {
+	since := time.Now().UnixNano() - l.passed.Load()
+	if since >= 0 && since < int64(Slice) && l.joined.Add(1) <= together {
+		return
+	}
+	l.Wait()
+}
+
+// isRushed says whether there are no turns. A clock that is set ends that.
+func (l *Line) isRushed() bool {
+	left := l.rushed.Load() - time.Now().UnixNano()
+	return left > 0 && left <= int64(pause)
 }
 
 // Close gives back what the line holds, a descriptor. It may be called again.
@@ -78,7 +107,7 @@ func (l *Line) Close() {
 // safe for concurrent use.
 //
 // It is the time at which all is forgotten, in units, by a clock that wraps every
-// nineteen hours. A clock that is set forgives, at worst.
+// nineteen hours. A clock that is set makes it wrong, for a second at worst.
 type Debt uint32
 
 const (
@@ -86,9 +115,9 @@ const (
 	share = 100                   // one in so many
 	heavy = 20 * time.Millisecond // of debt, for a fifth of a millisecond's work
 	most  = time.Second           // of debt
-	// dear is what work counts for at most. It may have been waiting: how long it
-	// had the processor for nobody can say.
-	dear = time.Millisecond
+	// dear is what one piece of work counts for at most. It may have waited, for
+	// a disk or the processor: how long it had that for nobody can say.
+	dear = 200 * time.Microsecond
 )
 
 // Heavy says whether it is so much that others come first.

@@ -27,7 +27,6 @@ type Loop struct {
 func (l *Loop) Close() {
 	l.poller.Close()
 	l.flusher.close()
-	l.flusher.line.Close()
 }
 
 // Wait returns when no worker runs. It is for after Close.
@@ -76,8 +75,6 @@ type flusher struct {
 	wake    chan struct{} // holds a token for each that was resting and is running now
 	start   func()        // run, bound once so that starting it allocates nothing
 	closed  bool
-
-	line turn.Line // of flushers, which are everybody's
 }
 
 // add has t done. If that is a connection the caller has made it writing.
@@ -111,6 +108,8 @@ func (f *flusher) add(t Task) {
 
 func (f *flusher) run() {
 	var some [flushAtOnce]Task
+	var line turn.Line // it is everybody's, and waits for no other flusher
+	defer line.Close()
 	began := time.Now()
 	for {
 		n, wake := f.take(some[:])
@@ -128,7 +127,7 @@ func (f *flusher) run() {
 			some[i] = nil
 			t.Do()
 			if time.Since(began) > turn.Slice {
-				f.line.Wait()
+				line.Wait()
 				began = time.Now()
 			}
 		}

@@ -192,6 +192,17 @@ func (c *Conn) Queued() int {
 	return c.out.queued
 }
 
+// Ready says whether a frame sent now would leave soon: nothing waits, or the
+// socket takes what it is given.
+func (c *Conn) Ready() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.line != nil {
+		return c.out.queued == 0
+	}
+	return c.out.stalled == nil && c.out.queued <= joinSize
+}
+
 // OnDrained has f called once when nothing waits to be written any more, by who
 // has written the last, which holds no lock; f must not wait. If nothing waits
 // now it returns false and f will not be called. If a connection that was started
@@ -232,7 +243,8 @@ func (c *Conn) roomLocked(size int) error {
 	if c.closing {
 		return ErrClosed
 	}
-	if q := c.out.queued; q > 0 && q+size > c.limits.maxQueue {
+	// What is only held could leave at once, and will.
+	if q := c.out.queued; q > 0 && q+size > c.limits.maxQueue && (!c.held || c.writing) {
 		return ErrQueueFull
 	}
 	return nil

@@ -14,6 +14,9 @@ const (
 	// that who floods keeps nobody waiting for long: a read may be thousands of
 	// frames.
 	longInput = turn.Slice / 2
+	// heavySize is what is read at a time of who has sent much: 2 KiB may be a
+	// hundred frames, and each of them costs.
+	heavySize = 2 << 10
 	// holdFrom is how much has to be read at once for answers to it to be held
 	// until all of it has been dealt with. They leave together then: three
 	// hundred refusals were three hundred writes.
@@ -78,7 +81,11 @@ func (c *Conn) startPolling(over bool) {
 // connection busy.
 func (c *Conn) serve(e poll.Event, buf []byte) {
 	for {
-		if e&poll.Readable != 0 && !c.input(e&poll.Hangup != 0, buf) {
+		some := buf[:min(len(buf), readSize)]
+		if e&poll.Heavy != 0 {
+			some = some[:heavySize]
+		}
+		if e&poll.Readable != 0 && !c.input(e&poll.Hangup != 0, some) {
 			return // somebody else goes on
 		}
 		c.mu.Lock()
@@ -120,7 +127,6 @@ func (c *Conn) vanishLocked() {
 // input reads what there is. It reports false if somebody else goes on.
 func (c *Conn) input(hangup bool, buf []byte) bool {
 	began := time.Now()
-	buf = buf[:min(len(buf), readSize)]
 	for {
 		n, err := c.sock.Read(buf)
 		switch {
