@@ -117,6 +117,19 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// TestLongHeaders: the first request of a connection goes through the gate also
+// with the cookies that browsers have.
+func TestLongHeaders(t *testing.T) {
+	address := serve(t, nil, tell)
+	for _, n := range []int{1000, 2100, 4000, 8000, 15_000} {
+		c, r := dial(t, address)
+		io.WriteString(c, "GET /socket.io/?EIO=4 HTTP/1.1\r\nHost: x\r\nCookie: a="+strings.Repeat("x", n)+"\r\n\r\n")
+		if resp, _ := answer(t, r); resp.Header.Get("X-Gate") != "true" {
+			t.Errorf("with a cookie of %d bytes: through the gate is %s", n, resp.Header.Get("X-Gate"))
+		}
+	}
+}
+
 // TestCutOff: a request whose body ends too early reaches its handler, which has
 // to know that its peer is gone.
 func TestCutOff(t *testing.T) {

@@ -28,11 +28,11 @@ import (
 const Slice = 100 * time.Microsecond
 
 const (
-	// late is how long a pass takes at most, unless there are goroutines that
-	// compute and leave the runtime no time to look at sockets but every ten
-	// milliseconds. Then turns would be all that who waits for them gets: for
-	// pause there are none.
-	late  = 5 * time.Millisecond
+	// late is how long a pass takes at most, beside a collection of garbage too,
+	// unless there are goroutines that compute and leave the runtime no time to
+	// look at sockets but every ten milliseconds. Then turns would be all that who
+	// waits for them gets: for pause there are none.
+	late  = 9 * time.Millisecond
 	pause = 100 * time.Millisecond
 	// together is how many who have little to do share a slice.
 	together = 8
