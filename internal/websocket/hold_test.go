@@ -43,3 +43,26 @@ func TestAnswersLeaveTogether(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatIsHeldTakesNoRoom: an answer larger than the queue may follow another one,
+// as it may when that has left at once.
+func TestWhatIsHeldTakesNoRoom(t *testing.T) {
+	client, server := pairOf(t, "tcp")
+	p := accept(t, client, server, websocket.Options{Loop: &loop, MaxQueue: 4000})
+	sizes := []int{5, 5000, 5, 5000}
+	next := 0
+	p.run(func([]byte, bool) error {
+		err := p.conn.Send(websocket.Prepare(make([]byte, sizes[next]), true))
+		next++
+		return err
+	})
+	var all [][]byte
+	for range sizes {
+		all = append(all, frame(fin|text, string(bytes.Repeat([]byte("x"), 400))))
+	}
+	p.send(all...)
+	for _, n := range sizes {
+		p.want(fin|bin, string(make([]byte, n)))
+	}
+	p.stop()
+}
