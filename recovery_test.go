@@ -322,6 +322,47 @@ func (s *lastingStore) Open(namespace string) (hub.Log, error) {
 	return log, err
 }
 
+// A heldStore commits nothing until it may.
+type heldStore struct {
+	hub.Store
+	may chan struct{}
+}
+
+func (s *heldStore) Open(namespace string) (hub.Log, error) {
+	log, err := s.Store.Open(namespace)
+	return heldLog{log, s}, err
+}
+
+type heldLog struct {
+	hub.Log
+	store *heldStore
+}
+
+func (l heldLog) Commit(b *hub.Batch) error {
+	<-l.store.may
+	return l.Log.Commit(b)
+}
+
+// TestInAndOut: who leaves a namespace while its seat is being written down has
+// not lost the engine, and keeps the session.
+func TestInAndOut(t *testing.T) {
+	store := &heldStore{Store: hub.NewMemoryStore()}
+	inWorld(t, remembering(store), func(w *world) {
+		store.may = make(chan struct{})
+		w.srv.Namespace("/other")
+		c := w.dial()
+		c.send("0/other,")
+		synctest.Wait()
+		c.send("1/other,")
+		synctest.Wait()
+		close(store.may)
+		c.send("0/other,")
+		if text, err := c.Receive(); err != nil || !strings.HasPrefix(text, "0/other,") {
+			t.Errorf("who leaves while it is let in and comes again hears %s, %v", text, err)
+		}
+	})
+}
+
 // TestRecoveryAfterRestart keeps the store and loses the server.
 func TestRecoveryAfterRestart(t *testing.T) {
 	store := &lastingStore{Store: hub.NewMemoryStore(), logs: make(map[string]hub.Log)}

@@ -216,8 +216,15 @@ func (s *Socket) connect() {
 
 // sendAway ends the session of a socket that cannot come in because the engine
 // is away. After that a stock client tries again by itself, and finds what it
-// missed; after a refusal it never would.
+// missed; after a refusal it never would. Who has left meanwhile is not waited
+// for any more, whatever the engine does.
 func (s *Socket) sendAway(err error) {
+	s.mu.Lock()
+	left := s.left != ""
+	s.mu.Unlock()
+	if left {
+		return
+	}
 	if trace := s.link.server.cfg.Trace.SocketRefused; trace != nil {
 		trace(s.name, errAway)
 	}
