@@ -205,6 +205,7 @@ type worker struct {
 }
 
 func (w *worker) run() {
+	w.line.Open()
 	defer w.line.Close()
 	w.buf, w.news = make([]byte, readSize), make(map[int]Event)
 	notices := make([]notice, batch)

@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 const supported = true
@@ -35,7 +37,10 @@ type queue struct {
 	n      int
 	tries  int
 	rest   bool                         // wait for notices
+	timed  bool                         // a deadline was set by who waits
 	try    func(fd uintptr) (done bool) // q.attempt, bound once
+
+	sweeping atomic.Int64 // until when the runtime may sweep, as of Unix in ns
 }
 
 func newQueue() (*queue, error) {
@@ -54,6 +59,7 @@ func newQueue() (*queue, error) {
 		return nil, fmt.Errorf("make epoll: %w", err)
 	}
 	q.try = q.attempt
+	q.heed()
 	return q, nil
 }
 
@@ -84,10 +90,21 @@ func (q *queue) control(op, fd int, events uint32) error {
 }
 
 // wait returns how many notices it has filled in, at least one unless it is not
-// to rest, or -1 after close, and whether it had to wait for them.
+// to rest, or -1 after close, and whether it had to wait for them. While the runtime
+// may not be looking it rests for a moment only.
 func (q *queue) wait(notices []notice, rest bool) (n int, waited bool) {
 	q.tries, q.rest = 0, rest
-	if err := q.raw.Read(q.try); err != nil {
+	if err := q.rouse(rest && q.watchful()); err != nil {
+		return -1, false
+	}
+	err := q.raw.Read(q.try)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		q.rest, q.timed = false, true // whoever has set it
+		if err = q.rouse(false); err == nil {
+			err = q.raw.Read(q.try)
+		}
+	}
+	if err != nil {
 		return -1, false
 	}
 	for i, e := range q.events[:q.n] {
@@ -104,6 +121,19 @@ func (q *queue) wait(notices []notice, rest bool) (n int, waited bool) {
 		notices[i] = notice{fd: int(e.Fd), event: event}
 	}
 	return q.n, q.tries > 1
+}
+
+// rouse has the next wait end soon, or not by itself. It may undo what swept has
+// done at the same time: then the runtime is what it was without.
+func (q *queue) rouse(soon bool) error {
+	var until time.Time
+	if soon {
+		until = time.Now().Add(glance)
+	} else if !q.timed {
+		return nil
+	}
+	q.timed = soon
+	return q.file.SetReadDeadline(until)
 }
 
 func (q *queue) attempt(fd uintptr) (done bool) {

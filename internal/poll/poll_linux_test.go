@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -363,4 +364,54 @@ func (a *answering) Ready(_ poll.Event, buf []byte) {
 		return
 	}
 	_, _ = a.Write(buf[:n]) // a byte has room
+}
+
+// TestLooksForItself has something to run all the time, as the runtime has while
+// it sweeps, and does not look at sockets then but every ten milliseconds. After a
+// collection workers do.
+func TestLooksForItself(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var p poll.Poller
+	defer stop(t, &p)
+	client, server := pair(t)
+	defer client.Close()
+	n := &noticing{}
+	if !n.Adopt(&p, server) {
+		t.Fatal("not adopted")
+	}
+	defer n.Close()
+	if err := n.Start(n); err != nil {
+		t.Fatal(err)
+	}
+	var yields []int
+	for i := range int64(21) {
+		runtime.GC()
+		if _, err := client.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		yield := 0
+		for ; n.noticed.Load() <= i; yield++ {
+			runtime.Gosched()
+		}
+		yields = append(yields, yield)
+	}
+	slices.Sort(yields)
+	t.Log(yields) // 70,000 to 90,000 if they leave it to the runtime
+	if half := yields[len(yields)/2]; half > 20_000 {
+		t.Errorf("what came was noticed after %d others had their turn", half)
+	}
+}
+
+// noticing counts what it is told.
+type noticing struct {
+	poll.Socket
+	noticed atomic.Int64
+}
+
+func (n *noticing) Of() *poll.Socket { return &n.Socket }
+
+func (n *noticing) Ready(_ poll.Event, buf []byte) {
+	if got, _ := n.Read(buf); got > 0 {
+		n.noticed.Add(1)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 // bell has a goroutine wait until the runtime has looked at all sockets.
@@ -15,6 +16,9 @@ import (
 // who waits for a socket himself comes when all others have had their turn,
 // those included whose sockets have become ready meanwhile. The bell is such a
 // socket, an eventfd, that he makes ready himself. It costs a write.
+//
+// While it sweeps after a collection, with one processor, the runtime always has
+// something to run. It does look at the time, so nobody waits longer than patience.
 type bell struct {
 	file *os.File        // nil if there is none
 	raw  syscall.RawConn // its
@@ -50,8 +54,8 @@ func (b *bell) close() {
 // pass waits until everybody else has had their turn.
 func (b *bell) pass() {
 	b.rung = false
-	if b.file == nil || b.raw.Read(b.try) != nil {
-		runtime.Gosched() // the runtime cannot wait for it
+	if b.file == nil || b.file.SetReadDeadline(time.Now().Add(patience)) != nil || b.raw.Read(b.try) != nil {
+		runtime.Gosched() // it was not heard, or the runtime cannot wait for it
 	}
 }
 

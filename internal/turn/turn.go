@@ -34,6 +34,8 @@ const (
 	// waits for them gets: for pause there are none.
 	late  = 9 * time.Millisecond
 	pause = 100 * time.Millisecond
+	// patience is how long nobody waits for the runtime to look at all sockets.
+	patience = 2 * Slice
 	// together is how many who have little to do share a slice.
 	together = 8
 )
@@ -61,10 +63,7 @@ func (l *Line) Wait() {
 	if l.isRushed() { // since
 		return
 	}
-	if !l.opened {
-		l.opened = true
-		l.bell.open()
-	}
+	l.openLocked()
 	began := time.Now()
 	l.bell.pass()
 	now := time.Now()
@@ -91,6 +90,20 @@ func (l *Line) isRushed() bool {
 	return left > 0 && left <= int64(pause)
 }
 
+// Open has the line hold its descriptor from now on, and not from the first wait.
+func (l *Line) Open() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.openLocked()
+}
+
+func (l *Line) openLocked() {
+	if !l.opened {
+		l.opened = true
+		l.bell.open()
+	}
+}
+
 // Close gives back what the line holds, a descriptor. It may be called again.
 func (l *Line) Close() {
 	l.mu.Lock()
@@ -112,12 +125,12 @@ type Debt uint32
 
 const (
 	unit  = 16 * time.Microsecond
-	share = 100                   // one in so many
-	heavy = 20 * time.Millisecond // of debt, for a fifth of a millisecond's work
+	share = 50                    // one in so many
+	heavy = 40 * time.Millisecond // of debt, for 0.8 ms of work
 	most  = time.Second           // of debt
 	// dear is what one piece of work counts for at most. It may have waited, for
 	// a disk or the processor: how long it had that for nobody can say.
-	dear = 200 * time.Microsecond
+	dear = 300 * time.Microsecond
 )
 
 // Heavy says whether it is so much that others come first.

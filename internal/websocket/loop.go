@@ -109,6 +109,7 @@ func (f *flusher) add(t Task) {
 func (f *flusher) run() {
 	var some [flushAtOnce]Task
 	var line turn.Line // it is everybody's, and waits for no other flusher
+	line.Open()
 	defer line.Close()
 	began := time.Now()
 	for {

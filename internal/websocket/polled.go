@@ -14,9 +14,9 @@ const (
 	// that who floods keeps nobody waiting for long: a read may be thousands of
 	// frames.
 	longInput = turn.Slice / 2
-	// heavySize is what is read at a time of who has sent much: 2 KiB may be a
-	// hundred frames, and each of them costs.
-	heavySize = 2 << 10
+	// heavySize is what is read at a time of who has sent much: it may be fifty
+	// frames, and each of them costs.
+	heavySize = 1 << 10
 	// holdFrom is how much has to be read at once for answers to it to be held
 	// until all of it has been dealt with. They leave together then: three
 	// hundred refusals were three hundred writes.
