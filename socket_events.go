@@ -243,11 +243,10 @@ func (s *Socket) serve(ns *Namespace, m *Message) error {
 // or the data instead of it, which is all that it hands on.
 func connectError(protocol int, r *Refusal) *packet.Packet {
 	p := &packet.Packet{Type: packet.ConnectError}
-	body := map[string]any{"message": r.Message}
-	if r.Data != nil {
-		body["data"] = r.Data
-	}
-	var v any = body
+	var v any = struct {
+		Data    any    `json:"data,omitempty"`
+		Message string `json:"message"`
+	}{r.Data, r.Message}
 	if protocol == 3 {
 		if v = r.Data; v == nil {
 			v = r.Message
