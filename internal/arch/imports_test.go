@@ -20,7 +20,7 @@ var mayImport = []struct {
 	{"quota", []string{"internal/limit"}},
 	{"engineio", []string{"quota", "internal/..."}},
 	{"engineio/...", []string{"engineio", "internal/..."}},
-	{"hub", []string{"packet"}},
+	{"hub", []string{"packet", "internal/turn"}},
 	{"hub/hubtest", []string{"hub", "packet"}},
 	{"hub/nodehub", []string{"hub", "packet", "hub/redishub/nodewire", "internal/..."}},
 	{"hub/...", []string{"hub", "packet", "internal/..."}},

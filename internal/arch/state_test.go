@@ -213,6 +213,7 @@ var tableMakers = []string{
 // varOwners are the files that may have variables all the same.
 var varOwners = map[string]string{
 	"internal/poll/poll_memory.go": "stands in for the kernel, of which there is one, in bench/scale and nowhere else",
+	"internal/sweep/watch.go":      "watches the runtime, of which there is one",
 }
 
 // ruleVars: no package variables but errors, tables that nobody changes, pools,

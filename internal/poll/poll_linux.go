@@ -9,9 +9,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/tutti-rt/tutti/internal/sweep"
 )
 
 const supported = true
@@ -30,18 +31,17 @@ const (
 // that waits is a goroutine that waits for a file, and not a thread that the
 // scheduler has to replace.
 type queue struct {
-	file   *os.File
-	raw    syscall.RawConn
+	file   *sweep.File
 	fd     int
 	events [batch]syscall.EpollEvent
 	n      int
 	tries  int
 	rest   bool                         // wait for notices
-	timed  bool                         // a deadline was set by who waits
 	try    func(fd uintptr) (done bool) // q.attempt, bound once
-
-	sweeping atomic.Int64 // until when the runtime may sweep, as of Unix in ns
 }
+
+// glance is the time between two looks while the runtime may not be looking.
+const glance = 200 * time.Microsecond
 
 func newQueue() (*queue, error) {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
@@ -53,18 +53,15 @@ func newQueue() (*queue, error) {
 		closeDescriptor(fd)
 		return nil, fmt.Errorf("make epoll: %w", err)
 	}
-	q.file = os.NewFile(uintptr(fd), "epoll")
-	if q.raw, err = q.file.SyscallConn(); err != nil {
-		q.close()
+	if q.file, err = sweep.Open(uintptr(fd), "epoll"); err != nil {
 		return nil, fmt.Errorf("make epoll: %w", err)
 	}
 	q.try = q.attempt
-	q.heed()
 	return q, nil
 }
 
 // close ends waiting, now and ever.
-func (q *queue) close() { _ = q.file.Close() } // it holds nothing that could be lost
+func (q *queue) close() { q.file.Close() }
 
 func (q *queue) add(fd int) error {
 	return q.control(syscall.EPOLL_CTL_ADD, fd, forReading)
@@ -89,20 +86,19 @@ func (q *queue) control(op, fd int, events uint32) error {
 	return nil
 }
 
-// wait returns how many notices it has filled in, at least one unless it is not
-// to rest, or -1 after close, and whether it had to wait for them. While the runtime
-// may not be looking it rests for a moment only.
+// wait returns how many notices it has filled in, or -1 after close, and whether it
+// had to wait for them. If it is to rest that is at least one, unless the runtime sweeps
+// and may not be looking: then it rests for a moment only.
 func (q *queue) wait(notices []notice, rest bool) (n int, waited bool) {
 	q.tries, q.rest = 0, rest
-	if err := q.rouse(rest && q.watchful()); err != nil {
-		return -1, false
+	var patience time.Duration // who does not rest needs none
+	if rest {
+		patience = glance
 	}
-	err := q.raw.Read(q.try)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		q.rest, q.timed = false, true // whoever has set it
-		if err = q.rouse(false); err == nil {
-			err = q.raw.Read(q.try)
-		}
+	err := q.file.Wait(q.try, patience)
+	for errors.Is(err, os.ErrDeadlineExceeded) {
+		q.rest = false // it has been long enough
+		err = q.file.Wait(q.try, 0)
 	}
 	if err != nil {
 		return -1, false
@@ -121,19 +117,6 @@ func (q *queue) wait(notices []notice, rest bool) (n int, waited bool) {
 		notices[i] = notice{fd: int(e.Fd), event: event}
 	}
 	return q.n, q.tries > 1
-}
-
-// rouse has the next wait end soon, or not by itself. It may undo what swept has
-// done at the same time: then the runtime is what it was without.
-func (q *queue) rouse(soon bool) error {
-	var until time.Time
-	if soon {
-		until = time.Now().Add(glance)
-	} else if !q.timed {
-		return nil
-	}
-	q.timed = soon
-	return q.file.SetReadDeadline(until)
 }
 
 func (q *queue) attempt(fd uintptr) (done bool) {
@@ -235,14 +218,17 @@ func (s *Socket) Write(p []byte) (int, error) {
 }
 
 // Again has the handler told what the socket can do now and, from now on, also
-// when it can be written.
+// when it can be written. Before Start it does nothing.
 func (s *Socket) Again() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.handle == 0 {
 		return net.ErrClosed
 	}
-	return s.worker.queue.again(int(s.handle - 1))
+	if err := s.worker.queue.again(int(s.handle - 1)); !errors.Is(err, syscall.ENOENT) {
+		return err
+	}
+	return nil
 }
 
 // Shutdown ends the connection in both directions, or if half is set, says

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tutti-rt/tutti/internal/poll"
+	"github.com/tutti-rt/tutti/internal/sweep/sweeptest"
 )
 
 // pair returns the two ends of a TCP connection.
@@ -317,27 +317,27 @@ func TestHeavyWait(t *testing.T) {
 	if err := light.Start(light); err != nil {
 		t.Fatal(err)
 	}
-	const rounds = 50
-	buf := make([]byte, 1)
 	turns := func() (n int64) {
 		for i := range all {
 			n += all[i].turns.Load()
 		}
 		return n
 	}
-	before := int64(0)
-	for i := range rounds + 1 {
-		if i == 1 {
-			before = turns() // in the first round all were new
-		}
+	buf := make([]byte, 1)
+	good, rounds := 0, 0
+	// When the machine is busy with something else there are no turns for a while.
+	for ; good < 50 && rounds < 5000; rounds++ {
+		before := turns()
 		if _, err := client.Write(buf); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.ReadFull(client, buf); err != nil {
 			t.Fatal(err)
 		}
+		if turns()-before <= 8 {
+			good++
+		}
 	}
-	n := turns() - before
 	for i := range all {
 		all[i].over.Store(true)
 	}
@@ -346,9 +346,9 @@ func TestHeavyWait(t *testing.T) {
 	}
 	client.Close()
 	stop(t, &p)
-	t.Logf("%d for %d round trips", n, rounds)
-	if n > 8*rounds {
-		t.Errorf("32 sockets had %d turns during %d round trips of another", n, rounds)
+	t.Logf("%d of %d", good, rounds)
+	if good < 50 {
+		t.Errorf("32 sockets had more than 8 turns in all but %d of %d round trips of another", good, rounds)
 	}
 }
 
@@ -366,39 +366,55 @@ func (a *answering) Ready(_ poll.Event, buf []byte) {
 	_, _ = a.Write(buf[:n]) // a byte has room
 }
 
-// TestLooksForItself has something to run all the time, as the runtime has while
-// it sweeps, and does not look at sockets then but every ten milliseconds. After a
-// collection workers do.
-func TestLooksForItself(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+// TestAgainBeforeStart: who has much to write at once may ask before anything is
+// told. That is no error.
+func TestAgainBeforeStart(t *testing.T) {
 	var p poll.Poller
 	defer stop(t, &p)
-	client, server := pair(t)
+	n, client := adoptNoticing(t, &p)
 	defer client.Close()
-	n := &noticing{}
-	if !n.Adopt(&p, server) {
-		t.Fatal("not adopted")
+	defer n.Close()
+	if err := errors.Join(n.Again(), n.Start(n)); err != nil {
+		t.Fatal(err)
 	}
+	if _, err := client.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for n.noticed.Load() == 0 {
+		runtime.Gosched()
+	}
+}
+
+// TestLooksForItself: what comes while the runtime sweeps, and does not look at
+// sockets, is noticed before it is done.
+func TestLooksForItself(t *testing.T) {
+	var p poll.Poller
+	defer stop(t, &p)
+	n, client := adoptNoticing(t, &p)
+	defer client.Close()
 	defer n.Close()
 	if err := n.Start(n); err != nil {
 		t.Fatal(err)
 	}
-	var yields []int
-	for i := range int64(21) {
-		runtime.GC()
+	late := 0
+	sweeptest.During(21, func(sweeping func() bool) {
+		was := n.noticed.Load()
 		if _, err := client.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
-		yield := 0
-		for ; n.noticed.Load() <= i; yield++ {
+		for sweeping() && n.noticed.Load() == was {
 			runtime.Gosched()
 		}
-		yields = append(yields, yield)
-	}
-	slices.Sort(yields)
-	t.Log(yields) // 70,000 to 90,000 if they leave it to the runtime
-	if half := yields[len(yields)/2]; half > 20_000 {
-		t.Errorf("what came was noticed after %d others had their turn", half)
+		if !sweeping() {
+			late++
+		}
+		for n.noticed.Load() == was {
+			runtime.Gosched()
+		}
+	})
+	t.Logf("late %d times of 21", late) // 21 if they leave it to the runtime
+	if late > 10 {
+		t.Errorf("what came was noticed late %d times of 21", late)
 	}
 }
 
@@ -406,6 +422,18 @@ func TestLooksForItself(t *testing.T) {
 type noticing struct {
 	poll.Socket
 	noticed atomic.Int64
+}
+
+// adoptNoticing returns one that is not started, and the other end, to be closed
+// by the caller.
+func adoptNoticing(t *testing.T, p *poll.Poller) (*noticing, net.Conn) {
+	t.Helper()
+	client, server := pair(t)
+	n := &noticing{}
+	if !n.Adopt(p, server) {
+		t.Fatal("not adopted")
+	}
+	return n, client
 }
 
 func (n *noticing) Of() *poll.Socket { return &n.Socket }

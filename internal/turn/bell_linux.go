@@ -2,10 +2,10 @@ package turn
 
 import (
 	"encoding/binary"
-	"os"
 	"runtime"
 	"syscall"
-	"time"
+
+	"github.com/tutti-rt/tutti/internal/sweep"
 )
 
 // bell has a goroutine wait until the runtime has looked at all sockets.
@@ -16,13 +16,9 @@ import (
 // who waits for a socket himself comes when all others have had their turn,
 // those included whose sockets have become ready meanwhile. The bell is such a
 // socket, an eventfd, that he makes ready himself. It costs a write.
-//
-// While it sweeps after a collection, with one processor, the runtime always has
-// something to run. It does look at the time, so nobody waits longer than patience.
 type bell struct {
-	file *os.File        // nil if there is none
-	raw  syscall.RawConn // its
-	one  [8]byte         // the number 1
+	file *sweep.File // nil if there is none
+	one  [8]byte     // the number 1
 	rung bool
 	try  func(fd uintptr) (done bool) // b.attempt, bound once
 }
@@ -35,26 +31,24 @@ func (b *bell) open() {
 	if errno != 0 {
 		return
 	}
-	file := os.NewFile(fd, "eventfd")
-	raw, err := file.SyscallConn()
+	file, err := sweep.Open(fd, "eventfd")
 	if err != nil {
-		_ = file.Close() // it holds nothing that could be lost
 		return
 	}
 	binary.NativeEndian.PutUint64(b.one[:], 1)
-	b.file, b.raw, b.try = file, raw, b.attempt
+	b.file, b.try = file, b.attempt
 }
 
 func (b *bell) close() {
 	if b.file != nil {
-		_ = b.file.Close() // it holds nothing that could be lost
+		b.file.Close()
 	}
 }
 
 // pass waits until everybody else has had their turn.
 func (b *bell) pass() {
 	b.rung = false
-	if b.file == nil || b.file.SetReadDeadline(time.Now().Add(patience)) != nil || b.raw.Read(b.try) != nil {
+	if b.file == nil || b.file.Wait(b.try, patience) != nil {
 		runtime.Gosched() // it was not heard, or the runtime cannot wait for it
 	}
 }

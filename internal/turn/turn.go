@@ -14,7 +14,7 @@
 // Who asked holds nothing when it goes on: work that waits for a disk or a
 // network keeps nobody else from going on.
 //
-// May import: nothing of ours.
+// May import: internal/sweep.
 package turn
 
 import (
@@ -34,7 +34,8 @@ const (
 	// waits for them gets: for pause there are none.
 	late  = 9 * time.Millisecond
 	pause = 100 * time.Millisecond
-	// patience is how long nobody waits for the runtime to look at all sockets.
+	// patience is how long somebody waits for the runtime to look at all sockets
+	// while it sweeps.
 	patience = 2 * Slice
 	// together is how many who have little to do share a slice.
 	together = 8
@@ -47,19 +48,44 @@ type Line struct {
 	rushed atomic.Int64 // until when there are no turns
 	joined atomic.Int32 // how many have gone on since who have little to do
 
-	mu     sync.Mutex // held by who is first
-	bell   bell
-	opened bool
+	mu      sync.Mutex // held by who is first
+	bell    bell
+	opened  bool
+	delayed bool // the last pass took too long
 }
 
 // Wait waits until those who have asked before go on, and until all who did not
-// ask have had their turn. Beside goroutines that compute nobody waits.
+// ask have had their turn, or for a moment if the runtime sweeps. Beside goroutines
+// that compute nobody waits.
 func (l *Line) Wait() {
 	if l.isRushed() {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.passLocked()
+}
+
+// WaitLittle is Wait for who will be done soon, of whom some share a slice: a
+// pass for each would cost more than what they do.
+func (l *Line) WaitLittle() {
+	if l.shares() || l.isRushed() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.shares() { // since
+		l.passLocked()
+	}
+}
+
+// shares says whether somebody who has little to do goes on in the slice of others.
+func (l *Line) shares() bool {
+	since := time.Now().UnixNano() - l.passed.Load()
+	return since >= 0 && since < int64(Slice) && l.joined.Add(1) <= together
+}
+
+func (l *Line) passLocked() {
 	if l.isRushed() { // since
 		return
 	}
@@ -67,21 +93,12 @@ func (l *Line) Wait() {
 	began := time.Now()
 	l.bell.pass()
 	now := time.Now()
-	if now.Sub(began) > late {
+	before := l.delayed
+	if l.delayed = now.Sub(began) > late; l.delayed && before { // one may be something that takes long for once
 		l.rushed.Store(now.Add(pause).UnixNano())
 	}
 	l.passed.Store(now.UnixNano())
 	l.joined.Store(0)
-}
-
-// WaitLittle is Wait for who will be done soon, of whom some share a slice: a
-// pass for each would cost more than what they do.
-func (l *Line) WaitLittle() {
-	since := time.Now().UnixNano() - l.passed.Load()
-	if since >= 0 && since < int64(Slice) && l.joined.Add(1) <= together {
-		return
-	}
-	l.Wait()
 }
 
 // isRushed says whether there are no turns. A clock that is set ends that.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tutti-rt/tutti/internal/sweep/sweeptest"
 	"github.com/tutti-rt/tutti/internal/turn"
 )
 
@@ -93,40 +94,36 @@ func TestBesideComputing(t *testing.T) {
 	}
 }
 
-// TestBesideYielding has something to run all the time, as the runtime has while it
-// sweeps, and looks at sockets every ten milliseconds then. That is not taken for
-// somebody who computes: there are turns all the same.
-func TestBesideYielding(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	for range 5 { // the machine may have been busy with something else: then there are none
-		var line turn.Line
-		defer line.Close()
-		var yields, waited atomic.Int64
-		over := make(chan struct{})
-		go func() {
-			defer close(over)
-			for range 20 {
-				was := yields.Load()
-				line.Wait()
-				if yields.Load() > was {
-					waited.Add(1)
-				}
-			}
-		}()
-		for open := true; open; yields.Add(1) {
+// TestWhileSweeping: there are turns while the runtime sweeps, when it looks at
+// sockets every ten milliseconds.
+func TestWhileSweeping(t *testing.T) {
+	var line turn.Line
+	defer line.Close()
+	var others atomic.Int64
+	var over atomic.Bool
+	var all sync.WaitGroup
+	all.Go(func() {
+		for ; !over.Load(); others.Add(1) {
 			runtime.Gosched()
-			select {
-			case <-over:
-				open = false
-			default:
-			}
 		}
-		if waited.Load() == 20 {
-			return
+	})
+	line.Wait()
+	bad := 0
+	sweeptest.During(10, func(sweeping func() bool) {
+		was, turns := others.Load(), int64(0)
+		for ; sweeping(); turns++ {
+			line.Wait()
 		}
-		t.Logf("waited %d times of 20", waited.Load())
+		between := others.Load() - was
+		if t.Logf("%d turns, others had %d", turns, between); turns < 3 || turns > between {
+			bad++
+		}
+	})
+	over.Store(true)
+	all.Wait()
+	if bad > 5 { // the machine may have been busy with something else
+		t.Errorf("less than three turns, or no waiting, in %d sweeps of 10", bad)
 	}
-	t.Error("there were not always turns")
 }
 
 // TestOthersGoFirst has many go on and on, and counts how often they do while one
