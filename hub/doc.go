@@ -35,5 +35,5 @@
 // A message is written out once per wire format, not once per member: see
 // [Form].
 //
-// May import: packet.
+// May import: packet, internal/turn.
 package hub

@@ -87,3 +87,6 @@ func Partings(sp *Space) (n int) {
 	sp.order.do(func() { n = len(sp.sessions.gone) })
 	return n
 }
+
+// EncodedRecently is how many messages keep their encodings.
+const EncodedRecently = encodedRecently

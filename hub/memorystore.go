@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -72,11 +73,46 @@ type memoryLog struct {
 	tape     []*memoryMessage // by position
 	rooms    map[string]*memoryRoom
 	sessions map[string][]byte
+	block    memoryBlock // of the next messages that only the tape keeps
 }
 
 type memoryMessage struct {
 	Stored
 	rooms []string // whose histories keep it, or have kept it
+}
+
+// A memoryBlock is room for messages that go in the order in which they came, and
+// for their bodies. One by one they are most of what a collection has to look at.
+type memoryBlock struct {
+	messages []memoryMessage
+	bodies   []byte
+}
+
+// The sizes of a block, and of a body that has its own.
+const (
+	blockMessages = 64
+	blockBytes    = 64 << 10
+	ownBytes      = 8 << 10
+)
+
+// take returns a message with a copy of its body.
+func (b *memoryBlock) take(n *NewMessage) *memoryMessage {
+	if len(b.messages) == cap(b.messages) {
+		b.messages = make([]memoryMessage, 0, blockMessages)
+	}
+	var body []byte
+	if size := len(n.Body); size > ownBytes {
+		body = bytes.Clone(n.Body)
+	} else {
+		if size > cap(b.bodies)-len(b.bodies) {
+			b.bodies = make([]byte, 0, blockBytes)
+		}
+		at := len(b.bodies)
+		b.bodies = append(b.bodies, n.Body...)
+		body = b.bodies[at:len(b.bodies):len(b.bodies)]
+	}
+	b.messages = append(b.messages, memoryMessage{Stored: Stored{Position: n.Position, Time: n.Time, Body: body}})
+	return &b.messages[len(b.messages)-1]
 }
 
 // A memoryRoom is the history of a room, with the limit its last message gave.
@@ -138,7 +174,12 @@ func (b *Batch) check(last Position) error {
 
 func (l *memoryLog) write(n *NewMessage) {
 	l.last = n.Position
-	m := &memoryMessage{Stored: Stored{Position: n.Position, Time: n.Time, Body: append([]byte{}, n.Body...)}}
+	var m *memoryMessage
+	if len(n.Histories) == 0 {
+		m = l.block.take(n)
+	} else { // it may stay for much longer than its neighbours
+		m = &memoryMessage{Stored: Stored{Position: n.Position, Time: n.Time, Body: bytes.Clone(n.Body)}}
+	}
 	l.tape = append(l.tape, m)
 	for _, h := range n.Histories {
 		if slices.Contains(m.rooms, h.Room) {

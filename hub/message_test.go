@@ -32,6 +32,29 @@ func TestFormEncodesOnce(t *testing.T) {
 	}
 }
 
+// TestOldEncodingsAreLetGo: a tape keeps the encodings of its last messages, and
+// who asks for an older one's has it encoded again.
+func TestOldEncodingsAreLetGo(t *testing.T) {
+	made := 0
+	form := hub.NewForm(func(*hub.Message) *int { made++; return new(int) })
+	sp := remembering(t, hub.NewMemoryStore(), hub.Memory{}).Space("/")
+	m := message(t, "first")
+	if _, err := sp.Publish(t.Context(), m, hub.Address{}); err != nil {
+		t.Fatal(err)
+	}
+	first := form.Of(m)
+	for range hub.EncodedRecently - 1 {
+		say(t, sp, "more")
+	}
+	if form.Of(m) != first || made != 1 {
+		t.Errorf("encoded %d times within %d messages", made, hub.EncodedRecently)
+	}
+	say(t, sp, "one too many")
+	if again := form.Of(m); again == first || made != 2 {
+		t.Errorf("encoded %d times after that", made)
+	}
+}
+
 func TestFormsOfOneTypeAreApart(t *testing.T) {
 	upper := hub.NewForm(func(m *hub.Message) string { return "upper " + m.Event })
 	lower := hub.NewForm(func(m *hub.Message) string { return "lower " + m.Event })

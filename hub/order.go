@@ -11,14 +11,14 @@ import "sync"
 type order struct {
 	mu      sync.Mutex
 	busy    bool
-	waiting []*turn
+	waiting []*waiter
 }
 
-// A turn is an operation that waits, and whoever waits for it.
-type turn struct {
+// A waiter is an operation that waits for its turn, and whoever waits for it.
+type waiter struct {
 	run   func()
 	woken chan struct{} // closed when run has run, or when its owner is to lead; nil: nobody waits
-	batch []*turn       // not nil: the owner leads, and runs these, itself first
+	batch []*waiter     // not nil: the owner leads, and runs these, itself first
 	panic any           // what run panicked with
 }
 
@@ -33,7 +33,7 @@ func (o *order) do(f func()) {
 		f()
 		return
 	}
-	t := &turn{run: f, woken: make(chan struct{})}
+	t := &waiter{run: f, woken: make(chan struct{})}
 	o.waiting = append(o.waiting, t)
 	o.mu.Unlock()
 
@@ -51,7 +51,7 @@ func (o *order) do(f func()) {
 func (o *order) post(f func()) {
 	o.mu.Lock()
 	if o.busy {
-		o.waiting = append(o.waiting, &turn{run: f})
+		o.waiting = append(o.waiting, &waiter{run: f})
 		o.mu.Unlock()
 		return
 	}
@@ -62,7 +62,7 @@ func (o *order) post(f func()) {
 }
 
 // lead runs a batch, own turn included, and wakes the others' owners.
-func (o *order) lead(own *turn) {
+func (o *order) lead(own *waiter) {
 	defer o.passOn()
 	for _, t := range own.batch {
 		t.runSafely()
@@ -102,7 +102,7 @@ func (o *order) passOn() {
 // runSafely keeps a panic for the owner of the turn: it must not take down the
 // goroutine of whoever happens to lead. A posted turn has no owner; its
 // operations are the hub's own and do not call out.
-func (t *turn) runSafely() {
+func (t *waiter) runSafely() {
 	defer func() {
 		if t.woken != nil {
 			t.panic = recover()

@@ -6,15 +6,22 @@ import (
 	"time"
 )
 
-// recent is the end of a tape in memory: what returning members ask for most,
-// with its encodings.
+// recent is the end of a tape in memory: what returning members ask for most.
 type recent struct {
 	list  []*Message // by position
 	bytes int64
 	floor Position // everything after it that was written is in list
 }
 
+// encodedRecently is how many messages keep their encodings after they were handed
+// out. Those of all were a third of the memory of a tape, and who comes back for an
+// older one makes them again.
+const encodedRecently = 1000
+
 func (r *recent) add(m *Message, limit int64) {
+	if n := len(r.list); n >= encodedRecently {
+		r.list[n-encodedRecently].forms.Store(nil)
+	}
 	r.list = append(r.list, m)
 	r.bytes += int64(m.size)
 	n := 0

@@ -127,8 +127,8 @@ func (t *sharedTape) origin() string {
 	return string(binary.BigEndian.AppendUint64(b[:], t.serial.Add(1)))
 }
 
-// writeGroup commits a group.
-func (t *sharedTape) writeGroup(g *group) {
+// writeGroup commits a group. It returns how long the engine took.
+func (t *sharedTape) writeGroup(g *group) time.Duration {
 	b := &SharedBatch{Sessions: g.sessions, Erase: g.erase}
 	for _, p := range g.posts {
 		b.Messages = append(b.Messages, &p.out)
@@ -161,6 +161,7 @@ func (t *sharedTape) writeGroup(g *group) {
 	if t.trace.Committed != nil {
 		t.trace.Committed(t.namespace, c)
 	}
+	return c.Took
 }
 
 // failure returns the first error that says something about the engine.

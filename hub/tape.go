@@ -182,8 +182,8 @@ func (t *ownTape) covers(p Position) bool {
 	return p >= floor || p >= t.log.State().Floor
 }
 
-// writeGroup writes a group and hands it out.
-func (t *ownTape) writeGroup(g *group) {
+// writeGroup writes a group and hands it out. It returns how long the log took.
+func (t *ownTape) writeGroup(g *group) time.Duration {
 	t.mu.Lock()
 	failed := t.failed
 	trim := t.recent.expired(time.Now().Add(-t.memory.Window))
@@ -202,6 +202,7 @@ func (t *ownTape) writeGroup(g *group) {
 	if t.trace.Committed != nil {
 		t.trace.Committed(t.namespace, c)
 	}
+	return c.Took
 }
 
 // logged tells who follows a message that it is written.

@@ -40,11 +40,10 @@ func clean(text []byte, spaced bool) []byte {
 	if len(text) == 0 {
 		return nil
 	}
-	dst := make([]byte, 0, len(text))
 	if spaced {
-		return compact(dst, text)
+		return compact(make([]byte, 0, len(text)), text)
 	}
-	return append(dst, text...)
+	return bytes.Clone(text)
 }
 
 // Len is the number of arguments.
