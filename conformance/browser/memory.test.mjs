@@ -162,6 +162,21 @@ describe("the chat with memory", () => {
     await shows(ada, [...all, "news"]);
   });
 
+  test("who scrolls up is not taken back to the end by what is drawn before the page is told", async (t) => {
+    const bob = await enter(t, server, "Bob", { hash: "#ideas" });
+    await eventually(bob, () => document.querySelectorAll("#log article").length === 100);
+    const [before, after] = await bob.evaluate(async () => {
+      const log = document.querySelector("#log");
+      const belowEyes = () => log.scrollHeight - log.scrollTop;
+      log.scrollTop = 500;
+      const before = belowEyes();
+      document.querySelector(".earlier button").click(); // and all is drawn
+      for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve));
+      return [before, belowEyes()];
+    });
+    assert.equal(after, before);
+  });
+
   test("rooms are there again after a restart, with what was said", async (t) => {
     const ada = await enter(t, server, "Ada", { hash: "#workshop" });
     await say(ada, "remember me");

@@ -13,6 +13,7 @@ export class Log {
   #pill = byID("pill");
   #shown = ""; // the room that is drawn
   #atEnd = true;
+  #top = 0; // where the log was scrolled to when that was last looked at
   #missed = 0; // messages that came in while the page was scrolled up
   #last = ""; // key of the last message drawn
   #first = ""; // and of the first
@@ -24,7 +25,7 @@ export class Log {
     this.#draw = keyed(this.#log, (item) => this.#build(item), (node, item) => this.#update(node, item));
     this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.#pill.addEventListener("click", () => this.toEnd(true));
-    new ResizeObserver(() => this.#atEnd && this.toEnd()).observe(this.#log);
+    new ResizeObserver(() => this.#follows() && this.toEnd()).observe(this.#log);
     document.addEventListener("visibilitychange", () => this.#look());
     window.addEventListener("focus", () => this.#look());
   }
@@ -43,10 +44,19 @@ export class Log {
   toEnd(smooth = false) {
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.#log.scrollTo({ top: this.#log.scrollHeight, behavior: smooth && !calm ? "smooth" : "instant" });
+    this.#top = this.#log.scrollTop;
+  }
+
+  // #follows tells whether the log stays at its end when it grows. The event of scrolling comes with the next frame:
+  // who scrolled up a moment ago must not be taken back to the end by what happens to be drawn until then.
+  #follows() {
+    if (this.#log.scrollTop !== this.#top) this.#scrolled();
+    return this.#atEnd;
   }
 
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.#log;
+    this.#top = scrollTop;
     this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
     if (this.#atEnd) this.#look();
     const room = this.store.current;
@@ -66,6 +76,7 @@ export class Log {
     if (!room) return;
     const switched = this.#shown !== room.name;
     if (switched) this.#switch(room);
+    else this.#follows();
     const items = itemsOf(room, this.store);
     const stay = this.#log.scrollHeight - this.#log.scrollTop;
     this.#draw(items);
