@@ -75,7 +75,7 @@ type Config struct {
 	HTTPCompression int
 
 	// ReleaseAfter has memory given back to the system when, after a thousand sessions have come or gone, none has for
-	// that long. It costs two runs of the garbage collector, over the whole process. Zero or negative means never: what
+	// that long. It costs two runs of the garbage collector, over the whole process and so long apart. Zero or negative means never: what
 	// the collector keeps as headroom, which is about what a session leaves behind, stays until it shrinks by itself.
 	ReleaseAfter time.Duration
 

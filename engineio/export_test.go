@@ -54,8 +54,8 @@ func (f *Frame) Text(protocol int) []byte { return f.text(protocol) }
 // TextLen returns what should be the length of Text.
 func (f *Frame) TextLen(protocol int) int { return f.textLen(protocol) }
 
-// OnRelease has f called instead of giving memory back.
-func (srv *Server) OnRelease(f func()) { srv.releaser.do = f }
+// OnRelease has f called instead of giving memory back, in two steps.
+func (srv *Server) OnRelease(f func()) { srv.releaser.steps = [...]func(){f, f} }
 
 // ReleaseFrom is how many sessions must have come or gone.
 const ReleaseFrom = releaseFrom

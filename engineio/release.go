@@ -14,22 +14,19 @@ const releaseFrom = 1000
 // releaser gives memory back to the system when it has become quiet after many sessions have come or gone.
 type releaser struct {
 	timer wheel.Timer // set while moved >= releaseFrom
-	do    func()
+	steps [2]func()   // one each time when it has been quiet
 
 	// Guarded by Server.mu.
 	moved int // how many sessions have come or gone since memory was given back
 	seen  int // of them when the timer was set
+	done  int // of the steps
 }
 
+// initReleaser has the collector run twice: pools let go of what they hold the second time, and stacks shrink by half
+// each time. Not at once: each run takes a part of the processor for some tens of milliseconds, and somebody may be there.
 func (srv *Server) initReleaser() {
-	srv.releaser.do = giveBack
+	srv.releaser.steps = [...]func(){runtime.GC, debug.FreeOSMemory}
 	srv.wheel.Init(&srv.releaser.timer, srv.onQuiet)
-}
-
-// giveBack runs the collector twice: pools let go of what they hold the second time, and stacks shrink by half each time.
-func giveBack() {
-	runtime.GC()
-	debug.FreeOSMemory()
 }
 
 // movedLocked counts a session that has come or gone. If it reports true the caller sets the timer, without the lock.
@@ -51,15 +48,21 @@ func (srv *Server) onQuiet() {
 	due := r.timer.Fired() && !srv.closing
 	again := due && r.moved != r.seen
 	r.seen = r.moved
+	var step func()
 	if due && !again {
-		r.moved, r.seen = 0, 0
+		step = r.steps[r.done]
+		if r.done++; r.done < len(r.steps) {
+			again = true
+		} else {
+			r.moved, r.seen, r.done = 0, 0, 0
+		}
 	}
 	srv.mu.Unlock()
-	switch {
-	case again:
+	if again {
 		srv.awaitQuiet()
-	case due:
+	}
+	if step != nil {
 		// Ends when the collector has gone round; Shutdown waits.
-		srv.tasks.Go(r.do)
+		srv.tasks.Go(step)
 	}
 }

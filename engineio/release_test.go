@@ -40,12 +40,15 @@ func TestMemoryIsGivenBackWhenItIsQuiet(t *testing.T) {
 		after(900*time.Millisecond, 0, "not quiet yet")
 		come(1)
 		after(900*time.Millisecond, 0, "nor now, since one more has come")
-		after(5*time.Second, 1, "quiet")
+		after(300*time.Millisecond, 1, "quiet")
+		come(1)
+		after(900*time.Millisecond, 1, "and not any more")
+		after(5*time.Second, 2, "quiet again")
 		come(engineio.ReleaseFrom / 2)
-		after(time.Minute, 1, "too few since then")
+		after(time.Minute, 2, "too few since then")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_ = srv.Shutdown(ctx) // cut at once: polls nobody comes for
-		after(time.Minute, 1, "those who left because of Shutdown")
+		after(time.Minute, 2, "those who left because of Shutdown")
 	})
 }

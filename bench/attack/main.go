@@ -124,26 +124,32 @@ func measure(program string, names []string, span time.Duration, rounds int) err
 	if err != nil {
 		return err
 	}
-	fmt.Println("| attack | p50 | p99 | p99, times the quiet one |\n| --- | --- | --- | --- |")
-	var calm time.Duration
-	for _, name := range append([]string{"none"}, names...) {
-		var halves, tails []time.Duration
-		for range rounds {
+	names = append([]string{quiet}, names...)
+	halves, tails := map[string][]time.Duration{}, map[string][]time.Duration{}
+	for range rounds { // of all of them, since the machine is not the same all the time
+		for _, name := range names {
 			half, tail, err := client.under(name, address, span)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			halves, tails = append(halves, half), append(tails, tail)
+			halves[name], tails[name] = append(halves[name], half), append(tails[name], tail)
 		}
-		slices.Sort(halves)
-		slices.Sort(tails)
-		half, tail := halves[rounds/2], tails[rounds/2]
-		if name == "none" {
-			calm = tail
-		}
+	}
+	fmt.Println("| attack | p50 | p99 | p99, times the quiet one |\n| --- | --- | --- | --- |")
+	calm := median(tails[quiet])
+	for _, name := range names {
+		half, tail := median(halves[name]), median(tails[name])
 		fmt.Printf("| %s | %v | %v | %.1f |\n", name, half.Round(10*time.Microsecond), tail.Round(10*time.Microsecond), float64(tail)/float64(calm))
 	}
 	return nil
+}
+
+// quiet is no attack.
+const quiet = "none"
+
+func median(of []time.Duration) time.Duration {
+	slices.Sort(of)
+	return of[len(of)/2]
 }
 
 // onCore returns a command that runs on one core.
@@ -196,7 +202,7 @@ func call(address string) (*caller, error) {
 // under measures round trips of calls, 100 a second, while an attack runs, and
 // returns their median and 99th percentile.
 func (c *caller) under(name, address string, span time.Duration) (half, tail time.Duration, err error) {
-	if name != "none" {
+	if name != quiet {
 		self, err := os.Executable()
 		if err != nil {
 			return 0, 0, err

@@ -289,9 +289,9 @@ func serverConfig(s config.Settings, log *slog.Logger) tutti.Config {
 }
 
 // releaseAfter is how long nobody must have come or gone before the program
-// gives memory back: it is short, because a run of the garbage collector is a
-// hundredth of what it costs to connect those thousand who must have.
-const releaseAfter = time.Second
+// gives memory back: a run of the garbage collector is a hundredth of what it
+// costs to connect those thousand who must have.
+const releaseAfter = 5 * time.Second
 
 func engineConfig(s config.Settings) engineio.Config {
 	cfg := engineio.Config{

@@ -82,7 +82,7 @@ func (b benchServing) serve(ctx context.Context, c call) error {
 	if err != nil {
 		return err
 	}
-	server, err := tutti.New(tutti.Config{Engine: engineio.Config{ReleaseAfter: releaseAfter}, Hub: memory, Log: log})
+	server, err := tutti.New(tutti.Config{Engine: engineio.Config{ReleaseAfter: time.Second}, Hub: memory, Log: log})
 	if err != nil {
 		return errors.Join(err, closeStore())
 	}

@@ -11,20 +11,14 @@ import (
 )
 
 const (
-	// leastGarbage is how much memory is thrown away, about, until it is collected.
-	// By its own rule the collector waits for no more than is in use: on a server
-	// that holds 4 MB, peers that cause 50 MB of garbage a second start it thirteen
-	// times a second, and whoever asks meanwhile waits for milliseconds. So that this
-	// is a call in hundreds, it waits for what is made in a while, up to mostGarbage
-	// and a sixteenth of the memory there is.
-	leastGarbage = 64 << 20
-	mostGarbage  = 512 << 20
-	while        = 10 // seconds
+	// garbage is how much memory is thrown away, about, until it is collected, or a
+	// sixteenth of the memory there is if that is less. By its own rule the collector
+	// waits for no more than is in use: on a server that holds 4 MB, peers that cause
+	// 50 MB of garbage a second start it thirteen times a second, and whoever asks
+	// meanwhile waits for milliseconds. So this is a call in hundreds.
+	garbage = 128 << 20
 	// leastMemory is how much there must be for that: with less Go's rule stays.
 	leastMemory = 1 << 30
-	// mostPercent bounds what a heap grows to that was small a moment ago, until
-	// that is noticed.
-	mostPercent = 6400
 	// leastHeap is what Go takes a smaller heap for.
 	leastHeap = 4 << 20
 	// adjusted is how often the rule is adjusted to what is in use.
@@ -34,10 +28,7 @@ const (
 // A collector makes Go's wait longer while little memory is in use.
 type collector struct {
 	percent int
-	most    uint64        // bytes of garbage
-	made    uint64        // bytes, since the program began
-	rate    uint64        // bytes a second, of late
-	when    time.Time     // of that
+	garbage uint64        // bytes
 	ended   chan struct{} // nil if it never began
 	running sync.WaitGroup
 }
@@ -45,13 +36,13 @@ type collector struct {
 // startCollector begins with that, unless the environment says with GOGC what
 // Go's is to do.
 func startCollector() *collector {
-	c := &collector{percent: 100, most: mostGarbage, when: time.Now()}
+	c := &collector{percent: 100, garbage: garbage}
 	limit := quota.MemoryLimit()
 	if os.Getenv("GOGC") != "" || limit > 0 && limit < leastMemory {
 		return c
 	}
 	if limit > 0 {
-		c.most = min(mostGarbage, uint64(limit)/16)
+		c.garbage = min(garbage, uint64(limit)/16)
 	}
 	c.ended = make(chan struct{})
 	c.adjust()
@@ -85,30 +76,16 @@ func (c *collector) end() {
 // adjust sets how much the heap may grow until it is collected.
 func (c *collector) adjust() {
 	samples := []metrics.Sample{
-		{Name: "/gc/heap/allocs:bytes"},
 		{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"},
 	}
 	metrics.Read(samples)
-	c.count(samples[0].Value.Uint64())
 	inUse := uint64(0) // all that the percentage is of
-	for _, s := range samples[1:] {
+	for _, s := range samples {
 		inUse += s.Value.Uint64()
 	}
-	percent := min(max(int(100*c.garbage()/max(inUse, leastHeap)), 100), mostPercent)
+	percent := max(int(100*c.garbage/max(inUse, leastHeap)), 100)
 	if apart := percent - c.percent; apart*5 > c.percent || apart*5 < -c.percent || percent == 100 && apart != 0 {
 		c.percent = percent
 		debug.SetGCPercent(percent)
 	}
-}
-
-// garbage is how much may lie about.
-func (c *collector) garbage() uint64 { return min(max(while*c.rate, leastGarbage), c.most) }
-
-// count notes how much has been made until now. What was much is forgotten by half
-// in a second.
-func (c *collector) count(made uint64) {
-	now := time.Now()
-	span := max(now.Sub(c.when), adjusted/2)
-	c.rate = max(uint64(float64(made-c.made)/span.Seconds()), c.rate-c.rate/8)
-	c.made, c.when = made, now
 }

@@ -4,8 +4,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
-	"testing/synctest"
-	"time"
 )
 
 // TestCollector throws memory away while little is in use, and while much is.
@@ -48,31 +46,20 @@ func TestCollector(t *testing.T) {
 	}
 }
 
-// TestCollectorRate waits for more garbage where more is made, and for less again.
-func TestCollectorRate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := &collector{most: 256 << 20, when: time.Now()}
-		made := uint64(0)
-		after := func(bytes uint64) uint64 {
-			time.Sleep(adjusted)
-			made += bytes
-			c.count(made)
-			return c.garbage()
-		}
-		if got := after(1 << 20); got != leastGarbage {
-			t.Errorf("at 5 MB a second it waits for %d", got)
-		}
-		if got, want := after(4<<20), uint64(200<<20); got != want {
-			t.Errorf("at 20 MB a second it waits for %d, want %d", got, want)
-		}
-		if got := after(100 << 20); got != c.most {
-			t.Errorf("at 500 MB a second it waits for %d, want %d", got, c.most)
-		}
-		for range 50 {
-			after(0)
-		}
-		if got := c.garbage(); got != leastGarbage {
-			t.Errorf("ten seconds later it waits for %d", got)
-		}
-	})
+// TestCollectorLimit: with little memory there is less garbage, and with very
+// little it is as Go has it.
+func TestCollectorLimit(t *testing.T) {
+	t.Setenv("GOGC", "")
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1600 << 20))
+	c := startCollector()
+	c.end()
+	if c.garbage != 100<<20 {
+		t.Errorf("with 1600 MB it waits for %d", c.garbage)
+	}
+	debug.SetMemoryLimit(leastMemory - 1)
+	c = startCollector()
+	c.end()
+	if c.ended != nil {
+		t.Error("with less than a gigabyte it begins")
+	}
 }
