@@ -15,14 +15,14 @@ import (
 // AuthEvent is the event by which a client shows another token on a connection
 // that goes on, in a server with [Config.Auth]:
 //
-//	socket.emit("auth", {token}, ({expires, removed, error, code}) => …)
+//	socket.emit("auth", {token}, ({expires, removed, unwatched, error, code}) => …)
 //
 // The server emits it to tell a client what became of its identity.
 const AuthEvent Event[AuthNotice] = verb.AuthEvent
 
 // An AuthNotice tells a client what became of its identity.
 type AuthNotice struct {
-	// Code is why: of [auth.Code], or "rooms_removed".
+	// Code is why: of [auth.Code], or "rooms_removed" or "presence_removed".
 	Code  string `json:"code"`
 	Error string `json:"error"` // in words for people
 	// Grace is how many milliseconds are left to show another token, before the
@@ -30,11 +30,14 @@ type AuthNotice struct {
 	// notice is about rooms.
 	Grace int64 `json:"grace,omitempty"`
 	// Rooms are those that the client was in, on its own request, and may not be
-	// in any more.
+	// in any more; or whose presence it watched, and may not see any more.
 	Rooms []string `json:"rooms,omitempty"`
 }
 
-const roomsRemoved = "rooms_removed"
+const (
+	roomsRemoved    = "rooms_removed"
+	presenceRemoved = "presence_removed"
+)
 
 // AdmitAnonymous lets in who shows nothing to the namespace's own guards, also
 // where [Config.Auth] would not: for namespaces that have credentials of another
@@ -173,10 +176,16 @@ func (w *ward) Expiring(left time.Duration) {
 // Regrant implements [auth.Regranted]: the socket is taken out of rooms that its
 // peer may not be in any more, and told so.
 func (w *ward) Regrant(review auth.Review) {
+	w.later(func() error { return (*Socket)(w).regrant(review) })
+}
+
+// later has f look at what the peer may do, in the mailbox. If that cannot be the
+// peer has to connect anew.
+func (w *ward) later(f func() error) {
 	s := (*Socket)(w)
 	changed := auth.Refuse(auth.Disconnected, "what you may do has changed: connect anew")
 	err := s.mailbox.Put(messageOverhead, func() {
-		err := s.protect("permissions", func() error { return s.regrant(review) })
+		err := s.protect("permissions", f)
 		if refused, ok := errors.AsType[*auth.Refusal](err); ok {
 			w.Expel(refused)
 		} else if errors.Is(err, errPanic) {
@@ -197,9 +206,27 @@ func (s *Socket) regrant(review auth.Review) error {
 	if err != nil {
 		return err
 	}
-	removed, err := s.renew(id)
-	s.sayRemoved(removed)
+	lost, err := s.renew(id)
+	s.sayLost(lost)
 	return err
+}
+
+// Review looks at what sockets on this node may do now, by the desk of
+// [Namespace.ServeVerbs]: for when [verb.Desk.Reload] has taken something away.
+// They leave rooms that their peers have asked for and may not join any more, and
+// are told by [AuthEvent]; rooms that the application has put them in they keep.
+// Review does not wait: each is looked at when what its peer asked for before has been
+// handled.
+func (ns *Namespace) Review() {
+	ns.rules.reviews.Add(1) // before: who is just coming in sees it, or is among the sockets
+	for _, s := range ns.Everyone().sockets() {
+		(*ward)(s).later(s.review)
+	}
+}
+
+func (s *Socket) review() error {
+	s.sayLost(s.loseRights())
+	return nil
 }
 
 // Expel implements [auth.Connection].
@@ -232,9 +259,9 @@ func (s *Socket) revalidate() {
 	err := s.protect("identify", func() error {
 		id, err := s.link.server.cfg.Auth.Identify(s.ctx, c)
 		if err == nil {
-			var removed []string
-			removed, err = s.renew(id)
-			s.sayRemoved(removed)
+			var lost lost
+			lost, err = s.renew(id)
+			s.sayLost(lost)
 		}
 		return err
 	})
@@ -251,39 +278,60 @@ func (s *Socket) revalidate() {
 	}
 }
 
-// renew puts the socket under another identity of the same user, and takes it
-// out of the rooms that this one may not be in.
-func (s *Socket) renew(id *auth.Identity) (removed []string, err error) {
+// renew puts the socket under another identity of the same user, and takes from it
+// what this one may not have.
+func (s *Socket) renew(id *auth.Identity) (lost, error) {
 	s.mu.Lock()
 	old := s.partyLocked().identity
 	if id.Subject != old.User() {
 		s.mu.Unlock()
-		return nil, auth.Refuse(auth.WrongUser, "the token is another user's: connect anew")
+		return lost{}, auth.Refuse(auth.WrongUser, "the token is another user's: connect anew")
 	}
 	s.changePartyLocked().identity = id
-	err = s.registerLocked()
+	err := s.registerLocked()
 	if err != nil {
 		s.party.identity = old
 	}
+	s.mu.Unlock()
+	if err != nil {
+		return lost{}, err
+	}
+	return s.loseRights(), nil
+}
+
+// lost is what a peer has had on its own request and may not have any more.
+type lost struct {
+	rooms    []string // in which it was
+	presence []string // of rooms that it watched
+}
+
+// loseRights takes the socket out of the rooms that its peer may not be in, and
+// ends watching those whose presence it may not see.
+func (s *Socket) loseRights() (l lost) {
+	s.mu.Lock()
 	seat := s.seat
 	s.mu.Unlock()
 	desk := s.ns.rules.load().desk
-	if err != nil || seat == nil || desk == nil {
-		return nil, err
+	if seat == nil || desk == nil {
+		return l
 	}
-	asked := seat.Asked()
-	kept := s.mayStay(desk, asked)
-	if removed = without(asked, kept); len(removed) > 0 {
-		seat.Leave(removed...)
+	asked, watched := seat.Asked()
+	l.rooms = without(asked, s.stillMay(desk, verb.Join, asked))
+	if len(l.rooms) > 0 {
+		seat.Leave(l.rooms...) // and watches them no more
 	}
-	return removed, nil
+	l.presence = without(without(watched, l.rooms), s.stillMay(desk, verb.Presence, watched))
+	for _, room := range l.presence {
+		seat.Unwatch(room)
+	}
+	return l
 }
 
-// mayStay returns those of the rooms that the peer may join now.
-func (s *Socket) mayStay(desk *verb.Desk, rooms []string) []string {
+// stillMay returns those of the rooms in which the peer may use a verb now.
+func (s *Socket) stillMay(desk *verb.Desk, v verb.Verb, rooms []string) []string {
 	caller := s.caller()
 	return slices.DeleteFunc(slices.Clone(rooms), func(room string) bool {
-		return !desk.Permits(s.ctx, caller, verb.Join, room)
+		return !desk.Permits(s.ctx, caller, v, room)
 	})
 }
 
@@ -295,10 +343,10 @@ func (s *Socket) showToken(ctx context.Context, m *Message) error {
 	if m.Args.Scan(&shown) != nil || shown.Token == "" {
 		return &Refusal{Message: `"token" is missing`}
 	}
-	var removed []string
+	var lost lost
 	id, err := s.link.server.cfg.Auth.Identify(ctx, auth.Credentials{Token: shown.Token})
 	if err == nil {
-		removed, err = s.renew(id)
+		lost, err = s.renew(id)
 	}
 	if refused, ok := errors.AsType[*auth.Refusal](err); ok {
 		if refused.Err != nil {
@@ -310,9 +358,10 @@ func (s *Socket) showToken(ctx context.Context, m *Message) error {
 		return err
 	}
 	return m.Reply(struct {
-		Expires int64    `json:"expires,omitempty"` // milliseconds since 1970
-		Removed []string `json:"removed,omitempty"`
-	}{millis(id.Expiry), removed})
+		Expires   int64    `json:"expires,omitempty"` // milliseconds since 1970
+		Removed   []string `json:"removed,omitempty"`
+		Unwatched []string `json:"unwatched,omitempty"`
+	}{millis(id.Expiry), lost.rooms, lost.presence})
 }
 
 func millis(t time.Time) int64 {
@@ -334,12 +383,15 @@ func (s *Socket) stillAllowed(session string, a *hub.Arrival) {
 	}
 	// An error is that of ResumeSession, which tells it.
 	asked, _ := s.ns.space.SessionAsked(s.ctx, session, a.Owner)
-	a.Checked, a.Allowed = true, s.mayStay(desk, asked)
+	a.Checked, a.Allowed = true, s.stillMay(desk, verb.Join, asked)
 }
 
-// sayRemoved tells a client that came back in which rooms it is not any more.
-func (s *Socket) sayRemoved(rooms []string) {
-	if len(rooms) > 0 {
-		s.notice(AuthNotice{Code: roomsRemoved, Error: "you may not be in these rooms any more", Rooms: rooms})
+// sayLost tells the peer what it has lost.
+func (s *Socket) sayLost(l lost) {
+	if len(l.rooms) > 0 {
+		s.notice(AuthNotice{Code: roomsRemoved, Error: "you may not be in these rooms any more", Rooms: l.rooms})
+	}
+	if len(l.presence) > 0 {
+		s.notice(AuthNotice{Code: presenceRemoved, Error: "you may not see who is in these rooms any more", Rooms: l.presence})
 	}
 }

@@ -82,7 +82,7 @@ func (s *Socket) sitAgain(early []string) (*hub.Seat, error) {
 	s.stillAllowed(c.PID, &arrival)
 	seat, err := s.ns.space.ResumeSession(s.ctx, s, c.PID, c.Offset, arrival)
 	if err == nil {
-		s.sayRemoved(removed)
+		s.sayLost(lost{rooms: removed})
 	}
 	if err == nil || !isUnrecoverable(err) {
 		return seat, err

@@ -16,8 +16,9 @@ import (
 // them. It changes rarely and is read for every event: readers load a table
 // that never changes, and a change makes another.
 type rules struct {
-	mu    sync.Mutex // held while a change is made
-	table atomic.Pointer[table]
+	mu      sync.Mutex // held while a change is made
+	table   atomic.Pointer[table]
+	reviews atomic.Uint64 // how often what sockets may do was looked at again
 }
 
 type table struct {

@@ -279,6 +279,7 @@ func (s *Socket) sit() error {
 	s.mu.Lock()
 	early := slices.Clone(s.earlyLocked())
 	s.mu.Unlock()
+	reviews := s.ns.rules.reviews.Load()
 	var (
 		seat *hub.Seat
 		err  error
@@ -313,6 +314,9 @@ func (s *Socket) sit() error {
 	}
 	if s.ns.space.Remembers() {
 		seat.Resume() // who was drained while the seat was not set could not say so
+	}
+	if s.recovered && s.ns.rules.reviews.Load() != reviews {
+		s.sayLost(s.loseRights()) // what it came back to was allowed by what held before
 	}
 	if len(quit) > 0 {
 		seat.Leave(quit...)

@@ -105,6 +105,7 @@ type grant struct {
 	asked auth.Moment       // before the key was looked up
 	id    *auth.Identity    // who shows it; nil if nobody asked
 	locks bool              // a key would open more
+	under *live             // what held before it was made; nil if nobody will ask
 }
 
 // may says whether the caller may use a verb in a room.

@@ -106,7 +106,9 @@ func (t *jsonTalk) receive(data []byte, binary bool) error {
 	}
 	var answer jsontext.Value
 	if err == nil {
+		now := t.door.now()
 		answer, err = t.do(c)
+		t.door.reviewSince(now, t)
 	}
 	var refused *refusal
 	switch {
@@ -150,7 +152,7 @@ func (t *jsonTalk) do(c command) (jsontext.Value, error) {
 		return answer(verb.Receipt{Offset: t.door.space.Head()}, nil)
 	case c.Leave.is:
 		t.seat.Leave(c.Leave.value)
-		t.rooms = slices.DeleteFunc(t.rooms, func(room string) bool { return room == c.Leave.value })
+		t.setRooms(slices.DeleteFunc(slices.Clone(t.rooms), func(room string) bool { return room == c.Leave.value }))
 		return nil, nil
 	case c.Answer.is:
 		args, err := oneArgument(c.Data)
@@ -240,7 +242,7 @@ func (t *jsonTalk) join(room string) error {
 	if err := t.seat.Join(room); err != nil {
 		return roomRefusal(err)
 	}
-	t.rooms = append(t.rooms, room)
+	t.setRooms(append(slices.Clone(t.rooms), room))
 	return nil
 }
 

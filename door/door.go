@@ -236,6 +236,8 @@ func (d *Door) spend(p *quota.Peer, k quota.Kind, owner string, rooms []string) 
 type client interface {
 	hub.Reader
 	auth.Connection
+	// hearing returns what it hears now. Any goroutine may call it.
+	hearing() hearing
 }
 
 // enter gives a new stream its seat, if there is room for one. Who gets a seat
@@ -252,6 +254,7 @@ func (d *Door) enter(c client, remote string, after hub.Offset, rooms []string) 
 	if d.trace.Opened != nil {
 		d.trace.Opened()
 	}
+	d.reviewSince(c.hearing().by.under, c)
 	return in, nil
 }
 

@@ -129,7 +129,7 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 		door: e, out: http.NewResponseController(w), w: w, peer: peer,
 		inbox: inbox{
 			limit: e.cfg.MaxQueue, window: window(e.cfg.MaxQueue), everyone: g.allow(verb.Join, nil) == nil, news: make(chan struct{}, 1),
-			budget: e.quota.Budget(), id: g.id,
+			budget: e.quota.Budget(), by: g, rooms: rooms,
 		},
 	}
 	// First the seat, then the headers: what is published after a client has
@@ -160,11 +160,11 @@ func (e *events) stream(w http.ResponseWriter, r *http.Request) error {
 // admit returns the rooms that r asks for, if it may have them, and what it may
 // do.
 func (e *events) admit(r *http.Request) (rooms []string, g grant, err error) {
-	asked, access := e.moment(), e.now().listen
-	if access.closed() && !e.serves(verb.Join) {
+	asked, now := e.moment(), e.now()
+	if now.listen.closed() && !e.serves(verb.Join) {
 		return nil, grant{}, errClosed
 	}
-	grants, err := e.receive(r, asked, access)
+	grants, err := e.receive(r, asked, now, now.listen)
 	if err != nil {
 		return nil, grant{}, err
 	}

@@ -173,7 +173,8 @@ type inbox struct {
 	news     chan struct{}
 	seat     *hub.Seat // used by the stream's goroutine only
 
-	id *auth.Identity // whose it is; nil if nobody asked
+	by    grant
+	rooms []string
 
 	budget *limit.Budget
 
@@ -269,9 +270,14 @@ func (b *inbox) expelled() *auth.Refusal {
 }
 
 // Regrant implements [auth.Regranted].
-func (b *inbox) Regrant(review auth.Review) { regrant(b, b.id, review) }
+func (b *inbox) Regrant(review auth.Review) { regrant(b, b.by.id, review) }
 
 var _ auth.Regranted = (*inbox)(nil)
+
+// hearing implements [client].
+func (b *inbox) hearing() hearing {
+	return hearing{by: b.by, everyone: b.everyone, rooms: b.rooms} // and no presence
+}
 
 // farewell tells the client why its stream ends.
 func (s *eventStream) farewell(why *auth.Refusal) error {

@@ -59,14 +59,15 @@ func (d *Door) credentials(r *http.Request) auth.Credentials {
 // comes too often is told so before anybody is asked who it is, and who shows what
 // nobody knows is slowed down.
 //
-// asked is the moment before the lists were taken, see [Door.moment].
-func (d *Door) receive(r *http.Request, asked auth.Moment, lists ...*access) ([]grant, error) {
+// asked is the moment before the lists were taken, see [Door.moment], and now what
+// they were taken from.
+func (d *Door) receive(r *http.Request, asked auth.Moment, now *live, lists ...*access) ([]grant, error) {
 	if err := d.quota.Handshake(r.RemoteAddr); err != nil {
 		return nil, tooManyStreams(err)
 	}
 	grants, found := d.byKey(r, lists...)
 	for i := range grants {
-		grants[i].asked = asked
+		grants[i].asked, grants[i].under = asked, now
 	}
 	grants, err := d.recognise(r, grants, found)
 	if refused, ok := errors.AsType[*refusal](err); ok && (refused == errKey || refused.code == string(auth.InvalidToken)) {

@@ -245,9 +245,13 @@ func TestStreamsEnd(t *testing.T) {
 	})
 }
 
+// patience is how long a stream may go on that is to end, in the bubble's time.
+const patience = 10 * time.Minute
+
 // rest returns all that is left of a stream that ends.
 func (l *listener) rest() string {
 	l.t.Helper()
+	defer time.AfterFunc(patience, l.close).Stop()
 	var b bytes.Buffer
 	if _, err := b.ReadFrom(l.r); err != nil {
 		l.t.Errorf("the stream is cut off: %v", err)
@@ -258,6 +262,7 @@ func (l *listener) rest() string {
 // wantLast reads over messages to the close frame.
 func (s *socket) wantLast(code int, reason string) {
 	s.t.Helper()
+	defer time.AfterFunc(patience, s.close).Stop()
 	want := fmt.Sprintf("close %d %s", code, reason)
 	for {
 		if _, err := s.read(); err != nil {

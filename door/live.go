@@ -3,9 +3,14 @@ package door
 import (
 	"cmp"
 	"errors"
+	"maps"
+	"slices"
 
+	"github.com/tutti-rt/tutti/auth"
+	"github.com/tutti-rt/tutti/hub"
 	"github.com/tutti-rt/tutti/internal/limit"
 	"github.com/tutti-rt/tutti/internal/origin"
+	"github.com/tutti-rt/tutti/verb"
 )
 
 // Live is what of a door's configuration can change while it is open. The
@@ -35,8 +40,9 @@ type live struct {
 
 // Reload changes who may come in, and how many and how often. It holds for what
 // comes from now on: for requests, and for what streams that are open publish
-// and join; what a stream listens to already it goes on hearing. The error
-// lists every mistake, and nothing has changed then.
+// and join. A stream that listens to what it may not hear any more ends, and comes
+// back to what is left: by the desk's rules too, so that [verb.Desk.Reload] comes
+// first. The error lists every mistake, and nothing has changed then.
 func (d *Door) Reload(cfg Live) error {
 	policy, err := origin.New(cfg.Origins, cfg.Credentials)
 	listen := "Listen"
@@ -68,7 +74,62 @@ func (d *Door) Reload(cfg Live) error {
 		next.pace = last.pace // with what it has counted
 	}
 	d.live.Store(next)
+	d.review()
 	return nil
+}
+
+// review ends the streams that hear what they may not hear any more.
+func (d *Door) review() {
+	d.mu.Lock()
+	all := slices.Collect(maps.Keys(d.streams))
+	d.mu.Unlock()
+	for _, c := range all {
+		d.reviewOne(c)
+	}
+}
+
+// reviewSince is for who has been allowed something by what held before, and was
+// not among those that were reviewed, perhaps.
+func (d *Door) reviewSince(before *live, c client) {
+	if d.now() != before {
+		d.reviewOne(c)
+	}
+}
+
+func (d *Door) reviewOne(c client) {
+	if !d.mayHear(c.hearing()) {
+		c.Expel(auth.Refuse(auth.Disconnected, "what you may do has changed: connect anew"))
+	}
+}
+
+// hearing is what a stream hears on its client's request.
+type hearing struct {
+	by       grant // as it was when the stream began
+	everyone bool
+	rooms    []string
+	seat     *hub.Seat // nil while it has none
+}
+
+func (d *Door) mayHear(h hearing) bool {
+	g := d.now().listen.renew(h.by)
+	if h.everyone && g.allow(verb.Join, nil) != nil {
+		return false
+	}
+	permits := func(v verb.Verb, room string) bool {
+		return d.desk != nil && d.desk.Permits(g.known(d.open), d.caller(h.seat, g, nil), v, room)
+	}
+	for _, room := range h.rooms {
+		if !g.may(verb.Join, room) && !permits(verb.Join, room) {
+			return false
+		}
+	}
+	if h.seat == nil {
+		return true
+	}
+	_, watched := h.seat.Asked()
+	return !slices.ContainsFunc(watched, func(room string) bool {
+		return !permits(verb.Presence, room) // the door itself opens no presence
+	})
 }
 
 // now is what holds now.

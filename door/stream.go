@@ -34,8 +34,7 @@ type stream struct {
 	seat            *hub.Seat
 	entry           *auth.Entry // in the register of users; nil if nobody's
 
-	// Touched by who reads only.
-	rooms []string
+	rooms []string // changed by who reads only, under mu, as a whole
 
 	mu      sync.Mutex
 	conn    *websocket.Conn // nil until the handshake is answered
@@ -78,7 +77,9 @@ func (s *stream) accept(w http.ResponseWriter, r *http.Request) error {
 		peer.Leave()
 		return err
 	}
+	s.mu.Lock()
 	s.seat = in.seat
+	s.mu.Unlock()
 	if s.entry, err = s.door.enlist(s, s.whose()); err != nil {
 		s.retreat(t)
 		s.door.closeStream(t, r.RemoteAddr, ReasonExpelled, err)
@@ -255,6 +256,19 @@ func (s *stream) Expel(why *auth.Refusal) {
 func (s *stream) Regrant(review auth.Review) { regrant(s, s.whose().id, review) }
 
 var _ auth.Regranted = (*stream)(nil)
+
+// hearing implements [client].
+func (s *stream) hearing() hearing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return hearing{by: s.listen, everyone: s.everyone, rooms: s.rooms, seat: s.seat}
+}
+
+func (s *stream) setRooms(rooms []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rooms = rooms
+}
 
 // misuse is the error for receive that ends the connection with words for the
 // client.

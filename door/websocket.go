@@ -163,7 +163,7 @@ func (d *webSockets) admit(r *http.Request) (*stream, error) {
 	if now.listen.closed() && !d.serves(verb.Join) {
 		return nil, errClosed
 	}
-	grants, err := d.receive(r, asked, now.listen, now.publish)
+	grants, err := d.receive(r, asked, now, now.listen, now.publish)
 	if err != nil {
 		return nil, err
 	}

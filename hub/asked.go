@@ -23,11 +23,16 @@ func (s *Seat) mark(rooms []string, asked bool) {
 	}
 }
 
-// Asked returns the rooms that the seat is in because its peer asked for them.
-func (s *Seat) Asked() []string {
-	var rooms []string
-	s.space.order.do(func() { rooms = asked(s.standings()) })
-	return rooms
+// Asked returns what the seat has because its peer asked for it: the rooms it is in,
+// and those whose presence it watches.
+func (s *Seat) Asked() (rooms, watched []string) {
+	s.space.order.do(func() {
+		rooms = asked(s.standings())
+		for _, a := range s.watching {
+			watched = append(watched, a.room)
+		}
+	})
+	return rooms, watched
 }
 
 func asked(list []standing) []string {

@@ -71,8 +71,10 @@ func New(cfg Config) (*Desk, error) {
 }
 
 // Reload puts cfg in the place of what the desk was set up with: for what is
-// asked from now on, also by who is in rooms already. Its error lists all that is
-// wrong with cfg, and nothing has changed then.
+// asked from now on, also by who is in rooms already. Who is in one that it may not
+// join any more stays there until the bindings look: tutti.Namespace.Review,
+// door.Door.Reload. Its error lists all that is wrong with cfg, and nothing has
+// changed then.
 func (d *Desk) Reload(cfg Config) error {
 	var errs []error
 	cfg.Rules = slices.Clone(cfg.Rules)

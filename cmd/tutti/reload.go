@@ -124,6 +124,7 @@ func (a *app) apply(s config.Settings) error {
 		return fmt.Errorf("auth: %w", err)
 	}
 	a.serveVerbs(s)
+	a.reviewSockets(before, s)
 	a.quota.Reload(quotaConfig(s))
 	a.hosts.Store(hostsOf(s))
 	a.level.Set(slog.Level(s.Log.Level))

@@ -352,14 +352,44 @@ func TestReloadKeys(t *testing.T) {
 	}
 }
 
-// listen opens an event stream with a key.
+// TestReloadTakesAway: who is in a room that rules do not open any more hears
+// nothing of it.
+func TestReloadTakesAway(t *testing.T) {
+	file, data := filepath.Join(t.TempDir(), "tutti.yaml"), t.TempDir()
+	write(t, file, "open: [news, other]\n")
+	p := start(t, "--config", file, "--data", data)
+	session := p.open()
+	p.send(session, "40")
+	p.get(session)
+	p.send(session, `421["join",{"room":"news"}]`+"\x1e"+`422["join",{"room":"other"}]`)
+	if _, _, body := p.get(session); strings.Contains(body, "error") {
+		t.Fatalf("join: %q", body)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // if it goes on
+	defer cancel()
+	events := p.listen(ctx, "/events?room=news", "")
+	defer events.Body.Close()
+	write(t, file, "open: [other]\n")
+	o := runCommand(t, nil, "", "reload", "--data", data)
+	o.want(t, "reload", exitOK, "applied: open: ", "")
+	if _, _, body := p.get(session); !strings.Contains(body, `"code":"rooms_removed"`) || !strings.Contains(body, `"rooms":["news"]`) {
+		t.Errorf("the socket is told %q", body)
+	}
+	if body := hear(events); !strings.Contains(body, `"code":"disconnected"`) {
+		t.Errorf("the stream ends with %q", body)
+	}
+}
+
+// listen opens an event stream with a key, if there is one.
 func (p *program) listen(ctx context.Context, path, key string) *http.Response {
 	p.t.Helper()
 	r, err := http.NewRequestWithContext(ctx, "GET", p.url+path, http.NoBody)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+key)
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		p.t.Fatal(err)

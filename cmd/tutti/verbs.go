@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"reflect"
+	"slices"
 
 	"github.com/tutti-rt/tutti"
 	"github.com/tutti-rt/tutti/hub"
@@ -65,6 +67,17 @@ func (a *app) serveVerbs(s config.Settings) {
 		ns.ServeVerbs(a.desk)
 	}
 	a.serving = true
+}
+
+// reviewSockets has those looked at that are in rooms, if the settings open others
+// now. Who showed a key that opens less is disconnected, see endKeys.
+func (a *app) reviewSockets(old, now config.Settings) {
+	if !a.serving || reflect.DeepEqual(old.Allow, now.Allow) && slices.Equal(old.Open, now.Open) {
+		return
+	}
+	for _, name := range append([]string{"/"}, now.Namespaces...) {
+		a.server.Namespace(name).Review()
+	}
 }
 
 type keyContext struct{}
