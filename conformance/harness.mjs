@@ -1,4 +1,5 @@
 // Starts, stops and restarts the server under test, and waits for things with a deadline.
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import net from "node:net";
@@ -67,6 +68,24 @@ function command() {
   return [process.env.TUTTI_SERVER];
 }
 
+// The processes that this file's tests have started and not ended yet.
+const running = new Set();
+
+/** mine notes a child process of the tests. One that they leave behind is killed in the end, and an error: it would keep the file from ending. */
+export function mine(child) {
+  running.add(child);
+  for (const gone of ["exit", "error"]) child.once(gone, () => running.delete(child));
+  return child;
+}
+
+if (process.env.NODE_TEST_CONTEXT) {
+  after(() => {
+    const left = [...running].map((child) => child.spawnargs.join(" "));
+    for (const child of running) child.kill("SIGKILL");
+    assert.deepEqual(left, [], "the tests left processes behind");
+  });
+}
+
 /** Program is one child process that prints the address it listens on. */
 export class Program {
   #command;
@@ -83,7 +102,7 @@ export class Program {
   async start() {
     const listen = this.url ? new URL(this.url).host : "127.0.0.1:0";
     const [file, ...args] = this.#command;
-    this.#child = spawn(file, [...args, "--listen", listen], { stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = mine(spawn(file, [...args, "--listen", listen], { stdio: ["ignore", "pipe", "pipe"] }));
     this.#exited = new Promise((resolve) => this.#child.once("exit", (code, signal) => resolve(signal ?? code)));
     const printed = new Promise((resolve, reject) => {
       const read = (chunk) => {

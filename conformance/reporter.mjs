@@ -2,8 +2,8 @@
 import { basename } from "node:path";
 import { inspect } from "node:util";
 
-/** The failures of a suite are those of its tests. */
-const isSuite = (data) => data.details?.type === "suite";
+/** The failures of a suite are those of its tests, unless it could not end what it had begun. */
+const isSuite = (data) => data.details?.type === "suite" && data.details.error?.failureType !== "hookFailed";
 
 export default async function* report(source) {
   const totals = new Map();

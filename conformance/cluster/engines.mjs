@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { within } from "../harness.mjs";
+import { mine, within } from "../harness.mjs";
 
 /** A server that is up when its port takes connections. Its command line is command(port). */
 export class Server {
@@ -30,7 +30,7 @@ export class Server {
   async start() {
     this.#port ??= await freePort();
     const [file, ...args] = this.command(this.#port);
-    this.#child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = mine(spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] }));
     this.#exited = new Promise((resolve, reject) => {
       this.#child.once("error", reject);
       this.#child.once("exit", (code, signal) => resolve(signal ?? code));

@@ -165,9 +165,10 @@ function application(nsp, socket) {
     audience.emit(event, ...rest);
     ack(null);
   });
-  // {rooms}: the ids of who is there.
+  // {rooms}: the ids of who is there, or null if another server did not answer: what it says is lost while Redis comes back.
   socket.on("members", async (rooms, ack) => {
-    ack((await nsp.in(rooms).fetchSockets()).map((s) => s.id).sort());
+    const there = await nsp.in(rooms).fetchSockets().catch(() => null);
+    ack(there && there.map((s) => s.id).sort());
   });
   // [rooms]: what is known of who is there, by id.
   socket.on("describe", async (rooms, ack) => {
