@@ -10,10 +10,19 @@ import (
 	"github.com/tutti-rt/tutti/internal/serial"
 )
 
-// hands counts the goroutines that rest or work in a crew now.
-func hands() int {
+// hands counts the goroutines of a synctest bubble that rest or work in a crew now.
+func hands() int { return bubbled("serial.(*Crew).serve(") }
+
+// bubbled counts the goroutines of a synctest bubble that have name in their
+// stacks: others are those of an earlier test, on their way out.
+func bubbled(name string) (n int) {
 	buf := make([]byte, 1<<20)
-	return strings.Count(string(buf[:runtime.Stack(buf, true)]), "serial.(*Crew).serve(")
+	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if strings.Contains(stack, "synctest bubble") && strings.Contains(stack, name) {
+			n++
+		}
+	}
+	return n
 }
 
 func TestCrewRests(t *testing.T) {

@@ -3,9 +3,7 @@ package serial_test
 import (
 	"errors"
 	"math/rand/v2"
-	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -73,9 +71,6 @@ func TestPutFromWithin(t *testing.T) {
 }
 
 func TestNoGoroutineAtRest(t *testing.T) {
-	for goroutines() > 0 { // an earlier test's, on its way out
-		runtime.Gosched()
-	}
 	synctest.Test(t, func(t *testing.T) {
 		var m serial.Mailbox
 		for range 3 { // it wakes and rests any number of times
@@ -95,10 +90,7 @@ func TestNoGoroutineAtRest(t *testing.T) {
 }
 
 // goroutines counts the goroutines that mailboxes have now.
-func goroutines() int {
-	buf := make([]byte, 1<<20)
-	return strings.Count(string(buf[:runtime.Stack(buf, true)]), "serial.(*work).run(")
-}
+func goroutines() int { return bubbled("serial.(*work).run(") }
 
 func TestLimit(t *testing.T) {
 	const o = serial.Overhead
