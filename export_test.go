@@ -10,3 +10,6 @@ func (srv *Server) LedgerPage(after string) (n int, next string) {
 	}
 	return n, next
 }
+
+// ReviewSocket does what [Namespace.Review] does with one of its sockets.
+func ReviewSocket(s *Socket) { (*ward)(s).later(s.review) }

@@ -232,6 +232,12 @@ func (s *Socket) review() error {
 // Expel implements [auth.Connection].
 func (w *ward) Expel(why *auth.Refusal) {
 	s := (*Socket)(w)
+	s.mu.Lock()
+	left := s.left != ""
+	s.mu.Unlock()
+	if left {
+		return // and another socket may be in its place
+	}
 	if !s.Connected() {
 		refusal := &Refusal{Message: why.Message, Data: AuthNotice{Code: string(why.Code), Error: why.Message}}
 		s.sendPacket(connectError(s.link.session.Protocol(), refusal)) // an error means that it is gone
@@ -317,12 +323,14 @@ func (s *Socket) loseRights() (l lost) {
 	}
 	asked, watched := seat.Asked()
 	l.rooms = without(asked, s.stillMay(desk, verb.Join, asked))
-	if len(l.rooms) > 0 {
-		seat.Leave(l.rooms...) // and watches them no more
-	}
-	l.presence = without(without(watched, l.rooms), s.stillMay(desk, verb.Presence, watched))
-	for _, room := range l.presence {
+	watched = without(watched, l.rooms)
+	l.presence = without(watched, s.stillMay(desk, verb.Presence, watched))
+	// First what waits for nothing: a move waits for the store, if that is away.
+	for _, room := range slices.Concat(l.presence, l.rooms) {
 		seat.Unwatch(room)
+	}
+	if len(l.rooms) > 0 {
+		seat.Leave(l.rooms...)
 	}
 	return l
 }

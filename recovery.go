@@ -79,7 +79,10 @@ func (s *Socket) sitAgain(early []string) (*hub.Seat, error) {
 	s.recovered = true
 	var removed []string
 	arrival.Removed = func(rooms []string) { removed = rooms }
-	s.stillAllowed(c.PID, &arrival)
+	allow := func() error { s.stillAllowed(c.PID, &arrival); return nil }
+	if err := s.protect("permissions", allow); err != nil {
+		return nil, err
+	}
 	seat, err := s.ns.space.ResumeSession(s.ctx, s, c.PID, c.Offset, arrival)
 	if err == nil {
 		s.sayLost(lost{rooms: removed})

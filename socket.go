@@ -316,7 +316,7 @@ func (s *Socket) sit() error {
 		seat.Resume() // who was drained while the seat was not set could not say so
 	}
 	if s.recovered && s.ns.rules.reviews.Load() != reviews {
-		s.sayLost(s.loseRights()) // what it came back to was allowed by what held before
+		(*ward)(s).later(s.review) // what it came back to was allowed by what held before
 	}
 	if len(quit) > 0 {
 		seat.Leave(quit...)

@@ -161,12 +161,14 @@ export interface Renewed {
   /** In milliseconds since 1970. */
   expires?: number;
   removed?: string[];
+  /** Rooms that you watched, and whose presence you may not see any more. */
+  unwatched?: string[];
 }
 
 export interface AuthNotice {
-  code: "token_expired" | "token_revoked" | "invalid_token" | "wrong_user" | "unavailable" | "disconnected" | "rooms_removed";
+  code: "token_expired" | "token_revoked" | "invalid_token" | "wrong_user" | "unavailable" | "disconnected" | "rooms_removed" | "presence_removed";
   error: string;
   grace?: number;
-  /** Of rooms_removed: where you were, and may not be. */
+  /** Of rooms_removed: where you were, and may not be. Of presence_removed: whose presence you watched, and may not see. */
   rooms?: string[];
 }

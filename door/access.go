@@ -1,6 +1,7 @@
 package door
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -106,6 +107,7 @@ type grant struct {
 	id    *auth.Identity    // who shows it; nil if nobody asked
 	locks bool              // a key would open more
 	under *live             // what held before it was made; nil if nobody will ask
+	ctx   context.Context   // of a stream's request, without its end: what it may hear was asked with that; nil if nobody will ask
 }
 
 // may says whether the caller may use a verb in a room.

@@ -2,6 +2,7 @@ package door
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -171,5 +172,6 @@ func (e *events) admit(r *http.Request) (rooms []string, g grant, err error) {
 	if rooms, err = roomsOf(r, e.cfg.MaxRooms); err != nil {
 		return nil, grant{}, err
 	}
+	grants[0].ctx = context.WithoutCancel(r.Context())
 	return rooms, grants[0], e.allow(r.Context(), nil, grants[0], verb.Join, rooms)
 }

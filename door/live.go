@@ -3,7 +3,9 @@ package door
 import (
 	"cmp"
 	"errors"
+	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 
 	"github.com/tutti-rt/tutti/auth"
@@ -42,7 +44,8 @@ type live struct {
 // comes from now on: for requests, and for what streams that are open publish
 // and join. A stream that listens to what it may not hear any more ends, and comes
 // back to what is left: by the desk's rules too, so that [verb.Desk.Reload] comes
-// first. The error lists every mistake, and nothing has changed then.
+// first. Reload asks the desk for each of their rooms, one after the other, and
+// waits for its Permit. The error lists every mistake, and nothing has changed then.
 func (d *Door) Reload(cfg Live) error {
 	policy, err := origin.New(cfg.Origins, cfg.Credentials)
 	listen := "Listen"
@@ -97,9 +100,16 @@ func (d *Door) reviewSince(before *live, c client) {
 }
 
 func (d *Door) reviewOne(c client) {
-	if !d.mayHear(c.hearing()) {
-		c.Expel(auth.Refuse(auth.Disconnected, "what you may do has changed: connect anew"))
-	}
+	ok := false // also if the desk panics
+	defer func() {
+		if p := recover(); p != nil {
+			d.log.Error("panic in permissions", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+		}
+		if !ok {
+			c.Expel(auth.Refuse(auth.Disconnected, "what you may do has changed: connect anew"))
+		}
+	}()
+	ok = d.mayHear(c.hearing())
 }
 
 // hearing is what a stream hears on its client's request.
@@ -116,7 +126,7 @@ func (d *Door) mayHear(h hearing) bool {
 		return false
 	}
 	permits := func(v verb.Verb, room string) bool {
-		return d.desk != nil && d.desk.Permits(g.known(d.open), d.caller(h.seat, g, nil), v, room)
+		return d.desk != nil && d.desk.Permits(g.known(g.ctx), d.caller(h.seat, g, nil), v, room)
 	}
 	for _, room := range h.rooms {
 		if !g.may(verb.Join, room) && !permits(verb.Join, room) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -135,5 +136,108 @@ func TestReloadMeanwhile(t *testing.T) {
 		narrow = narrowing(sockets)
 		s.send(`{"join":"desk:a","ack":1}`)
 		s.wantLast(1008, changed)
+	})
+}
+
+type userKey struct{}
+
+// TestReloadAsksAsBefore: what a stream may hear is asked with the context of its
+// request, in which a middleware may have noted who asks.
+func TestReloadAsksAsBefore(t *testing.T) {
+	memoryBubble(t, func(t *testing.T, w *world) {
+		desk, err := verb.New(verb.Config{
+			Rules: []verb.Rule{{Pattern: "desk:*", Join: verb.Token}},
+			Permit: func(ctx context.Context, _ verb.Caller, _ verb.Verb, _ string) error {
+				if ctx.Value(userKey{}) != "ann" {
+					return &verb.Refusal{Code: verb.Forbidden, Message: "who are you?"}
+				}
+				return nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		live := door.Live{Listen: door.Access{Rooms: []string{"chat:*"}}, MaxStreams: 20_000}
+		events := w.events(door.EventsConfig{Listen: live.Listen, Desk: desk})
+		sockets := w.sockets(door.WebSocketConfig{Listen: live.Listen, Desk: desk})
+		inner := w.mux
+		w.server.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			inner.ServeHTTP(rw, r.WithContext(context.WithValue(r.Context(), userKey{}, "ann")))
+		})
+		l := w.listen("/events?room=desk:a")
+		l.next() // from where it hears everything
+		s := w.connect("/ws?room=desk:a&framing=text")
+		if err := errors.Join(events.Reload(live), sockets.Reload(live)); err != nil {
+			t.Fatal(err)
+		}
+		w.publish(w.event("e", 1), "desk:a")
+		l.want("e", "1")
+		s.want("1")
+		l.close()
+	})
+}
+
+// TestReloadPanics: a stream of which the desk panics ends, and no other.
+func TestReloadPanics(t *testing.T) {
+	memoryBubble(t, func(t *testing.T, w *world) {
+		mistaken := false
+		desk, err := verb.New(verb.Config{
+			Rules: []verb.Rule{{Pattern: "desk:*", Join: verb.Token}},
+			Permit: func(_ context.Context, _ verb.Caller, _ verb.Verb, room string) error {
+				if mistaken && room == "desk:a" {
+					panic("the application's mistake")
+				}
+				return nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		events := w.events(door.EventsConfig{Listen: open, Desk: desk})
+		a, b := w.listen("/events?room=desk:a"), w.listen("/events?room=desk:b")
+		b.next()
+		mistaken = true
+		if err := events.Reload(door.Live{Listen: open}); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.rest(); !strings.Contains(got, changed) {
+			t.Errorf("the stream ends with %q", got)
+		}
+		w.publish(w.event("e", 1), "desk:b")
+		b.want("e", "1")
+		b.close()
+	})
+}
+
+// TestReloadBeforeTheFirst: a WebSocket that is let in by what is taken away at that
+// moment hears nothing of what it missed, and nothing new.
+func TestReloadBeforeTheFirst(t *testing.T) {
+	memoryBubble(t, func(t *testing.T, w *world) {
+		var narrow func() // by who is just asked
+		desk, err := verb.New(verb.Config{
+			Rules: []verb.Rule{{Pattern: "desk:*", Join: verb.Token}},
+			Permit: func(context.Context, verb.Caller, verb.Verb, string) error {
+				if f := narrow; f != nil {
+					narrow = nil
+					f()
+				}
+				return nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sockets := w.sockets(door.WebSocketConfig{Listen: open, Desk: desk})
+		before := w.publish(w.event("e", 0), "desk:a").Offset
+		narrow = func() {
+			if err := errors.Join(desk.Reload(verb.Config{}), sockets.Reload(door.Live{Listen: open})); err != nil {
+				t.Error(err)
+			}
+			w.publish(w.event("secret", "new"), "desk:a")
+		}
+		s := w.connect("/ws?room=desk:a&framing=json&after=" + string(before))
+		if text, err := s.read(); err == nil {
+			t.Errorf("it hears %s", text)
+		}
 	})
 }

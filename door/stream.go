@@ -300,6 +300,9 @@ func (s *stream) attach(conn *websocket.Conn) {
 	early, full := s.early, s.earlyFullLocked()
 	starved, evicted := s.starved, s.evicted
 	expel := s.expel
+	if expel != nil {
+		early, full = nil, false // it may not hear it
+	}
 	s.early = nil
 	err := websocket.ErrQueueFull
 	if !full {

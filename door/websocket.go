@@ -2,6 +2,7 @@ package door
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -168,6 +169,7 @@ func (d *webSockets) admit(r *http.Request) (*stream, error) {
 		return nil, err
 	}
 	listen, publish := grants[0], grants[1]
+	listen.ctx = context.WithoutCancel(r.Context())
 	rooms, err := roomsOf(r, d.cfg.MaxRooms)
 	if err != nil {
 		return nil, err

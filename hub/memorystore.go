@@ -81,6 +81,14 @@ type memoryMessage struct {
 	rooms []string // whose histories keep it, or have kept it
 }
 
+// left lets go of the body of a message that the tape has no more: others of its
+// block may stay for long.
+func (m *memoryMessage) left() {
+	if len(m.rooms) == 0 {
+		m.Body = nil
+	}
+}
+
 // A memoryBlock is room for messages that go in the order in which they came, and
 // for their bodies. One by one they are most of what a collection has to look at.
 type memoryBlock struct {
@@ -88,7 +96,8 @@ type memoryBlock struct {
 	bodies   []byte
 }
 
-// The sizes of a block, and of a body that has its own.
+// The sizes of a block, and of a body that has its own. The first blocks of a log
+// are smaller: there may be very many logs with a few messages each.
 const (
 	blockMessages = 64
 	blockBytes    = 64 << 10
@@ -98,14 +107,14 @@ const (
 // take returns a message with a copy of its body.
 func (b *memoryBlock) take(n *NewMessage) *memoryMessage {
 	if len(b.messages) == cap(b.messages) {
-		b.messages = make([]memoryMessage, 0, blockMessages)
+		b.messages = make([]memoryMessage, 0, min(max(2*cap(b.messages), 4), blockMessages))
 	}
 	var body []byte
 	if size := len(n.Body); size > ownBytes {
 		body = bytes.Clone(n.Body)
 	} else {
 		if size > cap(b.bodies)-len(b.bodies) {
-			b.bodies = make([]byte, 0, blockBytes)
+			b.bodies = make([]byte, 0, min(max(2*cap(b.bodies), 512, size), blockBytes))
 		}
 		at := len(b.bodies)
 		b.bodies = append(b.bodies, n.Body...)
@@ -237,7 +246,13 @@ func (l *memoryLog) trim(p Position) {
 		return
 	}
 	l.floor = p
-	l.tape = cut(l.tape, search(l.tape, p+1))
+	n := search(l.tape, p+1)
+	for _, m := range l.tape[:n] {
+		m.left()
+	}
+	if l.tape = cut(l.tape, n); len(l.tape) == 0 {
+		l.block = memoryBlock{}
+	}
 }
 
 // erase removes one message of a room from everywhere, or the history of a
@@ -256,6 +271,7 @@ func (l *memoryLog) erase(e Erasure) {
 	}
 	same := func(o *memoryMessage) bool { return o == m }
 	l.tape = slices.DeleteFunc(l.tape, same)
+	defer m.left()
 	for _, name := range m.rooms {
 		r := l.rooms[name]
 		if r == nil || !slices.ContainsFunc(r.list, same) {

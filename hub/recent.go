@@ -15,7 +15,7 @@ type recent struct {
 
 // encodedRecently is how many messages keep their encodings after they were handed
 // out. Those of all were a third of the memory of a tape, and who comes back for an
-// older one makes them again.
+// older one makes them again, for as long as that is on the tape.
 const encodedRecently = 1000
 
 func (r *recent) add(m *Message, limit int64) {
